@@ -1,0 +1,1 @@
+"""From files of event recordings and static images to batches of pairs."""

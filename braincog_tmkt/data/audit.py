@@ -1,0 +1,160 @@
+"""Proof before every run that nothing shown in training is held out for the accuracy.
+
+The audit trusts no protocol: it compares the keys of a split with the index, however the split was made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..errors import DataError
+from .splits import Split
+from .types import Index, Item
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found; recordings and images are counted, classes are named.
+
+    Args:
+        protocol: name of the protocol.
+        split: hash of the split.
+        train: recordings trained on.
+        val: recordings that select a checkpoint.
+        test: recordings the accuracy is measured on.
+        pool: static images that training may draw.
+        pool_twins_of_val: how many of them show what a validation recording shows.
+        pool_twins_of_test: how many of them show what a test recording shows.
+        val_with_twin_in_pool: validation recordings whose own image can be drawn.
+        test_with_twin_in_pool: test recordings whose own image can be drawn.
+        in_two_parts: recordings that occur more than once in train, val and test together.
+        unknown: keys of the split that the index does not hold.
+        pool_without_training: images of the pool whose class has no training recording; they are never drawn.
+        twins_of_other_class: recordings whose own image carries another class name.
+        classes_without_pool: classes with a training recording and no image to draw.
+        classes_without_images: classes of recordings that no static image has.
+        classes_without_recordings: classes of static images that no recording has.
+    """
+
+    protocol: str
+    split: str
+    train: int
+    val: int
+    test: int
+    pool: int
+    pool_twins_of_val: int
+    pool_twins_of_test: int
+    val_with_twin_in_pool: int
+    test_with_twin_in_pool: int
+    in_two_parts: int
+    unknown: int
+    pool_without_training: int
+    twins_of_other_class: int
+    classes_without_pool: tuple[str, ...]
+    classes_without_images: tuple[str, ...]
+    classes_without_recordings: tuple[str, ...]
+
+    @property
+    def draws_held_out(self) -> bool:
+        """Whether the image of a validation or test recording can be drawn in training."""
+        return bool(self.pool_twins_of_val or self.pool_twins_of_test)
+
+    @property
+    def leaks(self) -> bool:
+        """Whether anything held out, a recording or its image, can be seen in training."""
+        return self.draws_held_out or bool(self.in_two_parts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The findings and the verdict as plain values, for records."""
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {**plain, "leaks": self.leaks}
+
+    def sentence(self) -> str:
+        """The findings in one sentence, for the terminal and the record."""
+        clauses = [
+            f"Split '{self.protocol}' {self.split[:12]} has {self.train} training, {self.val} validation and "
+            f"{self.test} test recordings and draws from {self.pool} static images"
+        ]
+        if self.draws_held_out:
+            share = self.test_with_twin_in_pool / max(self.test, 1)
+            clauses.append(
+                f"IT LEAKS: {self.test_with_twin_in_pool} test ({share:.1%}) and {self.val_with_twin_in_pool} "
+                "validation recordings have their own image among them"
+            )
+        else:
+            clauses.append("none of them shows what a validation or test recording shows")
+        clauses += [f"{count} {what}" for count, what in self._oddities() if count]
+        return "; ".join(clauses) + "."
+
+    def _oddities(self) -> tuple[tuple[int, str], ...]:
+        return (
+            (self.in_two_parts, "recordings are in two parts of the split: IT LEAKS"),
+            (self.unknown, "keys of the split are not in the index"),
+            (self.pool_without_training, "of the images have a class without training recordings"),
+            (self.twins_of_other_class, "recordings have an image of another class"),
+            (len(self.classes_without_pool), "classes have no image to draw"),
+            (len(self.classes_without_images), "classes of recordings have no static image at all"),
+            (len(self.classes_without_recordings), "classes of static images have no recording"),
+        )
+
+
+def audit(index: Index, split: Split) -> Audit:
+    """Count what a split lets training see.
+
+    Example:
+        >>> from braincog_tmkt.data.splits import Protocol, make_split
+        >>> items = tuple(Item(f"cup/{number:02}", "cup") for number in range(20))
+        >>> index = Index(("cup",), items, items)
+        >>> audit(index, make_split(index, Protocol("clean"))).leaks
+        False
+        >>> audit(index, make_split(index, Protocol("published"))).test_with_twin_in_pool
+        1
+    """
+    train, val, test, pool = (set(keys) for keys in (split.train, split.val, split.test, split.pool))
+    drawable = [item for item in index.statics if item.key in pool]
+    trained = _class_names([item for item in index.recordings if item.key in train])
+    recorded, shown = _class_names(index.recordings), _class_names(index.statics)
+    class_of_image = {item.key: item.class_name for item in index.statics}
+    return Audit(
+        protocol=split.protocol.name,
+        split=split.hash,
+        train=len(split.train),
+        val=len(split.val),
+        test=len(split.test),
+        pool=len(split.pool),
+        pool_twins_of_val=len(pool & val),
+        pool_twins_of_test=len(pool & test),
+        val_with_twin_in_pool=sum(key in pool for key in split.val),
+        test_with_twin_in_pool=sum(key in pool for key in split.test),
+        in_two_parts=len(split.train) + len(split.val) + len(split.test) - len(train | val | test),
+        unknown=len((train | val | test) - {item.key for item in index.recordings}) + len(pool - set(class_of_image)),
+        pool_without_training=sum(item.class_name not in trained for item in drawable),
+        twins_of_other_class=sum(
+            class_of_image.get(item.key, item.class_name) != item.class_name for item in index.recordings
+        ),
+        classes_without_pool=tuple(sorted(trained - _class_names(drawable))),
+        classes_without_images=tuple(sorted(recorded - shown)),
+        classes_without_recordings=tuple(sorted(shown - recorded)),
+    )
+
+
+def _class_names(items: list[Item] | tuple[Item, ...]) -> set[str]:
+    return {item.class_name for item in items}
+
+
+def require_clean(verdict: Audit, split: Split) -> None:
+    """Stop a run whose accuracy would mean nothing.
+
+    A protocol that is known to draw images of test recordings (`split.leaky`) may do so; a recording in two parts or
+    a key without a file is an error under every protocol.
+
+    Raises:
+        DataError: with the numbers found and what to do.
+    """
+    if verdict.in_two_parts or verdict.unknown:
+        raise DataError(f"{verdict.sentence()} Make the split anew from this index.")
+    if verdict.draws_held_out and not split.leaky:
+        raise DataError(
+            f"{verdict.sentence()} Mend protocol '{verdict.protocol}', or mark its splits as leaky if it is meant to."
+        )

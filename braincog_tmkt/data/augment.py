@@ -1,0 +1,69 @@
+"""Augmentations of event frames: one geometry a sample, shared by its T steps and both polarities.
+
+Each takes frames `[B, T, 2, H, W]` on any device and the random numbers of the batch, and returns new frames of the
+same shape. They run on whole batches and are never cached. A recipe lists them in the order they are applied.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..registry import Registry
+from .types import Draw
+
+AUGMENTS = Registry("augmentation")
+
+CROP_STREAM, FLIP_STREAM, ROTATE_STREAM = 2, 3, 4
+PADDING = 4
+MAX_DEGREES = 15.0
+
+
+@AUGMENTS.register("crop")
+def crop(frames: Tensor, draw: Draw) -> Tensor:
+    """Pad each side with 4 zeros and cut the original size out, anywhere.
+
+    Example:
+        >>> crop(torch.ones(3, 10, 2, 48, 48), Draw(seed=0, start=0, rows=3, total=3)).shape
+        torch.Size([3, 10, 2, 48, 48])
+    """
+    height, width = frames.shape[-2:]
+    offsets = (draw.uniform(2, stream=CROP_STREAM) * (2 * PADDING + 1)).long()
+    return _cut_out(frames, offsets.to(frames.device), height, width)
+
+
+def _cut_out(frames: Tensor, offsets: Tensor, height: int, width: int) -> Tensor:
+    """Cut `height` x `width` out of the padded frames at `offsets` `[B, 2]` (top, left), as one gather."""
+    padded = F.pad(frames, (PADDING,) * 4).flatten(1, 2)
+    steps = torch.arange(max(height, width), device=frames.device)
+    rows = offsets[:, :1] + steps[:height]
+    columns = offsets[:, 1:] + steps[:width]
+    places = (rows[:, :, None] * padded.shape[-1] + columns[:, None, :]).flatten(1)
+    pixels = padded.flatten(2).gather(2, places[:, None].expand(-1, padded.shape[1], -1))
+    return pixels.view(frames.shape)
+
+
+@AUGMENTS.register("flip")
+def flip(frames: Tensor, draw: Draw) -> Tensor:
+    """Mirror left and right with probability 1/2."""
+    mirrored = (draw.uniform(stream=FLIP_STREAM) < 0.5).to(frames.device)
+    return torch.where(mirrored.view(-1, 1, 1, 1, 1), frames.flip(-1), frames)
+
+
+@AUGMENTS.register("rotate")
+def rotate(frames: Tensor, draw: Draw) -> Tensor:
+    """Rotate about the centre by up to 15 degrees either way; nearest neighbour, zeros from outside."""
+    return _rotated(frames, (2 * draw.uniform(stream=ROTATE_STREAM) - 1) * MAX_DEGREES)
+
+
+def _rotated(frames: Tensor, degrees: Tensor) -> Tensor:
+    """Rotate sample b by `degrees[b]`, counter-clockwise."""
+    height, width = frames.shape[-2:]
+    cos, sin = torch.cos(torch.deg2rad(degrees)), torch.sin(torch.deg2rad(degrees))
+    zero = torch.zeros_like(cos)
+    # Grid coordinates run from -1 to 1 along each side, so a side ratio other than 1 enters the rotation.
+    top = torch.stack((cos, -sin * height / width, zero), dim=1)
+    bottom = torch.stack((sin * width / height, cos, zero), dim=1)
+    theta = torch.stack((top, bottom), dim=1).to(frames.device, frames.dtype)
+    grid = F.affine_grid(theta, [len(frames), 1, height, width], align_corners=False)
+    turned = F.grid_sample(frames.flatten(1, 2), grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return turned.view(frames.shape)

@@ -1,0 +1,256 @@
+"""Frames of a whole data set, made once: memory-mapped, in parallel, resumable after a kill.
+
+A finished cache is a folder `<name>-<hash>` with `events.npy` and `images.npy`. While it is made it is called
+`<name>-<hash>.partial` and has a `.done` file for each array, one byte an item, set once the item is on the disk.
+"""
+
+import errno
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from ..errors import DataError
+from .events import READER_VERSION, to_frames
+from .sets.base import DataSet
+from .types import FrameSpec, Index, Item
+
+CHUNK = 32
+"""Items that a worker makes, writes and marks as done at once: what a kill can cost, per worker."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames of a data set, rows as in its index, memory-mapped and read-only.
+
+    Args:
+        events: `[N, T, 2, size, size]`, float32 counts.
+        images: `[M, size, size]`, uint8, the V channel.
+    """
+
+    events: np.ndarray
+    images: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Array:
+    """One of the two arrays of a cache: what it holds and how a row of it is made."""
+
+    file: str
+    items: tuple[Item, ...]
+    row_shape: tuple[int, ...]
+    dtype: type
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.items), *self.row_shape)
+
+
+def prepare(
+    dataset: DataSet, index: Index, spec: FrameSpec, cache_dir: str | Path, workers: int = 1, progress: bool = True
+) -> Frames:
+    """Return the frames of all recordings and images, making those that are not in the cache yet.
+
+    A second process that needs the same frames waits for the first and then shares its files. With more than one worker,
+    a script must call this under `if __name__ == "__main__":`, as for every spawned process of Python.
+
+    Args:
+        dataset: reads the files.
+        index: its recordings and images.
+        spec: T and the side of a frame.
+        cache_dir: folder of all caches, made if missing.
+        workers: processes; 1 works in this one.
+        progress: show bars with rate and remaining time.
+
+    Raises:
+        DataError: for a file that cannot be read (naming it), a full disk or a cache folder that cannot be written. What
+            is finished by then is kept, and the next call goes on from there.
+    """
+    about = {
+        "dataset": dataset.name,
+        **spec.as_dict(),
+        "reader_version": READER_VERSION,
+        "fingerprint": dataset.fingerprint(index),
+    }
+    key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+    folder = Path(cache_dir).expanduser() / f"{dataset.name}-{key}"
+    arrays = (
+        _Array("events.npy", index.recordings, (spec.steps, 2, spec.size, spec.size), np.float32),
+        _Array("images.npy", index.statics, (spec.size, spec.size), np.uint8),
+    )
+    try:
+        if not folder.is_dir():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(folder.with_name(f"{folder.name}.lock"), progress):
+                if not folder.is_dir():
+                    partial = _open_partial(folder, arrays, about)
+                    _make(dataset, spec, partial, arrays, workers, progress)
+                    for done in partial.glob("*.done"):
+                        done.unlink()
+                    partial.rename(folder)
+    except OSError as error:
+        raise _disk_error(error, folder.parent) from error
+    return Frames(*(_load(folder / array.file, array) for array in arrays))
+
+
+def _locked(path: Path, progress: bool) -> FileLock:
+    """Take the lock, saying so if another process has it; the system frees it when that process dies."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if progress:
+            tqdm.write(f"another process is making {path.with_suffix('')}: waiting for it")
+        lock.acquire()
+    return lock
+
+
+def _disk_error(error: OSError, folder: Path) -> DataError:
+    """Explain why the cache could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DataError(
+            f"the disk of {folder} is full: free some space or set another cache folder, then run this again"
+        )
+    return DataError(f"the cache folder {folder} cannot be used ({error}): set another one")
+
+
+def _load(path: Path, array: _Array) -> np.ndarray:
+    """Map a finished array."""
+    try:
+        rows = np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged ({error}): delete the folder {path.parent} and run this again") from error
+    if rows.shape != array.shape or rows.dtype != array.dtype:
+        raise DataError(f"{path} is not the cache it should be: delete the folder {path.parent} and run this again")
+    return rows
+
+
+def _open_partial(folder: Path, arrays: tuple[_Array, ...], about: dict[str, object]) -> Path:
+    """Return the folder of the unfinished cache, with all files in place; new ones where a kill left none.
+
+    Raises:
+        DataError: if the disk has no room for the whole cache.
+    """
+    partial = folder.with_name(f"{folder.name}.partial")
+    partial.mkdir(exist_ok=True)
+    written = sum(file.stat().st_blocks * 512 for file in partial.glob("*.npy"))
+    missing = sum(int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize for array in arrays) - written
+    free = shutil.disk_usage(partial).free
+    if missing > free:
+        raise DataError(
+            f"the cache needs {missing / 1e9:.2f} GB more, but the disk of {folder.parent} has {free / 1e9:.2f} GB left:"
+            " free some space or set another cache folder"
+        )
+    (partial / "about.json").write_text(json.dumps(about, indent=1))
+    for array in arrays:
+        done = partial / f"{array.file}.done"
+        if not done.is_file() or done.stat().st_size != len(array.items):
+            # A sparse file: only what is written takes space. The map comes last, so that it vouches for the array.
+            np.lib.format.open_memmap(partial / array.file, mode="w+", dtype=array.dtype, shape=array.shape).flush()
+            done.write_bytes(bytes(len(array.items)))
+    return partial
+
+
+def _make(
+    dataset: DataSet, spec: FrameSpec, partial: Path, arrays: tuple[_Array, ...], workers: int, progress: bool
+) -> None:
+    """Make all rows that are not done yet, array by array, in this process or in several."""
+    for array in arrays:
+        done = np.frombuffer((partial / f"{array.file}.done").read_bytes(), dtype=np.uint8)
+        todo = np.flatnonzero(done == 0).tolist()
+        chunks = [
+            [(row, array.items[row]) for row in todo[start : start + CHUNK]] for start in range(0, len(todo), CHUNK)
+        ]
+        with tqdm(
+            total=len(done), initial=len(done) - len(todo), desc=array.file, unit="item", disable=not progress
+        ) as bar:
+            for made in _run(dataset, spec, partial / array.file, chunks, workers):
+                bar.update(made)
+
+
+def _run(
+    dataset: DataSet, spec: FrameSpec, file: Path, chunks: list[list[tuple[int, Item]]], workers: int
+) -> Iterator[int]:
+    """Yield the number of items of each chunk when it is on the disk."""
+    if workers <= 1 or len(chunks) <= 1:
+        for chunk in chunks:
+            yield _write_chunk(dataset, spec, file, chunk)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads' locks
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context, initializer=_start_worker)
+    try:
+        futures = [pool.submit(_write_chunk, dataset, spec, file, chunk) for chunk in chunks]
+        for future in as_completed(futures):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a process that made frames died (out of memory, or a script without `if __name__ == '__main__':`):"
+            " run this again with fewer workers"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Set up a worker: one thread; the parent alone answers Ctrl-C; a worker whose parent was killed ends too."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # workers only
+
+    def follow() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _write_chunk(dataset: DataSet, spec: FrameSpec, file: Path, chunk: list[tuple[int, Item]]) -> int:
+    """Make some rows of an array, write them, and only when they are on the disk mark them as done.
+
+    Plain writes, not the memory map: on a full disk a write fails with an error, a map kills the process.
+    """
+    make = _event_row if file.name == "events.npy" else _image_row
+    start = np.load(file, mmap_mode="r").offset
+    with file.open("r+b") as rows, file.with_name(f"{file.name}.done").open("r+b") as done:
+        for row, item in chunk:
+            data = make(dataset, item, spec).tobytes()
+            rows.seek(start + row * len(data))
+            rows.write(data)
+        rows.flush()
+        os.fsync(rows.fileno())
+        for row, _ in chunk:
+            done.seek(row)
+            done.write(b"\1")
+    return len(chunk)
+
+
+def _event_row(dataset: DataSet, item: Item, spec: FrameSpec) -> np.ndarray:
+    """Make the frames of one recording; one that is too short to have any events in its frames is an error."""
+    own_extent = getattr(dataset, "own_extent", False)
+    frames = to_frames(dataset.events(item), spec, None if own_extent else dataset.sensor)
+    if not frames.any():
+        raise DataError(
+            f"{item.path or item.key} lasts less than {spec.steps} microseconds, too short for {spec.steps} frames:"
+            " download or copy the recording again"
+        )
+    return frames
+
+
+def _image_row(dataset: DataSet, item: Item, spec: FrameSpec) -> np.ndarray:
+    """Make the V channel of one static image."""
+    return dataset.image(item, spec.size)

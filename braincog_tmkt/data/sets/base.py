@@ -1,0 +1,94 @@
+"""The one interface of a data set: where its files are, what they are called, how one of them is read."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from ...registry import Registry
+from ..types import Index, Item
+
+DATASETS = Registry("data set")
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a user needs to get a data set and to check it.
+
+    Args:
+        title: its full name.
+        source: where the official files are, in words and addresses.
+        licence: as its authors give it.
+        tree: the expected folders, as text.
+        counts: expected numbers of the full set, e.g. `{"recordings": 8709, "classes": 101}`.
+    """
+
+    title: str
+    source: str
+    licence: str
+    tree: str
+    counts: dict[str, int]
+
+
+class DataSet(ABC):
+    """A set of event recordings with their static partners.
+
+    Args:
+        root: folder that holds the official folders (see `card.tree`).
+        static_root: folder of the static images, where it is not inside `root`.
+    """
+
+    name: ClassVar[str]
+    card: ClassVar[Card]
+    sensor: ClassVar[tuple[int, int]]
+    """Width and height of the sensor in pixels: no event may lie beyond."""
+
+    def __init__(self, root: str | Path, static_root: str | Path | None = None) -> None:
+        self.root = Path(root).expanduser()
+        self.static_root = Path(static_root).expanduser() if static_root else self.root
+
+    @abstractmethod
+    def index(self) -> Index:
+        """List recordings and statics, sorted, paired by class name and file stem.
+
+        Raises:
+            DataError: if folders are missing or classes do not match, saying which and what to do.
+        """
+
+    @abstractmethod
+    def events(self, item: Item) -> np.ndarray:
+        """Read one recording: events (`EVENT_DTYPE`, sorted by time as stored), checked.
+
+        Raises:
+            DataError: naming the file, if it is missing, truncated, empty or out of the sensor.
+        """
+
+    @abstractmethod
+    def image(self, item: Item, size: int) -> np.ndarray:
+        """Read one static image: the V channel of HSV at `size` x `size`, uint8 `[size, size]`.
+
+        Raises:
+            DataError: naming the file, if it cannot be read as an image.
+        """
+
+    @abstractmethod
+    def kind(self) -> str:
+        """`real`, `simulated` (our simulator made the recordings) or `embedded`."""
+
+    @abstractmethod
+    def fingerprint(self, index: Index) -> str:
+        """A hash that changes when the source files change (names, sizes, modification times)."""
+
+    def download(self) -> None:
+        """Fetch the official files with the library that knows them.
+
+        Raises:
+            DataError: if no library does; the message says where to get the files by hand.
+        """
+        from ...errors import DataError
+
+        raise DataError(f"{self.card.title} has no automatic download; get it from {self.card.source}")

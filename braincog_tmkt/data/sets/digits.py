@@ -1,0 +1,91 @@
+"""The embedded data set: scikit-learn's 8x8 digits, seen by the simulated event camera. No file, no download."""
+
+import hashlib
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from ..static import value_channel
+from ..types import Index, Item
+from .base import DATASETS, Card, DataSet
+
+MARGIN = 3
+"""Dark pixels around a digit, as in N-MNIST (28x28 digits, 34x34 sensor): the saccades must not push it out of sight."""
+
+
+@DATASETS.register("digits")
+class Digits(DataSet):
+    """1,797 handwritten digits, and simulated recordings of the first ones of each class.
+
+    An item is `<digit>/<number>`, the number being its place in scikit-learn's `load_digits` and the seed of its
+    recording: the recordings are the same at every run. `root` is not used.
+    """
+
+    name = "digits"
+    sensor = (34, 34)
+    own_extent = False
+    recordings_per_class = 60
+    card = Card(
+        title="scikit-learn's digits, simulated",
+        source="nothing to get: scikit-learn has the images, the simulator makes the recordings"
+        " (https://archive.ics.uci.edu/dataset/80)",
+        licence="CC BY 4.0",
+        tree="no files",
+        counts={"classes": 10, "recordings": 600, "images": 1797},
+    )
+
+    def index(self) -> Index:
+        """List all images, and a recording for the first `recordings_per_class` of each digit."""
+        classes = tuple("0123456789")
+        _, labels = _digits()
+        statics = [Item(f"{label}/{number:04d}", str(label)) for number, label in enumerate(labels)]
+        by_class = ([item for item in statics if item.class_name == name] for name in classes)
+        recordings = [item for items in by_class for item in items[: self.recordings_per_class]]
+        return Index(classes, tuple(sorted(recordings)), tuple(sorted(statics)))
+
+    def events(self, item: Item) -> np.ndarray:
+        """Simulate one recording: events `[N]` of `EVENT_DTYPE`."""
+        from ..simulate import CameraParams, simulate_events
+
+        return simulate_events(np.asarray(_picture(_number(item))), CameraParams(), seed=_number(item))
+
+    def image(self, item: Item, size: int) -> np.ndarray:
+        """Return what the camera looks at: uint8 `[size, size]`."""
+        return value_channel(_picture(_number(item)), size)
+
+    def kind(self) -> str:
+        """Always `embedded`."""
+        return "embedded"
+
+    def fingerprint(self, index: Index) -> str:
+        """Hash the keys, scikit-learn's images and the camera's parameters."""
+        from ..simulate import CameraParams
+
+        keys = [item.key for item in index.recordings + index.statics]
+        digest = hashlib.sha256(f"{keys} {CameraParams()} {MARGIN}".encode())
+        digest.update(_digits()[0].tobytes())
+        return digest.hexdigest()
+
+    def download(self) -> None:
+        """Do nothing: there is nothing to fetch."""
+
+
+def _number(item: Item) -> int:
+    """The place of an item in scikit-learn's list."""
+    return int(item.key.rpartition("/")[2])
+
+
+@lru_cache(maxsize=1)
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """Images `[1797, 8, 8]`, 0..16, and labels `[1797]`."""
+    from sklearn.datasets import load_digits
+
+    return load_digits(return_X_y=False).images, load_digits(return_X_y=False).target
+
+
+def _picture(number: int) -> Image.Image:
+    """One digit, enlarged smoothly to the sensor with a dark margin: a grey image of 34x34."""
+    small = Image.fromarray(np.round(_digits()[0][number] * (255 / 16)).astype(np.uint8))
+    side = Digits.sensor[0] - 2 * MARGIN
+    return ImageOps.expand(small.resize((side, side), Image.Resampling.BICUBIC), border=MARGIN, fill=0)

@@ -1,0 +1,172 @@
+"""N-MNIST (recordings) with MNIST (images as png folders or idx files)."""
+
+import gzip
+import zlib
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ...errors import DataError
+from ..events import read_atis
+from ..static import read_value_channel, value_channel
+from ..types import Index, Item
+from .base import DATASETS, Card, DataSet
+from .listing import class_files, class_folders, fetch, fingerprint_files, first_folder, kind_of, need_folder, number_in
+
+DIGITS = tuple("0123456789")
+EVENT_LAYOUTS = ("NMNIST", "nmnist", "N-MNIST", ".")
+PNG_LAYOUTS = ("mnist_png",)
+IDX_LAYOUTS = ("MNIST/raw", "mnist", ".")
+IDX_NAMES = {"train": "train", "test": "t10k"}
+
+
+@DATASETS.register("nmnist")
+class NMNIST(DataSet):
+    """N-MNIST recordings paired with the MNIST images they show.
+
+    Recording `Train/5/00001.bin` shows the first training image of MNIST: recording k shows image k - 1. Twins share a
+    key made of digit, set and number of the image: `5/train-00000`. Images come from png folders if there are any, else
+    from idx files; then `Item.path` is the idx file (the same for all its images) and the key holds the row.
+    """
+
+    name = "nmnist"
+    sensor = (34, 34)
+    own_extent = False
+    card = Card(
+        title="N-MNIST with MNIST",
+        source="recordings: https://www.garrickorchard.com/datasets/n-mnist (Mendeley Data, doi 10.17632/468j46mzdv.1);"
+        " images: https://ossci-datasets.s3.amazonaws.com/mnist/ (torchvision's mirror of MNIST)",
+        licence="N-MNIST: CC BY-SA 4.0; MNIST: CC BY-SA 3.0 (as usually given)",
+        tree="""\
+ROOT/
+  NMNIST/                               recordings (or nmnist/, N-MNIST/, or straight in ROOT)
+    Train/0/00002.bin ...  Test/0/...   10 digits each; one of Train and Test will do
+  and the images in one of
+  mnist_png/train/0/1.png ...  test/0/...         named by their number in MNIST
+  MNIST/raw/train-images-idx3-ubyte[.gz] ...      four idx files (or in mnist/, or straight in ROOT)""",
+        counts={"classes": 10, "recordings": 70000, "images": 70000},
+    )
+
+    def _event_folders(self) -> dict[str, Path]:
+        """The folders of recordings, by set (`train`, `test`); at least one."""
+        for layout in EVENT_LAYOUTS:
+            found = {part: self.root / layout / part.capitalize() for part in IDX_NAMES}
+            if any(folder.is_dir() for folder in found.values()):
+                return {part: folder for part, folder in found.items() if folder.is_dir()}
+        places = tuple(f"{layout}/Train" for layout in EVENT_LAYOUTS)
+        return {"train": need_folder(self.root, places, "the recordings of N-MNIST")}
+
+    def index(self) -> Index:
+        """List recordings and images of the digits that have recordings; an image without recording is kept.
+
+        Raises:
+            DataError: if a folder or file is missing, empty, no digit or wrongly named, or a digit has no images.
+        """
+        recordings = []
+        for part, folder in self._event_folders().items():
+            for digit, path in class_folders(folder, DIGITS).items():
+                recordings += [_item(digit, part, number_in(file) - 1, file) for file in class_files(path, ".bin")]
+        classes = tuple(sorted({item.class_name for item in recordings}))
+        statics = [item for item in self._statics() if item.class_name in classes]
+        for digit in classes:
+            if all(item.class_name != digit for item in statics):
+                raise DataError(f"MNIST below {self.static_root} has no images of the digit {digit}: unpack it again")
+        return Index(classes, tuple(sorted(recordings)), tuple(sorted(statics)))
+
+    def _statics(self) -> list[Item]:
+        """All MNIST images, from png folders or idx files."""
+        png = first_folder(self.static_root, PNG_LAYOUTS)
+        if png is not None:
+            parts = {part: png / part for part in IDX_NAMES if (png / part).is_dir()}
+            folders = [(part, *entry) for part, path in parts.items() for entry in class_folders(path, DIGITS).items()]
+            return [
+                _item(digit, part, number_in(file), file)
+                for part, digit, folder in folders
+                for file in class_files(folder, ".png")
+            ]
+        statics = []
+        for part, stem in IDX_NAMES.items():
+            images = _find_idx(self.static_root, f"{stem}-images-idx3-ubyte")
+            labels = _find_idx(self.static_root, f"{stem}-labels-idx1-ubyte")
+            if images and labels:
+                if len(_read_idx(images)) != len(_read_idx(labels)):
+                    raise DataError(f"{images} and {labels} do not hold equally many entries: download both again")
+                statics += [_item(str(digit), part, row, images) for row, digit in enumerate(_read_idx(labels))]
+        if not statics:
+            need_folder(self.static_root, (*PNG_LAYOUTS, "MNIST/raw/train-images-idx3-ubyte"), "MNIST")
+        return statics
+
+    def events(self, item: Item) -> np.ndarray:
+        """Read one recording: events `[N]` of `EVENT_DTYPE`; raises DataError as `read_atis` does."""
+        assert item.path is not None
+        return read_atis(item.path, self.sensor)
+
+    def image(self, item: Item, size: int) -> np.ndarray:
+        """Read the grey values of one image: uint8 `[size, size]`.
+
+        Raises:
+            DataError: naming the file, if it cannot be read.
+        """
+        assert item.path is not None
+        if item.path.suffix == ".png":
+            return read_value_channel(item.path, size)
+        row = int(item.key.rpartition("-")[2])
+        return value_channel(Image.fromarray(_read_idx(item.path)[row]), size)
+
+    def kind(self) -> str:
+        """`simulated` if the simulator's mark lies with the recordings, else `real`."""
+        return kind_of(next(iter(self._event_folders().values())), self.root)
+
+    def fingerprint(self, index: Index) -> str:
+        """Hash keys, names, sizes and modification times of all files of `index`."""
+        return fingerprint_files(index.recordings + index.statics)
+
+    def download(self) -> None:
+        """Fetch the recordings with tonic (to `NMNIST/`) and the images with torchvision (to `MNIST/raw/`, idx files).
+
+        Raises:
+            DataError: if a download fails, with the addresses.
+        """
+        import tonic
+        import torchvision
+
+        fetch(
+            self.card,
+            lambda: tonic.datasets.NMNIST(str(self.root), train=True),
+            lambda: tonic.datasets.NMNIST(str(self.root), train=False),
+            lambda: torchvision.datasets.MNIST(self.static_root, download=True),
+        )
+
+
+def _item(digit: str, part: str, number: int, path: Path) -> Item:
+    """Make the item of MNIST image `number` of the set `part`, or of the recording that shows it."""
+    return Item(f"{digit}/{part}-{number:05d}", digit, path)
+
+
+def _find_idx(root: Path, name: str) -> Path | None:
+    """Return the idx file of this name, plain or compressed, from the first layout that has it."""
+    places = (root / layout / f"{name}{suffix}" for layout in IDX_LAYOUTS for suffix in ("", ".gz"))
+    return next((place for place in places if place.is_file()), None)
+
+
+@lru_cache(maxsize=4)
+def _read_idx(path: Path) -> np.ndarray:
+    """Read an idx file of bytes, gzipped or not; read-only, as all callers share it.
+
+    Raises:
+        DataError: naming the file, if it is no such file or truncated.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read ({error}): download it again") from error
+    dimensions = data[3] if len(data) > 3 else 0
+    if data[:3] != b"\0\0\x08" or len(data) < 4 + 4 * dimensions:
+        raise DataError(f"{path} is no idx file of bytes: download it again")
+    shape = np.frombuffer(data, ">u4", dimensions, offset=4).astype(int)
+    if len(data) != 4 + 4 * dimensions + shape.prod():
+        raise DataError(f"{path} does not hold the {shape[0]} entries its header promises: download it again")
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)

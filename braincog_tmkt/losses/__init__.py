@@ -1,0 +1,9 @@
+"""Losses on per-step tensors `[T, B, ...]`: functions for formulas, modules where there is a parameter."""
+
+from .cka import cka
+from .gather import gather
+from .modality import MixRatioPerception, ModalityGuidance
+from .rda import rda
+from .tet import per_step_tet, tet
+
+__all__ = ["MixRatioPerception", "ModalityGuidance", "cka", "gather", "per_step_tet", "rda", "tet"]

@@ -1,0 +1,88 @@
+"""TMKT (Time-step Mixup Knowledge Transfer): mixed and event streams, alignment, two modality objectives."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data.types import Batch
+from ..errors import RecipeError
+from ..losses import MixRatioPerception, ModalityGuidance, cka, gather, per_step_tet, rda, tet
+from .base import METHODS, Method
+from .mixing import MIXINGS, mix
+
+
+@METHODS.register("tmkt")
+class TMKT(Method):
+    """Eq. 17: `L = TET(mixed) + lambda * RDA + MAG + MRP`; every part can be switched off for the ablations.
+
+    Args:
+        backbone: a two-stream network.
+        mixing: `time_step` (TSM), `fixed`, `dynamic_nonlinear`, `dynamic_linear` (Table 4) or `sliding`.
+        mix_ratio: r_m, for `time_step` and `fixed` only.
+        expectation: how `time_step` solves for p, see `mixing.TimeStepMixup`.
+        share: how `fixed` reads r_m, see `mixing.FixedRatio`.
+        alignment_weight: lambda.
+        modality_weight: weight of MAG, 1 in the paper; 0 builds no modality head.
+        ratio_weight: weight of MRP, 1 in the paper; 0 builds no ratio head.
+        per_step: event loss of each step under its own step weight, as the baseline's code; the paper's Eq. 12 puts
+            the mean over steps under every weight.
+        event_weight: a constant weight of the event loss in place of Eq. 17's lambda * (1 - s(theta)), for studies.
+        static_scale: factor on the appearance frames, for studies (they lie in [0, 1], event counts do not).
+
+    Raises:
+        RecipeError: for a ratio out of range, or one given to a law that has none.
+    """
+
+    def __init__(
+        self,
+        backbone: Any,
+        mixing: str = "time_step",
+        mix_ratio: float | None = None,
+        expectation: str | None = None,
+        share: str | None = None,
+        alignment_weight: float = 0.5,
+        modality_weight: float = 1.0,
+        ratio_weight: float = 1.0,
+        per_step: bool = False,
+        event_weight: float | None = None,
+        static_scale: float = 1.0,
+    ) -> None:
+        super().__init__(backbone)
+        settings = {"mix_ratio": mix_ratio, "expectation": expectation, "share": share}
+        given = {key: value for key, value in settings.items() if value is not None}
+        if mixing in ("time_step", "fixed") and mix_ratio is None:
+            raise RecipeError(f"mixing '{mixing}' needs a mix_ratio (r_m; 0.4 is the paper's for N-Caltech101)")
+        self.law = MIXINGS.build(mixing, backbone.step, **given)
+        self.alignment_weight, self.per_step = alignment_weight, per_step
+        self.modality_weight, self.ratio_weight = modality_weight, ratio_weight
+        self.event_weight, self.static_scale = event_weight, static_scale
+        self.modality = ModalityGuidance(backbone.feature_size) if modality_weight else None
+        self.ratio = MixRatioPerception(backbone.feature_size) if ratio_weight else None
+
+    def forward(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """`loss` and its parts `mixed`, `events`, `similarity` (mean CKA), `rda`, `modality`, `ratio`."""
+        scaled = replace(batch, static=batch.static * self.static_scale)
+        blend = mix(scaled, self.law.switch_points(batch, progress))
+        mixed, events = self.backbone.streams(blend.frames, batch.events)
+        parts = {"mixed": tet(mixed.logits, batch.label)}
+        loss = parts["mixed"] + self._alignment(mixed.aligned, events, batch.label, parts)
+        if self.modality is not None:
+            parts["modality"] = self.modality(mixed.features, blend.source)
+            loss = loss + self.modality_weight * parts["modality"]
+        if self.ratio is not None:
+            parts["ratio"] = self.ratio(mixed.features, blend.ratio)
+            loss = loss + self.ratio_weight * parts["ratio"]
+        return {"loss": loss, **parts}
+
+    def _alignment(self, mixed: Tensor, events: Any, label: Tensor, parts: dict[str, Tensor]) -> Tensor:
+        """lambda * RDA (Eq. 12); with a constant `event_weight` the event loss stands beside it instead."""
+        similarity = cka(gather(mixed), gather(events.aligned))
+        steps = per_step_tet(events.logits, label)
+        parts |= {"events": steps.mean(), "similarity": similarity.mean()}
+        if self.event_weight is None:
+            parts["rda"] = rda(similarity, self.backbone.step_weights, steps if self.per_step else steps.mean())
+            return self.alignment_weight * parts["rda"]
+        parts["rda"] = rda(similarity, self.backbone.step_weights, torch.zeros_like(similarity))
+        return self.alignment_weight * parts["rda"] + self.event_weight * parts["events"]

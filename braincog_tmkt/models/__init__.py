@@ -1,0 +1,65 @@
+"""Backbones, registered with timm as `tmkt_*`. BrainCog is imported when the first one is built."""
+
+from typing import Any
+
+from timm import create_model
+from timm.models import register_model
+from torch import nn
+
+__all__ = ["build_backbone", "tmkt_resnet18", "tmkt_scnn", "tmkt_vggsnn"]
+
+
+def build_backbone(name: str, num_classes: int, steps: int, img_size: int, **kwargs: Any) -> nn.Module:
+    """Build a registered two-stream backbone; the names are `tmkt_*` (`tmkt list` shows them).
+
+    Args:
+        name: registered name, or any other model timm knows that has `event_logits` and `streams`.
+        num_classes: K.
+        steps: T.
+        img_size: height and width of the frames.
+        kwargs: BrainCog's keywords, see `two_stream.TwoStream`.
+
+    Raises:
+        RecipeError: for an unknown name, with the nearest known ones.
+    """
+    from timm.models import is_model, list_models
+
+    from ..errors import RecipeError
+    from ..registry import did_you_mean
+
+    if not is_model(name):
+        raise RecipeError(f"unknown model '{name}': {did_you_mean(name, list_models('tmkt_*'))}")
+    return create_model(name, num_classes=num_classes, step=steps, img_size=img_size, **kwargs)
+
+
+def _brain_cog_keywords(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Drop what timm's `create_model` adds and these networks cannot have (there are no pretrained weights yet)."""
+    if kwargs.pop("pretrained", False):
+        from ..errors import RecipeError
+
+        raise RecipeError("there are no pretrained weights to load; build the model with pretrained=False")
+    return {key: value for key, value in kwargs.items() if not key.startswith("pretrained") and key != "cache_dir"}
+
+
+@register_model
+def tmkt_vggsnn(**kwargs: Any) -> nn.Module:
+    """VGGSNN for 48x48 frames (TMKT Table 1, N-Caltech101); keywords: see `models.two_stream.TwoStream`."""
+    from .vggsnn import VGGSNN
+
+    return VGGSNN(**_brain_cog_keywords(kwargs))
+
+
+@register_model
+def tmkt_resnet18(**kwargs: Any) -> nn.Module:
+    """ResNet-18 for 48x48 frames (TMKT Table 1, CEP-DVS); keywords: see `models.two_stream.TwoStream`."""
+    from .resnet import ResNet18
+
+    return ResNet18(**_brain_cog_keywords(kwargs))
+
+
+@register_model
+def tmkt_scnn(**kwargs: Any) -> nn.Module:
+    """SCNN for 28x28 frames (TMKT Table 1, N-Omniglot); keywords: see `models.two_stream.TwoStream`."""
+    from .scnn import SCNN
+
+    return SCNN(**_brain_cog_keywords(kwargs))

@@ -1,0 +1,54 @@
+"""ResNet-18: BrainCog's pre-activation spiking ResNet with two classifiers (Transfer_ResNet18 of the baseline)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..integration import BaseNode, BasicBlock, ResNet
+from .two_stream import TwoStream
+
+
+class ResNet18(TwoStream, ResNet):
+    """BN-node-conv blocks, real-valued sums, global average pooling; no node after the last batch norm.
+
+    The aligned feature is the pooled vector itself, real-valued and no membrane, as in the baseline.
+
+    Shapes: frames `[B, T, 2, H, W]` of any size; D = 512 * width. For the arguments see `TwoStream`.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        del self.fc
+        self.feature_size = self.inplanes
+        self.rgb_fc = nn.Linear(self.feature_size, self.num_classes)
+        self.dvs_fc = nn.Linear(self.feature_size, self.num_classes)
+        self.finish(aligned_node=None)
+
+    def _construct(
+        self,
+        step: int,
+        encode_type: str,
+        num_classes: int,
+        node: type[BaseNode],
+        node_kwargs: dict[str, Any],
+        width: float,
+    ) -> None:
+        settings = {key: value for key, value in node_kwargs.items() if key not in ("step", "layer_by_layer")}
+        # The data set name only chooses the stem: 3x3, 2 channels. BrainCog builds none for 'CEPDVS'.
+        settings |= {"node_type": node, "dataset": "dvsc10", "inplanes": max(1, round(64 * width))}
+        ResNet.__init__(
+            self, BasicBlock, [2, 2, 2, 2], num_classes=num_classes, step=step, encode_type=encode_type, **settings
+        )
+        for layer in self.modules():
+            if isinstance(layer, BaseNode):
+                layer.layer_by_layer = node_kwargs["layer_by_layer"]
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Frames `[N, 2, H, W]` -> pooled output of the last batch norm `[N, D]`."""
+        x = self.layer4(self.layer3(self.layer2(self.layer1(self.conv1(x)))))
+        return torch.flatten(self.avgpool(self.bn1(x)), 1)
+
+    def classifier(self, stream: str) -> nn.Module:
+        """The linear layer of stream `mixed` or `events`."""
+        return self.rgb_fc if stream == "mixed" else self.dvs_fc

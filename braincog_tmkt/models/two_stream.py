@@ -1,0 +1,210 @@
+"""What all two-stream spiking networks share: one encoder, one classifier a stream, two executions.
+
+`step` runs BrainCog's modules one time step at a time, stream after stream, as the baseline does. `multi_step` hands
+every layer all steps of both streams at once and gives the same numbers: convolutions do not care, the batch norm keeps
+its statistics per (stream, step), and BrainCog's nodes walk through the steps themselves (`layer_by_layer`).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import RecipeError
+from ..integration import BaseModule, BaseNode, node_class, surrogate_class
+from .norm import StepBatchNorm2d, use_step_batch_norm
+
+EXECUTIONS = ("multi_step", "step")
+UNSUPPORTED = {"temporal_flatten": False, "n_groups": 1, "spike_output": False, "n_preact": False}
+"""BrainCog keywords whose other values would make another network than the papers'."""
+
+
+class StreamOutput(NamedTuple):
+    """What one stream gives.
+
+    Args:
+        logits: per-step logits `[T, B, K]`.
+        features: the encoder's output as the classifier sees it `[T, B, D]` (F_t in the paper).
+        aligned: what CKA aligns `[T, B, ...]`: membranes after reset (ResNet-18: the pooled vector, as the baseline).
+    """
+
+    logits: Tensor
+    features: Tensor
+    aligned: Tensor
+
+
+class TwoStream(BaseModule):
+    """Base class of the backbones.
+
+    A subclass builds its layers, then calls `finish()`, and says how a flat batch is encoded, classified and aligned.
+
+    Args:
+        num_classes: K.
+        step: T, BrainCog's name for the number of time steps.
+        node_type: BrainCog node, by name or class.
+        act_fun: BrainCog surrogate gradient, by name or class.
+        threshold: firing threshold.
+        tau: membrane time constant of leaky nodes, in steps.
+        width: factor on all channel numbers.
+        img_size: height and width of the frames.
+        execution: `multi_step` or `step`; the numbers are the same.
+        encode_type: BrainCog's encoder for static images given without a time axis.
+        tet_loss: BrainCog's keyword: `forward` returns per-step logits instead of their mean.
+        kwargs: further BrainCog keywords; those that nodes know (`sigmoid_thres`, `mem_detach`, ...) reach them.
+
+    Raises:
+        RecipeError: for an unknown node, surrogate or execution, or a BrainCog keyword these networks do not have.
+    """
+
+    feature_size: int
+    """D, the length of F_t."""
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        step: int = 10,
+        node_type: str | type = "LIFNode",
+        act_fun: str | type = "QGateGrad",
+        threshold: float = 0.5,
+        tau: float = 2.0,
+        width: float = 1.0,
+        img_size: int = 48,
+        execution: str = "multi_step",
+        encode_type: str = "direct",
+        tet_loss: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        for key, only in UNSUPPORTED.items():
+            if kwargs.get(key, only) != only:
+                raise RecipeError(f"{type(self).__name__} takes {key}={only} only, not {kwargs[key]}")
+        if execution not in EXECUTIONS:
+            raise RecipeError(f"execution must be one of {', '.join(EXECUTIONS)}, not '{execution}'")
+        node_kwargs = {
+            **kwargs,
+            "step": step,
+            "threshold": threshold,
+            "tau": tau,
+            "act_fun": surrogate_class(act_fun),
+            "layer_by_layer": execution == "multi_step",
+        }
+        self._construct(step, encode_type, num_classes, node_class(node_type), node_kwargs, width)
+        self.num_classes, self.width, self.img_size = num_classes, width, img_size
+        self.execution, self.tet_loss = execution, tet_loss
+
+    def _construct(
+        self,
+        step: int,
+        encode_type: str,
+        num_classes: int,
+        node: type[BaseNode],
+        node_kwargs: dict[str, Any],
+        width: float,
+    ) -> None:
+        """Run BrainCog's constructor; overridden where BrainCog's network has a richer one."""
+        BaseModule.__init__(self, step, encode_type)
+        self.make_node: Callable[[], BaseNode] = lambda: node(**node_kwargs)
+
+    def finish(self, aligned_node: BaseNode | None) -> None:
+        """Called once the layers exist: step weights, per-step batch norm, node settings."""
+        self.coefficient = nn.ParameterList([nn.Parameter(torch.ones(1)) for _ in range(self.step)])
+        use_step_batch_norm(self)
+        self.norms = tuple(layer for layer in self.modules() if isinstance(layer, StepBatchNorm2d))
+        self.nodes = tuple(layer for layer in self.modules() if isinstance(layer, BaseNode))
+        for node in self.nodes:  # BrainCog's ResNet does not tell its nodes the number of steps
+            node.step = self.step
+        self.aligned_node = (aligned_node,)  # in a tuple: not a child, so no second name in the state dict
+
+    @abstractmethod
+    def encode(self, x: Tensor) -> Tensor:
+        """Frames `[N, 2, H, W]` -> F `[N, D]`."""
+
+    @abstractmethod
+    def classifier(self, stream: str) -> nn.Module:
+        """The classifier of stream `mixed` or `events`: `[N, D]` -> `[N, K]`."""
+
+    @property
+    def step_weights(self) -> Tensor:
+        """theta of the paper's Eq. 12, `[T]`; before the sigmoid."""
+        return torch.cat(list(self.coefficient))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """BrainCog's contract: events `[B, T, 2, H, W]` (or images `[B, 2, H, W]`, encoded) through the event head.
+
+        Returns:
+            Mean logits `[B, K]`; per-step logits `[T, B, K]` with `tet_loss=True`.
+        """
+        logits = self.event_logits(inputs)
+        return logits if self.tet_loss else logits.mean(0)
+
+    def event_logits(self, events: Tensor) -> Tensor:
+        """Per-step logits `[T, B, K]` of the event head, for events `[B, T, 2, H, W]`."""
+        self._collect_membranes(False)
+        return self._run([("events", self.encoder(events))])[0].logits
+
+    def streams(self, mixed: Tensor, events: Tensor) -> tuple[StreamOutput, StreamOutput]:
+        """Both streams through the shared encoder, the mixed one first (it moves the running statistics first).
+
+        Args:
+            mixed: `[B, T, 2, H, W]`, or `[B, 2, H, W]` for a pure appearance stream.
+            events: `[B, T, 2, H, W]`.
+        """
+        self._collect_membranes(True)
+        mixed_out, events_out = self._run([("mixed", self.encoder(mixed)), ("events", self.encoder(events))])
+        return mixed_out, events_out
+
+    def _run(self, streams: list[tuple[str, Tensor]]) -> list[StreamOutput]:
+        """Run named streams `[T, B, 2, H, W]` in the chosen execution; leaves no graph in the nodes."""
+        frames = streams[0][1]
+        if frames.shape[0] != self.step:
+            raise RecipeError(f"the network was built for {self.step} time steps, the frames have {frames.shape[0]}")
+        run = self._run_multi_step if self.execution == "multi_step" else self._run_step
+        outputs = run(streams)
+        self._release()
+        return outputs
+
+    def _run_step(self, streams: list[tuple[str, Tensor]]) -> list[StreamOutput]:
+        outputs = []
+        self._set_layout(1, 1)
+        for name, frames in streams:
+            self.reset()
+            features = torch.stack([self.encode(frame) for frame in frames])
+            outputs.append(self._output(name, features, self._aligned(features)))
+        return outputs
+
+    def _run_multi_step(self, streams: list[tuple[str, Tensor]]) -> list[StreamOutput]:
+        steps, count = self.step, len(streams)
+        frames = torch.stack([frames for _, frames in streams], dim=1)  # [T, S, B, 2, H, W]
+        self._set_layout(steps, count)
+        self.reset()
+        features = self.encode(frames.flatten(0, 2)).unflatten(0, (steps, count, -1))
+        aligned = self._aligned(features.flatten(1, 2)).unflatten(1, (count, -1))
+        return [self._output(name, features[:, i], aligned[:, i]) for i, (name, _) in enumerate(streams)]
+
+    def _aligned(self, features: Tensor) -> Tensor:
+        """What CKA aligns, `[T, N, ...]`, for features `[T, N, D]`."""
+        (node,) = self.aligned_node
+        return torch.stack(node.mem_collect) if node is not None and node.requires_mem else features
+
+    def _collect_membranes(self, wanted: bool) -> None:
+        """Have the aligned node keep its membranes after reset, step by step; one stream alone needs none."""
+        (node,) = self.aligned_node
+        if node is not None:
+            node.requires_mem = wanted
+
+    def _output(self, name: str, features: Tensor, aligned: Tensor) -> StreamOutput:
+        return StreamOutput(self.classifier(name)(features), features, aligned)
+
+    def _set_layout(self, steps: int, streams: int) -> None:
+        for norm in self.norms:
+            norm.steps, norm.streams = steps, streams
+
+    def _release(self) -> None:
+        """Drop all state, so that no node keeps a graph alive; traces asked for with `requires_fp` stay."""
+        for node in self.nodes:
+            trace = node.feature_map
+            node.n_reset()
+            node.feature_map = trace

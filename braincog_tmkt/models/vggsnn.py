@@ -1,0 +1,50 @@
+"""VGGSNN: BrainCog's `VGG_SNN` layers with two classifiers (Transfer_VGG_SNN of the baseline)."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..integration import BaseConvModule
+from .two_stream import TwoStream
+
+PLAN = (64, 128, "P", 256, 256, "P", 512, 512, "P", 512, 512, "P")
+"""Channels of the 3x3 convolutions; P is a 2x2 average pooling."""
+
+
+class VGGSNN(TwoStream):
+    """Eight conv-BN-node layers and one linear classifier a stream; aligned: membranes of the last node, after reset.
+
+    Shapes: frames `[B, T, 2, H, W]`, H = W = `img_size` (a multiple of 16); D = 512 * width * (img_size / 16)^2.
+    For the other arguments see `TwoStream`.
+
+    Example:
+        >>> import torch, timm, braincog_tmkt
+        >>> net = timm.create_model("tmkt_vggsnn", num_classes=11, step=2, width=0.125)
+        >>> net(torch.zeros(3, 2, 2, 48, 48)).shape
+        torch.Size([3, 11])
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        layers: list[nn.Module] = []
+        channels = 2
+        for entry in PLAN:
+            if isinstance(entry, str):
+                layers.append(nn.AvgPool2d(2))
+                continue
+            wider = max(1, round(entry * self.width))
+            layers.append(BaseConvModule(channels, wider, node=self.make_node))
+            channels = wider
+        self.feature = nn.Sequential(*layers)
+        self.feature_size = channels * (self.img_size // 16) ** 2
+        self.rgb_fc = nn.Sequential(nn.Flatten(), nn.Linear(self.feature_size, self.num_classes))
+        self.dvs_fc = nn.Sequential(nn.Flatten(), nn.Linear(self.feature_size, self.num_classes))
+        self.finish(aligned_node=self.feature[-2].node)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Frames `[N, 2, H, W]` -> pooled spikes `[N, D]`."""
+        return self.feature(x).flatten(1)
+
+    def classifier(self, stream: str) -> nn.Module:
+        """The linear layer of stream `mixed` or `events`."""
+        return (self.rgb_fc if stream == "mixed" else self.dvs_fc)[1]

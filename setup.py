@@ -1,0 +1,24 @@
+"""Packaging of braincog_tmkt; the requirements live in requirements.txt, the tools' settings in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+REQUIREMENTS = [
+    line for line in (HERE / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")
+]
+
+setup(
+    name="braincog_tmkt",
+    version="0.1.0",
+    description="Time-step Mixup Knowledge Transfer: spiking networks for event cameras, taught by static images",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["braincog_tmkt", "braincog_tmkt.*"]),
+    install_requires=REQUIREMENTS,
+    extras_require={"dev": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6", "mypy>=1.10", "types-PyYAML", "types-tqdm"]},
+    entry_points={"console_scripts": ["tmkt = braincog_tmkt.cli:main"]},
+)
