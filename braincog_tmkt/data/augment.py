@@ -34,9 +34,9 @@ def crop(frames: Tensor, draw: Draw) -> Tensor:
 def _cut_out(frames: Tensor, offsets: Tensor, height: int, width: int) -> Tensor:
     """Cut `height` x `width` out of the padded frames at `offsets` `[B, 2]` (top, left), as one gather."""
     padded = F.pad(frames, (PADDING,) * 4).flatten(1, 2)
-    steps = torch.arange(max(height, width), device=frames.device)
-    rows = offsets[:, :1] + steps[:height]
-    columns = offsets[:, 1:] + steps[:width]
+    along = torch.arange(max(height, width), device=frames.device)
+    rows = offsets[:, :1] + along[:height]
+    columns = offsets[:, 1:] + along[:width]
     places = (rows[:, :, None] * padded.shape[-1] + columns[:, None, :]).flatten(1)
     pixels = padded.flatten(2).gather(2, places[:, None].expand(-1, padded.shape[1], -1))
     return pixels.view(frames.shape)

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -65,8 +66,8 @@ def prepare(
 ) -> Frames:
     """Return the frames of all recordings and images, making those that are not in the cache yet.
 
-    A second process that needs the same frames waits for the first and then shares its files. With more than one worker,
-    a script must call this under `if __name__ == "__main__":`, as for every spawned process of Python.
+    A second process that needs the same frames waits for the first and then shares its files. With more than one
+    worker, a script must call this under `if __name__ == "__main__":`, as for every spawned process of Python.
 
     Args:
         dataset: reads the files.
@@ -77,8 +78,8 @@ def prepare(
         progress: show bars with rate and remaining time.
 
     Raises:
-        DataError: for a file that cannot be read (naming it), a full disk or a cache folder that cannot be written. What
-            is finished by then is kept, and the next call goes on from there.
+        DataError: for a file that cannot be read (naming it), a full disk or a cache folder that cannot be written.
+            What is finished by then is kept, and the next call goes on from there.
     """
     about = {
         "dataset": dataset.name,
@@ -107,16 +108,15 @@ def prepare(
     return Frames(*(_load(folder / array.file, array) for array in arrays))
 
 
-def _locked(path: Path, progress: bool) -> FileLock:
+def _locked(path: Path, progress: bool) -> AbstractContextManager[object]:
     """Take the lock, saying so if another process has it; the system frees it when that process dies."""
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        return lock.acquire(timeout=0)
     except Timeout:
         if progress:
             tqdm.write(f"another process is making {path.with_suffix('')}: waiting for it")
-        lock.acquire()
-    return lock
+        return lock.acquire()
 
 
 def _disk_error(error: OSError, folder: Path) -> DataError:
@@ -152,8 +152,8 @@ def _open_partial(folder: Path, arrays: tuple[_Array, ...], about: dict[str, obj
     free = shutil.disk_usage(partial).free
     if missing > free:
         raise DataError(
-            f"the cache needs {missing / 1e9:.2f} GB more, but the disk of {folder.parent} has {free / 1e9:.2f} GB left:"
-            " free some space or set another cache folder"
+            f"the cache needs {missing / 1e9:.2f} GB more, but {free / 1e9:.2f} GB are left on the disk of"
+            f" {folder.parent}: free some space or set another cache folder"
         )
     (partial / "about.json").write_text(json.dumps(about, indent=1))
     for array in arrays:
@@ -176,7 +176,7 @@ def _make(
             [(row, array.items[row]) for row in todo[start : start + CHUNK]] for start in range(0, len(todo), CHUNK)
         ]
         with tqdm(
-            total=len(done), initial=len(done) - len(todo), desc=array.file, unit="item", disable=not progress
+            total=len(done), initial=len(done) - len(todo), desc=f"{dataset.name}, {array.file}", disable=not progress
         ) as bar:
             for made in _run(dataset, spec, partial / array.file, chunks, workers):
                 bar.update(made)
@@ -225,12 +225,15 @@ def _write_chunk(dataset: DataSet, spec: FrameSpec, file: Path, chunk: list[tupl
     Plain writes, not the memory map: on a full disk a write fails with an error, a map kills the process.
     """
     make = _event_row if file.name == "events.npy" else _image_row
-    start = np.load(file, mmap_mode="r").offset
+    target = np.load(file, mmap_mode="r")
     with file.open("r+b") as rows, file.with_name(f"{file.name}.done").open("r+b") as done:
         for row, item in chunk:
-            data = make(dataset, item, spec).tobytes()
-            rows.seek(start + row * len(data))
-            rows.write(data)
+            data = make(dataset, item, spec)
+            assert (data.shape, data.dtype) == (target.shape[1:], target.dtype), (
+                f"{dataset.name}: {data.dtype}{data.shape}"
+            )
+            rows.seek(target.offset + row * data.nbytes)
+            rows.write(data.tobytes())
         rows.flush()
         os.fsync(rows.fileno())
         for row, _ in chunk:

@@ -14,7 +14,7 @@ from ..errors import DataError
 from .types import EVENT_DTYPE, FrameSpec
 
 READER_VERSION = 1
-"""Raise it when `read_atis`, `to_frames` or `static.value_channel` give other numbers: caches of before are then not used."""
+"""Raise it when `read_atis`, `to_frames` or `static.value_channel` give other numbers: no older cache is used then."""
 
 BYTES = 5
 OVERFLOW_ROW = 240
@@ -76,7 +76,7 @@ def _check(events: np.ndarray, path: str | Path, sensor: tuple[int, int]) -> Non
 
 
 def write_atis(path: str | Path, events: np.ndarray) -> None:
-    """Write events as an ATIS file: the exact inverse of `read_atis`.
+    """Write events as an ATIS file: the exact inverse of `read_atis`. A file is whole or not there.
 
     Args:
         path: file to write; its folder must exist.
@@ -91,15 +91,19 @@ def write_atis(path: str | Path, events: np.ndarray) -> None:
         raise DataError(f"no events to write to {path}: an ATIS file needs one at least")
     if (np.diff(t) < 0).any() or t[0] < 0 or t[-1] >= TIME_LIMIT:
         raise DataError(
-            f"the events for {path} are not sorted times from 0 to {TIME_LIMIT - 1} microseconds: an ATIS file holds no others"
+            f"the times of the events for {path} are not sorted or not within 0..{TIME_LIMIT - 1} microseconds:"
+            " an ATIS file cannot hold them"
         )
     if min(x.min(), y.min()) < 0 or max(x.max(), y.max()) > 255 or (y == OVERFLOW_ROW).any():
         raise DataError(
-            f"the events for {path} have coordinates an ATIS file cannot hold (x and y are 0..255, y not {OVERFLOW_ROW})"
+            f"the events for {path} have coordinates that an ATIS file cannot hold:"
+            f" x and y are 0..255, y not {OVERFLOW_ROW}"
         )
     rows = np.stack([x, y, p << 7 | t >> 16, t >> 8 & 255, t & 255], axis=1).astype(np.uint8)
+    part = Path(path).with_name(f"{Path(path).name}.part")
     try:
-        Path(path).write_bytes(rows.tobytes())
+        part.write_bytes(rows.tobytes())
+        part.replace(path)
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error.strerror}): free space or choose another folder") from error
 

@@ -78,10 +78,7 @@ def test_nodes_with_exact_ties_at_the_threshold(check, kind, surrogate, layer_by
     node = node_class(kind)(
         step=len(x), act_fun=surrogate_class(surrogate), layer_by_layer=layer_by_layer, requires_mem=True, threshold=0.5
     )
-    if layer_by_layer:
-        spike = node(x.flatten(0, 1)).view_as(x)
-    else:
-        spike = torch.stack([node(step) for step in x])
+    spike = node(x.flatten(0, 1)).view_as(x) if layer_by_layer else torch.stack([node(step) for step in x])
     membrane = torch.stack(node.mem_collect)
     assert np.array_equal(spike.detach().numpy(), arrays[f"node/{kind}/{surrogate}/spike"])
     assert membrane.detach().numpy() == pytest.approx(arrays[f"node/{kind}/{surrogate}/mem"], abs=1e-6)

@@ -11,7 +11,7 @@ from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
 
 MARGIN = 3
-"""Dark pixels around a digit, as in N-MNIST (28x28 digits, 34x34 sensor): the saccades must not push it out of sight."""
+"""Dark pixels around a digit, as in N-MNIST (28x28 in 34x34): the saccades must not push it out of sight."""
 
 
 @DATASETS.register("digits")
@@ -81,7 +81,8 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
     """Images `[1797, 8, 8]`, 0..16, and labels `[1797]`."""
     from sklearn.datasets import load_digits
 
-    return load_digits(return_X_y=False).images, load_digits(return_X_y=False).target
+    data = load_digits()
+    return data.images, data.target
 
 
 def _picture(number: int) -> Image.Image:

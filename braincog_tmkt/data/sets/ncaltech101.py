@@ -28,7 +28,7 @@ COUNTS = {name: int(count) for name, count in (entry.split("=") for entry in _OF
 """Recordings of each class in the full set, 8,709 together."""
 
 CLASSES = tuple(sorted(COUNTS))
-"""The official class names; sorted as tonic and the baseline label them: BACKGROUND_Google, Faces_easy, Leopards, ..."""
+"""The official class names, sorted as tonic and the baseline label them: BACKGROUND_Google, Faces_easy, ..."""
 
 EVENT_LAYOUTS = ("NCALTECH101/Caltech101", "N-Caltech101-archive/Caltech101", "ncaltech101/Caltech101", "Caltech101")
 STATIC_LAYOUTS = ("caltech101/101_ObjectCategories", "caltech-101/101_ObjectCategories", "101_ObjectCategories")
@@ -47,15 +47,15 @@ class NCaltech101(DataSet):
     own_extent = True
     card = Card(
         title="N-Caltech101 with Caltech-101",
-        source="recordings: https://www.garrickorchard.com/datasets/n-caltech101 (Mendeley Data, doi 10.17632/cy6cvx3ryv.1);"
-        " images: https://data.caltech.edu/records/mzrjq-6wc02 (doi 10.22002/D1.20086)",
+        source="recordings: https://www.garrickorchard.com/datasets/n-caltech101 (Mendeley Data, doi"
+        " 10.17632/cy6cvx3ryv.1); images: https://data.caltech.edu/records/mzrjq-6wc02 (doi 10.22002/D1.20086)",
         licence="recordings: as stated on their page; images: CC BY 4.0",
         tree="""\
 ROOT/
-  NCALTECH101/Caltech101/                  recordings (or N-Caltech101-archive/Caltech101, ncaltech101/Caltech101, Caltech101)
+  NCALTECH101/Caltech101/                  recordings (or in N-Caltech101-archive/, ncaltech101/, ROOT)
     BACKGROUND_Google/image_0001.bin ...   101 class folders: Faces_easy, but no Faces
     accordion/image_0001.bin ...
-  caltech101/101_ObjectCategories/         images (or caltech-101/101_ObjectCategories, 101_ObjectCategories)
+  caltech101/101_ObjectCategories/         images (or in caltech-101/, ROOT)
     BACKGROUND_Google/image_0001.jpg ...   the same classes; a Faces folder is passed over
     accordion/image_0001.jpg ...""",
         counts={"classes": 101, "recordings": 8709, "images": 8709},

@@ -1,0 +1,179 @@
+"""Pairs of a recording and a static image of its class, drawn anew for every presentation.
+
+Frames stay in their memory maps and rows are read when a batch asks for them, or the whole set moves to the device.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+from .augment import AUGMENTS
+from .splits import Split
+from .types import Batch, Draw, Index
+
+PARTNER_STREAM = 1
+DEVICE_BYTES = 4 * 2**30
+"""What a device gives to a data set unless told otherwise; N-Caltech101 takes 1.5 GiB at T 10 and 48x48."""
+
+Part = Literal["train", "val", "test"]
+
+
+class FrameArrays(Protocol):
+    """What `PairSet` needs of the cache."""
+
+    @property
+    def events(self) -> np.ndarray:
+        """Event frames, float32 `[N, T, 2, H, W]`; row i is recording i of the index."""
+
+    @property
+    def images(self) -> np.ndarray:
+        """Static images, uint8 `[M, H, W]`; row j is static image j of the index."""
+
+
+class PairSet:
+    """The recordings of an index, with the static images that training may draw for each class.
+
+    Args:
+        index: recordings, static images and class names.
+        split: which recordings train and which images may be drawn.
+        frames: their frames, row by row as in the index.
+
+    Raises:
+        DataError: if the frames are not those of the index, a key of the split is not in it, or a class with
+            training recordings has no image to draw.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> from braincog_tmkt.data.splits import Protocol as SplitProtocol, make_split
+        >>> from braincog_tmkt.data.types import Item
+        >>> items = tuple(Item(f"cup/{number:02}", "cup") for number in range(20))
+        >>> index = Index(("cup",), items, items)
+        >>> frames = SimpleNamespace(
+        ...     events=np.zeros((20, 4, 2, 8, 8), np.float32), images=np.zeros((20, 8, 8), np.uint8)
+        ... )
+        >>> pairs = PairSet(index, make_split(index, SplitProtocol("clean")), frames)
+        >>> batch = pairs.batch(pairs.rows("train")[:3], Draw(seed=0, start=0, rows=3, total=3))
+        >>> batch.static.shape, batch.events.shape
+        (torch.Size([3, 2, 8, 8]), torch.Size([3, 4, 2, 8, 8]))
+    """
+
+    def __init__(self, index: Index, split: Split, frames: FrameArrays) -> None:
+        self.classes = index.classes
+        self.labels = torch.tensor([index.label_of[item.class_name] for item in index.recordings])
+        self.device = torch.device("cpu")
+        self._events = _tensor(frames.events)
+        self._images = _tensor(frames.images)
+        for what, array, items in (
+            ("recordings", self._events, index.recordings),
+            ("static images", self._images, index.statics),
+        ):
+            if len(array) != len(items):
+                raise DataError(
+                    f"the cache holds {len(array)} {what}, the data set {len(items)}: prepare the data set again."
+                )
+        self._rows = _rows_of_parts(index, split)
+        self._pool, self._pool_sizes = _pool_table(index, split)
+        self._trains = torch.zeros(len(self), dtype=torch.bool)
+        self._trains[self._rows["train"]] = True
+        drawing = torch.unique(self.labels[self._trains])
+        if empty := [self.classes[label] for label in drawing.tolist() if not self._pool_sizes[label]]:
+            raise DataError(
+                f"no static image can be drawn for class {', '.join(repr(name) for name in empty)}: "
+                "add images of that class whose names match its recordings."
+            )
+
+    def __len__(self) -> int:
+        """N, all recordings of the index."""
+        return len(self.labels)
+
+    def rows(self, part: Part) -> Tensor:
+        """The rows of a part of the split in `index.recordings`, int64, in the order of the split."""
+        return self._rows[part]
+
+    def to(self, device: torch.device | str, max_bytes: int = DEVICE_BYTES) -> PairSet:
+        """Make batches on `device`, and keep all frames there if they take `max_bytes` or less."""
+        self.device = torch.device(device)
+        if self._events.nbytes + self._images.nbytes <= max_bytes:
+            self._events, self._images = self._events.to(self.device), self._images.to(self.device)
+        return self
+
+    def batch(self, rows: Tensor, draw: Draw, augment: tuple[str, ...] = ()) -> Batch:
+        """Pair training recordings with images of their class, drawn uniformly from the pool.
+
+        Args:
+            rows: rows of training recordings in the index `[B]`, on the CPU, this rank's share.
+            draw: random numbers of the global batch, for `B` rows here.
+            augment: names in `AUGMENTS`, applied to the event frames in this order.
+
+        Raises:
+            DataError: if a row is no training recording.
+        """
+        if not self._trains[rows].all():
+            raise DataError("a batch to train on holds validation or test recordings: take its rows from rows('train')")
+        events, label = self.events(rows)
+        for name in augment:
+            events = AUGMENTS[name](events, draw)
+        static = _take(self._images, self._partners(rows, draw)).to(self.device).float().div_(255)
+        # One channel stands for both polarities: a view, so that nothing is copied.
+        return Batch(static[:, None].expand(-1, 2, -1, -1), events, label, rows.to(self.device), draw)
+
+    def events(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Event frames `[B, T, 2, H, W]` and labels `[B]` of any recordings; no static image is touched."""
+        return _take(self._events, rows).to(self.device), self.labels[rows].to(self.device)
+
+    def class_weights(self, rows: Tensor) -> Tensor:
+        """Weights `[len(rows)]`, float64, under which every class among `rows` is drawn equally often.
+
+        Each is N/n: N the number of rows, n those of the class. The baseline's sampler takes both numbers from the
+        whole data set, which comes to the same up to rounding (1.5 % of a class's mass on N-Caltech101).
+        """
+        labels = self.labels[rows]
+        sizes = torch.bincount(labels, minlength=len(self.classes))
+        return len(rows) / sizes[labels].double()
+
+    def _partners(self, rows: Tensor, draw: Draw) -> Tensor:
+        """Rows of the drawn images in `index.statics` `[B]`."""
+        labels = self.labels[rows]
+        # u < 1 in float64, so that u * size rounds down below size for every size that fits in memory.
+        place = (draw.uniform(stream=PARTNER_STREAM) * self._pool_sizes[labels]).long()
+        return self._pool[labels, place]
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """The array as a tensor that shares its memory: of a memory map, only rows asked for are read."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # we only read
+        return torch.from_numpy(array)
+
+
+def _take(array: Tensor, rows: Tensor) -> Tensor:
+    return array.index_select(0, rows.to(array.device))
+
+
+def _rows_of_parts(index: Index, split: Split) -> dict[Part, Tensor]:
+    row_of = {item.key: row for row, item in enumerate(index.recordings)}
+    parts: dict[Part, tuple[str, ...]] = {"train": split.train, "val": split.val, "test": split.test}
+    if lost := [key for keys in parts.values() for key in keys if key not in row_of]:
+        raise DataError(f"the split holds '{lost[0]}', the data set does not: make the split anew from this data set.")
+    return {part: torch.tensor([row_of[key] for key in keys], dtype=torch.int64) for part, keys in parts.items()}
+
+
+def _pool_table(index: Index, split: Split) -> tuple[Tensor, Tensor]:
+    """For each class the rows of its images in the pool, `[K, P]` padded with 0, and how many they are, `[K]`."""
+    drawable = set(split.pool)
+    groups = defaultdict(list)
+    for row, item in enumerate(index.statics):
+        if item.key in drawable:
+            groups[item.class_name].append(row)
+    sizes = torch.tensor([len(groups[name]) for name in index.classes])
+    table = torch.zeros(len(index.classes), max(1, int(sizes.max())), dtype=torch.int64)
+    for label, name in enumerate(index.classes):
+        table[label, : sizes[label]] = torch.tensor(groups[name])
+    return table, sizes

@@ -1,0 +1,128 @@
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from braincog_tmkt.data.audit import audit, require_clean
+from braincog_tmkt.data.splits import Protocol, Split, make_split
+from braincog_tmkt.data.types import Index, Item
+from braincog_tmkt.errors import DataError
+
+
+def items(*keys: str) -> tuple[Item, ...]:
+    return tuple(Item(key, key.split("/")[0]) for key in keys)
+
+
+def hand_made(train, val, test, pool, leaky=False) -> Split:
+    return Split(Protocol("clean"), tuple(train), tuple(val), tuple(test), tuple(pool), leaky)
+
+
+INDEX = Index(
+    ("ant", "cup"),
+    items("ant/1", "ant/2", "ant/3", "cup/1", "cup/2", "cup/3"),
+    items("ant/1", "ant/2", "ant/3", "cup/1", "cup/2", "cup/3", "cup/9"),
+)
+GOOD = hand_made(["ant/1", "cup/1"], ["ant/2", "cup/2"], ["ant/3", "cup/3"], ["ant/1", "cup/1", "cup/9"])
+
+
+def test_a_sound_split():
+    verdict = audit(INDEX, GOOD)
+    assert (verdict.train, verdict.val, verdict.test, verdict.pool) == (2, 2, 2, 3)
+    assert not verdict.leaks
+    require_clean(verdict, GOOD)
+    assert verdict.sentence() == (
+        f"Split 'clean' {GOOD.hash[:12]} has 2 training, 2 validation and 2 test recordings and draws from 3 static "
+        "images; none of them shows what a validation or test recording shows."
+    )
+
+
+@pytest.mark.parametrize(
+    ("pool", "field", "count"),
+    [
+        (["ant/1", "cup/1", "cup/3"], "test_with_twin_in_pool", 1),
+        (["ant/3", "cup/1", "cup/3"], "pool_twins_of_test", 2),
+        (["ant/1", "cup/1", "cup/2"], "val_with_twin_in_pool", 1),
+        (["ant/1", "cup/1", "cup/2"], "pool_twins_of_val", 1),
+    ],
+)
+def test_images_of_held_out_recordings_are_leaks(pool, field, count):
+    split = hand_made(GOOD.train, GOOD.val, GOOD.test, pool)
+    verdict = audit(INDEX, split)
+    assert getattr(verdict, field) == count
+    assert verdict.leaks
+    assert verdict.as_dict()["leaks"] is True
+    assert "IT LEAKS" in verdict.sentence()
+    with pytest.raises(DataError, match=f"IT LEAKS: {verdict.test_with_twin_in_pool} test"):
+        require_clean(verdict, split)
+    require_clean(verdict, hand_made(GOOD.train, GOOD.val, GOOD.test, pool, leaky=True))
+
+
+@pytest.mark.parametrize("leaky", [False, True])
+def test_a_recording_in_two_parts_is_an_error_under_every_protocol(leaky):
+    split = hand_made([*GOOD.train, "cup/3"], GOOD.val, GOOD.test, GOOD.pool, leaky)
+    verdict = audit(INDEX, split)
+    assert verdict.in_two_parts == 1
+    assert verdict.leaks
+    with pytest.raises(DataError, match="1 recordings are in two parts"):
+        require_clean(verdict, split)
+
+
+def test_keys_that_the_index_lacks():
+    split = hand_made([*GOOD.train, "cup/7"], GOOD.val, GOOD.test, [*GOOD.pool, "cup/7", "cup/8"])
+    verdict = audit(INDEX, split)
+    assert verdict.unknown == 3
+    with pytest.raises(DataError, match="3 keys of the split are not in the index"):
+        require_clean(verdict, split)
+
+
+def test_classes_and_images_that_do_not_match():
+    index = Index(
+        ("ant", "bee", "cup"),
+        items("ant/1", "ant/2", "bee/1", "bee/2", "cup/1"),
+        (*items("ant/1", "cup/1", "dog/1"), Item("ant/2", "cup")),
+    )
+    split = hand_made(["ant/1", "bee/1"], [], ["bee/2", "cup/1"], ["ant/1", "ant/2", "dog/1"])
+    verdict = audit(index, split)
+    assert verdict.twins_of_other_class == 1
+    assert verdict.pool_without_training == 2  # ant/2 is called a cup, and dog has no recording
+    assert verdict.classes_without_pool == ("bee",)
+    assert verdict.classes_without_images == ("bee",)
+    assert verdict.classes_without_recordings == ("dog",)
+    assert not verdict.leaks
+    for part in ("2 of the images", "1 recordings have an image of another class", "1 classes have no image to draw"):
+        assert part in verdict.sentence()
+    plain = verdict.as_dict()
+    assert json.loads(json.dumps(plain)) == plain
+    assert plain["classes_without_pool"] == ["bee"]
+
+
+KEYS = [f"{name}/{i}" for name in ("ant", "bee") for i in range(6)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.sampled_from(["train", "val", "test"]), min_size=12, max_size=12),
+    st.sets(st.sampled_from(KEYS)),
+    st.sets(st.sampled_from(KEYS)),
+)
+def test_counts_on_any_division(parts, with_image, drawable):
+    pool = sorted(with_image & drawable)
+    groups = {name: [key for key, part in zip(KEYS, parts, strict=True) if part == name] for name in set(parts)}
+    split = hand_made(groups.get("train", []), groups.get("val", []), groups.get("test", []), pool)
+    verdict = audit(Index(("ant", "bee"), items(*KEYS), items(*sorted(with_image))), split)
+    leaked = {part: sum(p == part and key in pool for key, p in zip(KEYS, parts, strict=True)) for part in groups}
+    assert verdict.test_with_twin_in_pool == leaked.get("test", 0)
+    assert verdict.val_with_twin_in_pool == leaked.get("val", 0)
+    assert verdict.leaks == bool(leaked.get("test", 0) + leaked.get("val", 0))
+    assert verdict.in_two_parts == verdict.unknown == 0
+
+
+def test_published_splits_leak_by_their_own_account_and_may_run():
+    keys = [f"cup/{i:02}" for i in range(20)]
+    index = Index(("cup",), items(*keys), items(*keys))
+    split = make_split(index, Protocol("published"))
+    verdict = audit(index, split)
+    assert (verdict.protocol, verdict.split, verdict.test_with_twin_in_pool) == ("published", split.hash, 1)
+    assert "1 test (50.0%)" in verdict.sentence()
+    require_clean(verdict, split)

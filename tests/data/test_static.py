@@ -1,0 +1,63 @@
+"""V = max(R, G, B): against PIL's own HSV, and torchvision's resize."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from torchvision.transforms import Resize
+
+from braincog_tmkt.data.static import read_value_channel, value_channel
+from braincog_tmkt.errors import DataError
+
+
+def colourful(width: int = 60, height: int = 41) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("size", [28, 48, 70])
+def test_value_is_that_of_hsv_after_torchvisions_resize(tmp_path: Path, size: int) -> None:
+    image = colourful()
+    image.save(tmp_path / "a.png")
+    truth = np.asarray(Resize((size, size))(image).convert("HSV"))[..., 2]
+    value = read_value_channel(tmp_path / "a.png", size)
+    assert value.dtype == np.uint8
+    assert value.shape == (size, size)
+    np.testing.assert_array_equal(value, truth)
+
+
+@pytest.mark.data
+def test_value_is_that_of_hsv_on_real_images(shared: Path) -> None:
+    folders = sorted((shared / "data/caltech101/101_ObjectCategories").iterdir())
+    for folder in folders:
+        file = min(folder.iterdir())
+        truth = Resize((48, 48))(Image.open(file).convert("RGB")).convert("HSV").getchannel("V")
+        np.testing.assert_array_equal(read_value_channel(file, 48), np.asarray(truth), err_msg=str(file))
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "CMYK"])
+def test_any_mode_of_image_has_a_value(mode: str) -> None:
+    image = colourful().convert(mode)
+    np.testing.assert_array_equal(value_channel(image, 30), value_channel(image.convert("RGB"), 30))
+
+
+def test_value_of_grey_is_grey() -> None:
+    grey = colourful(28, 28).convert("L")
+    np.testing.assert_array_equal(value_channel(grey, 28), np.asarray(grey))
+
+
+def test_unreadable_images_are_named(tmp_path: Path) -> None:
+    colourful().save(tmp_path / "whole.jpg")
+    colourful().save(tmp_path / "whole.png")
+    cut = {name: (tmp_path / name).read_bytes() for name in ("whole.jpg", "whole.png")}
+    bad = {
+        "cut.jpg": cut["whole.jpg"][:400],
+        "cut.png": cut["whole.png"][:400],
+        "text.jpg": b"hello",
+        "empty.jpg": b"",
+    }
+    for name, content in bad.items():
+        (tmp_path / name).write_bytes(content)
+    for name in (*bad, "gone.jpg"):
+        with pytest.raises(DataError, match=name):
+            read_value_channel(tmp_path / name, 16)

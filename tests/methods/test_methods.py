@@ -1,0 +1,167 @@
+"""The methods: Eq. 17 put together by hand, switches, streams and heads, the floor of learning."""
+
+import inspect
+
+import pytest
+import torch
+from torch.nn import functional
+
+from braincog_tmkt.errors import RecipeError
+from braincog_tmkt.losses import cka
+from braincog_tmkt.methods import METHODS
+from braincog_tmkt.methods.mixing import mix
+from tests.methods.toys import make_backbone, make_batch
+
+RATIO = {"mix_ratio": 0.4}
+
+
+def by_hand(method, batch):
+    """Eq. 6, 11-17 written out once more, sample by sample and step by step."""
+    blend = mix(batch, method.law.switch_points(batch, 0.0))
+    mixed, events = method.backbone.streams(blend.frames, batch.events)
+    steps = len(mixed.logits)
+    tet_mixed = sum(functional.cross_entropy(mixed.logits[t], batch.label) for t in range(steps)) / steps
+    event_ce = [functional.cross_entropy(events.logits[t], batch.label) for t in range(steps)]
+    total_event = sum(event_ce) / steps
+    similarity = cka(mixed.aligned, events.aligned)
+    rda = 0.0
+    for t in range(steps):
+        s = torch.sigmoid(method.backbone.coefficient[t][0])
+        rda = rda + (s * (1 - similarity[t]) + (1 - s) * (event_ce[t] if method.per_step else total_event)) / steps
+    switch = method.law.switch_points(batch, 0.0)
+    source = torch.tensor([[int(t + 1 < point) for point in switch] for t in range(steps)])
+    mag = (
+        sum(functional.cross_entropy(method.modality.head(mixed.features[t]), source[t]) for t in range(steps)) / steps
+    )
+    estimate = sum(method.ratio.head(mixed.features[t])[:, 0] for t in range(steps)) / steps
+    mrp = ((estimate - (switch - 1) / steps) ** 2).mean()
+    return tet_mixed + 0.5 * rda + mag + mrp
+
+
+@pytest.mark.parametrize("per_step", [False, True])
+@pytest.mark.parametrize("name", ["tmkt_scnn", "tmkt_vggsnn", "tmkt_resnet18"])
+def test_tmkt_is_equation_17(name, per_step):
+    net = make_backbone(name)
+    batch = make_batch(size=net.img_size)
+    with torch.no_grad():
+        for t, weight in enumerate(net.coefficient):
+            weight.fill_(0.3 * t - 0.2)
+        method = METHODS.build("tmkt", net, per_step=per_step, **RATIO)
+        torch.testing.assert_close(method(batch, 0.0)["loss"], by_hand(method, batch))
+
+
+def test_every_part_can_be_switched_off():
+    batch = make_batch()
+    full = METHODS.build("tmkt", make_backbone(), **RATIO)
+    plain = METHODS.build("tmkt", make_backbone(), modality_weight=0.0, ratio_weight=0.0, **RATIO)
+    assert plain.modality is None
+    assert plain.ratio is None
+    parts, bare = full(batch, 0.0), plain(batch, 0.0)
+    assert set(parts) - set(bare) == {"modality", "ratio"}
+    torch.testing.assert_close(parts["loss"] - parts["modality"] - parts["ratio"], bare["loss"])
+    aligned = METHODS.build(
+        "tmkt", make_backbone(), alignment_weight=0.0, modality_weight=0.0, ratio_weight=0.0, **RATIO
+    )
+    torch.testing.assert_close(aligned(batch, 0.0)["loss"], bare["mixed"])
+
+
+def test_constant_event_weight_replaces_the_learned_one():
+    method = METHODS.build("tmkt", make_backbone(), modality_weight=0.0, ratio_weight=0.0, event_weight=2.0, **RATIO)
+    parts = method(make_batch(), 0.0)
+    share = torch.sigmoid(torch.tensor(1.0))
+    expected = parts["mixed"] + 0.5 * share * (1 - parts["similarity"]) + 2 * parts["events"]
+    torch.testing.assert_close(parts["loss"], expected)
+
+
+@pytest.mark.parametrize("name", ["tmkt_scnn", "tmkt_vggsnn", "tmkt_resnet18"])
+def test_prediction_uses_the_event_stream_and_the_event_head_only(name):
+    net = make_backbone(name).eval()
+    method = METHODS.build("tmkt", net, **RATIO)
+    events = make_batch(size=net.img_size).events
+    before = method.predict(events)
+    with torch.no_grad():
+        net.classifier("events").bias.add_(torch.arange(3.0))
+    torch.testing.assert_close(method.predict(events), before + torch.arange(3.0))
+    if name != "tmkt_scnn":  # SCNN has one head for both streams
+        with torch.no_grad():
+            net.classifier("mixed").bias.add_(5.0)
+        torch.testing.assert_close(method.predict(events), before + torch.arange(3.0))
+
+
+def test_each_stream_is_classified_by_its_own_head():
+    """Swapped heads would send the mixed stream's gradient into the event head."""
+    net = make_backbone("tmkt_vggsnn")
+    parts = METHODS.build("tmkt", net, **RATIO)(make_batch(size=16), 0.0)
+    parts["mixed"].backward(retain_graph=True)
+    assert net.classifier("mixed").weight.grad.abs().sum() > 0
+    assert net.classifier("events").weight.grad is None
+    net.zero_grad()
+    parts["events"].backward()
+    assert net.classifier("events").weight.grad.abs().sum() > 0
+    assert net.classifier("mixed").weight.grad is None
+
+
+def test_mixed_frames_reach_the_mixed_stream_and_events_the_event_stream():
+    net = make_backbone().eval()
+    batch = make_batch()
+    seen = {}
+    inner = net.streams
+    net.streams = lambda mixed, events: seen.update(mixed=mixed, events=events) or inner(mixed, events)
+    METHODS.build("tmkt", net, mixing="sliding")(batch, 0.0)
+    assert torch.equal(seen["mixed"], batch.static[:, None].expand_as(batch.events))
+    assert torch.equal(seen["events"], batch.events)
+
+
+def test_knowledge_transfer_without_sliding_switches_at_half_time_and_drops_the_alignment():
+    net = make_backbone().eval()
+    method = METHODS.build("knowledge_transfer", net, sliding=False)
+    early, late = method(make_batch(), 0.49), method(make_batch(), 0.5)
+    torch.testing.assert_close(early["loss"], early["static"] + early["events"])
+    assert early["alignment"] > 0.001
+    assert late["alignment"].abs() < 1e-5  # both streams are the same frames now
+
+
+def test_baseline_never_touches_the_static_images():
+    batch = make_batch()
+    method = METHODS.build("baseline", make_backbone().eval())
+    loss = method(batch, 0.0)["loss"]
+    batch.static = torch.full_like(batch.static, float("nan"))
+    assert torch.equal(method(batch, 0.5)["loss"], loss)
+    mean_logits = METHODS.build("baseline", make_backbone().eval(), tet=False)(batch, 0.0)["loss"]
+    logits = method.predict(batch.events)
+    torch.testing.assert_close(mean_logits, functional.cross_entropy(logits.mean(0), batch.label))
+
+
+@pytest.mark.parametrize("method", ["baseline", "knowledge_transfer", "tmkt"])
+def test_a_method_learns_a_small_batch(method):
+    torch.manual_seed(0)
+    batch = make_batch(rows=6)
+    net = make_backbone(width=1.0)
+    learner = METHODS.build(method, net, **(RATIO if method == "tmkt" else {}))
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=2e-3)
+    for step in range(60):
+        loss = learner(batch, step / 60)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert torch.equal(learner.predict(batch.events).mean(0).argmax(1), batch.label)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, "needs a mix_ratio"),
+        ({"mix_ratio": 1.2}, r"must lie in \(0, 1\)"),
+        ({"mixing": "sliding", "mix_ratio": 0.4}, "takes no 'mix_ratio'"),
+        ({"mixratio": 0.4}, "did you mean 'mix_ratio'"),
+    ],
+)
+def test_wrong_arguments_are_explained(arguments, words):
+    with pytest.raises(RecipeError, match=words):
+        METHODS.build("tmkt", make_backbone(), **arguments)
+
+
+def test_every_method_documents_every_argument():
+    for name, method in METHODS.items():
+        for argument in list(inspect.signature(method).parameters)[1:]:
+            assert f"{argument}:" in method.__doc__, f"{name}: {argument}"
