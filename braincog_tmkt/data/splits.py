@@ -63,6 +63,7 @@ class Protocol:
         whole = isinstance(count, int) and not isinstance(count, bool)
         _require(count is None or (whole and count > 0), "train_per_class", count, "null or a whole number from 1 on")
         _require(self.static_pool in STATIC_POOLS, "static_pool", self.static_pool, " or ".join(STATIC_POOLS))
+        object.__setattr__(self, "val_portion", float(held_out))  # 0 and 0.0 are one protocol and have one hash
 
 
 @dataclass(frozen=True)

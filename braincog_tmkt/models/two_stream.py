@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import RecipeError
 from ..integration import BaseModule, BaseNode, node_class, surrogate_class
+from .nodes import multi_step_node
 from .norm import StepBatchNorm2d, use_step_batch_norm
 
 EXECUTIONS = ("multi_step", "step")
@@ -91,7 +92,9 @@ class TwoStream(BaseModule):
             "act_fun": surrogate_class(act_fun),
             "layer_by_layer": execution == "multi_step",
         }
-        self._construct(step, encode_type, num_classes, node_class(node_type), node_kwargs, width)
+        node = node_class(node_type)
+        node = multi_step_node(node) if execution == "multi_step" else node
+        self._construct(step, encode_type, num_classes, node, node_kwargs, width)
         self.num_classes, self.width, self.img_size = num_classes, width, img_size
         self.execution, self.tet_loss = execution, tet_loss
 

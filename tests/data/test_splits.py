@@ -1,3 +1,4 @@
+import hashlib
 import random
 import zipfile
 from collections import Counter, defaultdict
@@ -15,7 +16,35 @@ from braincog_tmkt.errors import DataError, RecipeError
 
 # Recordings of each class of N-Caltech101, in sorted order of the class names (BACKGROUND_Google first, no Faces).
 CALTECH_COUNTS = [
-    *(467, 435, 200, 798, 55, 800, 42, 42, 47, 54, 46, 33, 128, 98, 43, 85, 91, 50, 43, 123, 47, 59, 62, 107, 47, 69, 73),
+    *(
+        467,
+        435,
+        200,
+        798,
+        55,
+        800,
+        42,
+        42,
+        47,
+        54,
+        46,
+        33,
+        128,
+        98,
+        43,
+        85,
+        91,
+        50,
+        43,
+        123,
+        47,
+        59,
+        62,
+        107,
+        47,
+        69,
+        73,
+    ),
     *(70, 50, 51, 57, 67, 52, 65, 68, 75, 64, 53, 64, 85, 67, 67, 45, 34, 34, 51, 99, 100, 42, 54, 88, 80, 31, 64, 86),
     *(114, 61, 81, 78, 41, 66, 43, 40, 87, 32, 76, 55, 35, 39, 47, 38, 45, 53, 34, 57, 82, 59, 49, 40, 63, 39, 84, 57),
     *(35, 64, 45, 86, 59, 64, 35, 85, 49, 86, 75, 239, 37, 59, 34, 56, 39, 60),
@@ -217,8 +246,16 @@ def test_a_fixed_number_per_class_never_takes_official_test_recordings():
 def test_hash_names_the_split_for_good():
     index = make_index({"cup": 10, "ant": 6})
     split = make_split(index, Protocol("clean"))
-    # Records hold this number: a change of it makes every older record look like another split.
-    assert split.hash == "GOLDEN"
+    # Records hold this number: whatever changes it makes every older record look like another split.
+    text = (
+        '{"pool": ["ant/0000", "ant/0001", "ant/0002", "ant/0003", "cup/0000", "cup/0001", "cup/0002", "cup/0003", '
+        '"cup/0004", "cup/0005", "cup/0006", "cup/0007"], "protocol": {"name": "clean", "static_pool": "partners", '
+        '"train_per_class": null, "train_portion": 0.9, "val_portion": 0.1}, "test": ["ant/0005", "cup/0009"], '
+        '"train": ["ant/0000", "ant/0001", "ant/0002", "ant/0003", "cup/0000", "cup/0001", "cup/0002", "cup/0003", '
+        '"cup/0004", "cup/0005", "cup/0006", "cup/0007"], "val": ["ant/0004", "cup/0008"]}'
+    )
+    assert split.hash == hashlib.sha256(text.encode()).hexdigest()
+    assert make_split(index, Protocol(val_portion=0)).hash == make_split(index, Protocol(val_portion=0.0)).hash
     assert split.short_hash == split.hash[:12]
     hashes = {
         make_split(index, protocol).hash

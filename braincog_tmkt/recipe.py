@@ -1,0 +1,330 @@
+"""Recipes: one YAML file says everything that makes a result; loading is strict.
+
+A recipe has five sections of plain keys (`data`, `model`, `method`, `optim`, `train`). It may extend another file, which
+lies below its own keys, and name `tiers`: sets of overrides such as `{smoke: {train.epochs: 1}}`. A recipe that names
+another method than the file it extends starts with an empty `method` section.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from .errors import RecipeError
+from .recipe_check import check_layer, check_ranges
+from .registry import did_you_mean
+
+
+@dataclass
+class DataConfig:
+    """Which recordings and images, as which frames, in which split.
+
+    Args:
+        name: data set, see `tmkt list`.
+        root: folder with the official folders.
+        static_root: folder of the static images, where it is not inside `root`.
+        steps: T, frames of a recording.
+        size: height and width of a frame.
+        protocol: how recordings are divided, see `data.splits.PROTOCOLS`.
+        train_portion: share of each class that is not test.
+        val_portion: share of the training recordings that is held out to select a checkpoint.
+        train_per_class: training recordings of each class, instead of a share.
+        static_pool: `partners` of the training recordings, or `open` (see `data.splits.Protocol`).
+        augment: augmentations of the event frames, in order, see `data.augment.AUGMENTS`.
+        cache: folder of the frame cache.
+    """
+
+    name: str = MISSING
+    root: str = "data"
+    static_root: str | None = None
+    steps: int = 10
+    size: int = 48
+    protocol: str = "clean"
+    train_portion: float = 0.9
+    val_portion: float = 0.1
+    train_per_class: int | None = None
+    static_pool: str = "partners"
+    augment: list[str] = field(default_factory=list)
+    cache: str = "cache"
+
+
+@dataclass
+class ModelConfig:
+    """The backbone; the keys are constructor arguments, see `models.two_stream.TwoStream`."""
+
+    name: str = "tmkt_vggsnn"
+    node_type: str = "LIFNode"
+    act_fun: str = "QGateGrad"
+    threshold: float = 0.5
+    tau: float = 2.0
+    width: float = 1.0
+    execution: str = "multi_step"
+
+
+@dataclass
+class OptimConfig:
+    """Optimiser and learning rate, both timm's.
+
+    Args:
+        name: timm's name of the optimiser.
+        lr: learning rate at a batch of `lr_scale_base`.
+        lr_scale_base: the rate used is lr * batch / lr_scale_base; null uses `lr` as it is.
+        weight_decay: of parameters with two axes or more; all others have none.
+        schedule: `cosine`, `step` or `none`, after the warm-up.
+        warmup_epochs: epochs over which the rate rises from `warmup_lr`.
+        warmup_lr: rate of the first warm-up epoch.
+        min_lr: where `cosine` ends.
+        step_epochs: epochs between two steps of `step`.
+        step_rate: factor of one step of `step`.
+    """
+
+    name: str = "adamw"
+    lr: float = 5e-3
+    lr_scale_base: float | None = 1024.0
+    weight_decay: float = 0.01
+    schedule: str = "cosine"
+    warmup_epochs: int = 5
+    warmup_lr: float = 1e-6
+    min_lr: float = 1e-5
+    step_epochs: int = 40
+    step_rate: float = 0.1
+
+
+@dataclass
+class TrainConfig:
+    """How long, how many at once, how often to look.
+
+    Args:
+        epochs: of each stage of the method.
+        batch: recordings of one optimiser step, over all processes together.
+        eval_batch: recordings of one evaluation step; null takes `batch`.
+        eval_every: epochs between two evaluations; the last epoch always has one.
+        balanced: draw every class equally often, with replacement; otherwise each recording once an epoch.
+        precision: `32-true` or `bf16-mixed`.
+        seeds: one run each.
+        threads: CPU threads; null leaves it to torch.
+    """
+
+    epochs: int = 300
+    batch: int = 120
+    eval_batch: int | None = None
+    eval_every: int = 1
+    balanced: bool = True
+    precision: str = "32-true"
+    seeds: list[int] = field(default_factory=lambda: [42, 1024, 90210])
+    threads: int | None = None
+
+
+@dataclass
+class Recipe:
+    """One cell of a table: everything but the seed.
+
+    Args:
+        name: what the run folder is called, by default `<folder>/<file>` of the recipe file.
+        data: see `DataConfig`.
+        model: see `ModelConfig`.
+        method: `name` and the constructor arguments of the method, see `tmkt list`.
+        optim: see `OptimConfig`.
+        train: see `TrainConfig`.
+        tiers: named sets of overrides, as `{smoke: {train.epochs: 1}}`.
+        extends: another recipe file, relative to this one, whose keys lie below these.
+    """
+
+    name: str = MISSING
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    method: dict[str, Any] = field(default_factory=dict)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    tiers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    extends: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for records; `recipe_from_dict` is its inverse."""
+        return asdict(self)
+
+
+IRRELEVANT = frozenset(
+    [
+        "name",
+        "tiers",
+        "extends",
+        "data.root",
+        "data.static_root",
+        "data.cache",
+        "train.seeds",
+        "train.threads",
+        "train.eval_batch",
+    ]
+)
+"""Keys that do not change a result."""
+
+
+def load_recipe(path: str | Path, overrides: Iterable[str] = (), tier: str | None = None) -> Recipe:
+    """Load a recipe file, apply a tier and then overrides.
+
+    Args:
+        path: the YAML file.
+        overrides: texts such as `train.epochs=3`; the value is read as YAML.
+        tier: one of the recipe's tiers.
+
+    Raises:
+        RecipeError: naming the file (or override), the key, and the nearest valid key or the values it may have.
+    """
+    path = Path(path)
+    merged = _merged_files(path)
+    merged.setdefault("name", f"{path.resolve().parent.name}/{path.stem}")
+    if tier is not None:
+        tiers = merged.get("tiers", {})
+        if tier not in tiers:
+            raise RecipeError(f"{path} has no tier '{tier}': {did_you_mean(tier, tiers)}")
+        merged = _over(merged, _nested(tiers[tier]))
+    for override in overrides:
+        merged = _over(merged, _parsed(override))
+    return recipe_from_dict(merged, str(path))
+
+
+def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recipe:
+    """Build a recipe from plain values, checking keys, types and ranges.
+
+    Args:
+        values: as `Recipe.as_dict` gives them; missing keys take their defaults.
+        source: what to call them in errors.
+    """
+    check_layer(source, values, Recipe)
+    for key in ("data.name", "method.name"):
+        section, leaf = key.split(".")
+        if not isinstance(values.get(section, {}).get(leaf), str):
+            raise RecipeError(f"{source}: {key} is missing; it must be a text (`tmkt list` shows the names)")
+    recipe = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Recipe), values))
+    assert isinstance(recipe, Recipe)
+    check_ranges(source, _flat(recipe.as_dict()))
+    return recipe
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """SHA-256 (hex) of everything that changes the result; see `IRRELEVANT` for what does not."""
+    return hashlib.sha256(json.dumps(_relevant(recipe.as_dict()), sort_keys=True).encode()).hexdigest()
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Name the keys that change the result in which two recipes (as dictionaries) differ.
+
+    Example:
+        >>> differences({"train": {"batch": 16, "threads": 1}}, {"train": {"batch": 32, "threads": 2}})
+        ['train.batch (16, 32)']
+    """
+    left, right = _relevant(one), _relevant(other)
+    keys = sorted(left.keys() | right.keys())
+    return [f"{key} ({left.get(key)}, {right.get(key)})" for key in keys if left.get(key) != right.get(key)]
+
+
+def find_recipe(name: str) -> Path:
+    """The file of a recipe, given as a path or as `<folder>/<file>` below `experiments/`.
+
+    Raises:
+        RecipeError: if there is none, with the nearest known name.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    known = known_recipes()
+    if name not in known:
+        raise RecipeError(f"no recipe file or name '{name}': {did_you_mean(name, known)}")
+    return known[name]
+
+
+def known_recipes() -> dict[str, Path]:
+    """Name -> file of the recipes below `experiments/`, here and beside the package (an editable install)."""
+    found: dict[str, Path] = {}
+    for folder in (Path(__file__).resolve().parents[1] / "experiments", Path("experiments")):
+        found |= {str(path.relative_to(folder).with_suffix("")): path for path in sorted(folder.rglob("*.yaml"))}
+    return found
+
+
+def _merged_files(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The checked content of a file over that of the files it extends."""
+    if path.resolve() in above:
+        raise RecipeError(f"{path} extends itself, by way of {' and '.join(file.name for file in above)}")
+    own = _read(path)
+    check_layer(str(path), own, Recipe)
+    for tier, settings in own.get("tiers", {}).items():
+        check_layer(f"{path}, tier '{tier}'", _nested(settings), Recipe)
+    base = own.pop("extends", None)
+    if base is None:
+        return own
+    below = _merged_files(path.parent / base, (*above, path.resolve()))
+    below.pop("name", None)  # two recipes are two names
+    return _over(below, own)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except FileNotFoundError:
+        raise RecipeError(f"there is no recipe file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} cannot be read: {error}") from error
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise RecipeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path} must hold sections (data, model, method, optim, train), not a {type(content)}")
+    return {str(key): value for key, value in content.items()}
+
+
+def _parsed(override: str) -> dict[str, Any]:
+    """The nested dictionary of a text such as `train.epochs=3`, checked."""
+    key, equals, text = override.partition("=")
+    if not (key and equals):
+        raise RecipeError(f"override '{override}' must look like section.key=value")
+    try:
+        value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]  # type: ignore[index,call-overload]
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise RecipeError(f"override '{override}' has no valid YAML value: {' '.join(str(error).split())}") from error
+    layer = _nested({key: value})
+    check_layer(f"override '{override}'", layer, Recipe)
+    return layer
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"train.epochs": 1}` -> `{"train": {"epochs": 1}}`."""
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        section, _, leaf = key.partition(".")
+        if leaf:
+            nested.setdefault(section, {})[leaf] = value
+        else:
+            nested[key] = value
+    return nested
+
+
+def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Lay one dictionary of sections over another; another method's name drops the arguments of the old one."""
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        other_method = key == "method" and isinstance(old, dict) and value.get("name", old.get("name")) != old["name"]
+        result[key] = {**old, **value} if isinstance(old, dict) and not other_method else value
+    return result
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections to dotted keys, two levels."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and key != "tiers":
+            flat |= {f"{key}.{leaf}": item for leaf, item in value.items()}
+        else:
+            flat[key] = value
+    return flat
+
+
+def _relevant(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in _flat(values).items() if key not in IRRELEVANT}

@@ -1,0 +1,127 @@
+"""What may stand in a recipe: known keys, their types, their ranges."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from omegaconf import MISSING
+
+from .errors import RecipeError
+from .registry import did_you_mean
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+_PRECISIONS = ("32-true", "bf16-mixed")
+_SCHEDULES = ("cosine", "step", "none")
+_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (lambda name: bool(re.fullmatch(r"[\w.+=-]+(/[\w.+=-]+)*", name)) and ".." not in name, "a relative path"),
+    "data.steps": (lambda steps: steps >= 1, "1 or more"),
+    "data.size": (lambda size: size >= 1, "1 or more"),
+    "data.train_portion": (lambda share: 0 < share < 1, "above 0 and below 1"),
+    "data.val_portion": (lambda share: 0 <= share < 1, "from 0 to below 1"),
+    "data.train_per_class": (lambda count: count is None or count >= 1, "null or 1 or more"),
+    "model.threshold": (lambda level: level > 0, "above 0"),
+    "model.tau": (lambda tau: tau >= 1, "1 or more"),
+    "model.width": (lambda width: width > 0, "above 0"),
+    "optim.lr": (lambda lr: lr > 0, "above 0"),
+    "optim.lr_scale_base": (lambda base: base is None or base > 0, "null or above 0"),
+    "optim.weight_decay": (lambda decay: decay >= 0, "0 or more"),
+    "optim.schedule": (lambda name: name in _SCHEDULES, f"one of {', '.join(_SCHEDULES)}"),
+    "optim.warmup_epochs": (lambda epochs: epochs >= 0, "0 or more"),
+    "optim.warmup_lr": (lambda lr: lr >= 0, "0 or more"),
+    "optim.min_lr": (lambda lr: lr >= 0, "0 or more"),
+    "optim.step_epochs": (lambda epochs: epochs >= 1, "1 or more"),
+    "optim.step_rate": (lambda rate: 0 < rate <= 1, "above 0 and not above 1"),
+    "train.epochs": (lambda epochs: epochs >= 1, "1 or more"),
+    "train.batch": (lambda batch: batch >= 2, "2 or more (alignment and batch norm compare samples)"),
+    "train.eval_batch": (lambda batch: batch is None or batch >= 1, "null or 1 or more"),
+    "train.eval_every": (lambda epochs: epochs >= 1, "1 or more"),
+    "train.precision": (lambda name: name in _PRECISIONS, f"one of {', '.join(_PRECISIONS)}"),
+    "train.seeds": (
+        lambda seeds: seeds and len(set(seeds)) == len(seeds) and min(seeds) >= 0,
+        "a list of different whole numbers, 0 or more",
+    ),
+    "train.threads": (lambda threads: threads is None or threads >= 1, "null or 1 or more"),
+}
+
+
+def check_layer(source: str, layer: Mapping[str, Any], recipe: type) -> None:
+    """Refuse unknown keys and wrong types in a part of a recipe.
+
+    Args:
+        source: file, tier or override it comes from.
+        layer: nested sections; any of them and of their keys may be missing.
+        recipe: the dataclass of a whole recipe.
+
+    Raises:
+        RecipeError: naming the source, the key, and the nearest known key or the type it must have.
+    """
+    _check_section(source, layer, recipe, "", recipe)
+
+
+def _check_section(source: str, layer: Mapping[str, Any], config: Any, prefix: str, recipe: type) -> None:
+    hints = get_type_hints(config)
+    for key, value in layer.items():
+        if key not in hints:
+            near = did_you_mean(f"{prefix}{key}", _near(key, prefix, hints, recipe))
+            raise RecipeError(f"{source}: unknown key '{prefix}{key}', {near}")
+        hint = hints[key]
+        if is_dataclass(hint):
+            if not isinstance(value, Mapping):
+                raise RecipeError(f"{source}: '{key}' is a section and must hold keys, not {value!r}")
+            _check_section(source, value, hint, f"{key}.", recipe)
+        elif value != MISSING and not _fits(value, hint):
+            raise RecipeError(f"{source}: {prefix}{key} must be {_in_words(hint)}, not {value!r}")
+
+
+def _near(key: str, prefix: str, hints: Mapping[str, Any], recipe: type) -> list[str]:
+    """Keys a wrong key could have meant: those of its section, and the same key in another section."""
+    sections = {name: hint for name, hint in get_type_hints(recipe).items() if is_dataclass(hint)}
+    elsewhere = [f"{name}.{key}" for name, hint in sections.items() if key in get_type_hints(hint)]
+    return [f"{prefix}{name}" for name in hints] + elsewhere
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of a YAML file has the type; a whole number is a number, but no text is."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, option) for option in inner)
+    if origin is list:
+        return isinstance(value, list) and all(_fits(item, inner[0]) for item in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(item, inner[1]) for item in value.values())
+    if isinstance(value, bool) and hint is not Any:
+        return hint is bool
+    return hint is Any or isinstance(value, (int, float) if hint is float else hint)
+
+
+def _in_words(hint: Any) -> str:
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_in_words(option) for option in inner)
+    if origin is list:
+        return f"a list, each of it {_in_words(inner[0])}"
+    return "null" if hint is type(None) else _WORDS.get(hint, "a section with keys")
+
+
+def check_ranges(source: str, values: Mapping[str, Any]) -> None:
+    """Refuse values out of range.
+
+    Args:
+        source: file the recipe comes from.
+        values: all values, by dotted key.
+
+    Raises:
+        RecipeError: naming the source, the key and the values it may have.
+    """
+    for key, (holds, words) in _RANGES.items():
+        if not holds(values[key]):
+            raise RecipeError(f"{source}: {key} is {values[key]!r}, but must be {words}")
+    if values["optim.warmup_epochs"] >= values["train.epochs"]:
+        raise RecipeError(
+            f"{source}: optim.warmup_epochs is {values['optim.warmup_epochs']}, but must be below train.epochs"
+            f" ({values['train.epochs']}), or the learning rate is never reached"
+        )

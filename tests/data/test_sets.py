@@ -1,0 +1,381 @@
+"""The data sets on trees in their official layouts; real files where the shared folder is there."""
+
+import os
+import random
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from torchvision.datasets import MNIST
+
+from braincog_tmkt.data.sets import DATASETS, Digits, NCaltech101
+from braincog_tmkt.data.sets import NMNIST as NMnist
+from braincog_tmkt.data.sets.ncaltech101 import CLASSES, COUNTS, EVENT_LAYOUTS, STATIC_LAYOUTS
+from braincog_tmkt.data.types import Index
+from braincog_tmkt.errors import DataError
+
+from .trees import (
+    MNIST_LABELS,
+    caltech_tree,
+    mnist_idx,
+    mnist_image,
+    mnist_png,
+    nmnist_events,
+    picture,
+    recording,
+)
+
+
+def keys(items: tuple) -> list[str]:
+    return [item.key for item in items]
+
+
+# N-Caltech101
+
+
+@pytest.mark.data
+def test_official_class_names_and_counts(shared: Path) -> None:
+    names = zipfile.ZipFile(shared / "data/caltech101_144px.zip").namelist()
+    truth = Counter(name.split("/")[1] for name in names if name.endswith(".jpg"))
+    assert truth == COUNTS
+    assert sorted(truth) == list(CLASSES)
+
+
+def test_class_list() -> None:
+    assert len(CLASSES) == 101
+    assert CLASSES[:5] == ("BACKGROUND_Google", "Faces_easy", "Leopards", "Motorbikes", "accordion")
+    assert "Faces" not in CLASSES
+    assert sum(COUNTS.values()) == NCaltech101.card.counts["recordings"] == 8709
+
+
+@pytest.mark.parametrize("events", EVENT_LAYOUTS)
+@pytest.mark.parametrize("statics", STATIC_LAYOUTS)
+def test_every_layout_is_found(tmp_path: Path, events: str, statics: str) -> None:
+    caltech_tree(tmp_path, count=1, events=events, statics=statics)
+    index = NCaltech101(tmp_path).index()
+    assert index.classes == ("BACKGROUND_Google", "Leopards", "accordion")
+    assert keys(index.recordings) == keys(index.statics) == [f"{name}/image_0001" for name in index.classes]
+
+
+def test_index_reads_back_what_was_written(tmp_path: Path) -> None:
+    caltech_tree(tmp_path)
+    dataset = DATASETS.build("ncaltech101", tmp_path)
+    index = dataset.index()
+    item = index.recordings[-1]
+    assert (item.key, item.class_name) == ("accordion/image_0003", "accordion")
+    np.testing.assert_array_equal(dataset.events(item), recording(903, 240, 180))
+    assert dataset.image(index.statics[-1], 48).shape == (48, 48)
+    assert index.label_of["accordion"] == 2
+
+
+def test_static_root_may_lie_elsewhere(tmp_path: Path) -> None:
+    caltech_tree(tmp_path / "a")
+    (tmp_path / "a/caltech101").rename(tmp_path / "caltech101")
+    assert len(NCaltech101(tmp_path / "a", tmp_path).index().statics) == 9
+
+
+def test_faces_and_hidden_files_are_passed_over(tmp_path: Path) -> None:
+    caltech_tree(tmp_path)
+    before = NCaltech101(tmp_path).index()
+    statics, events = tmp_path / STATIC_LAYOUTS[0], tmp_path / EVENT_LAYOUTS[0]
+    for extra in (statics / "Faces", statics / "airplanes", events / ".git"):
+        extra.mkdir()
+        picture(0, 9, 9).save(extra / "image_0001.jpg")
+    (events / "ReadMe.txt").write_text("")
+    (events / "accordion" / "._image_0001.bin").write_bytes(b"")
+    (statics / "accordion" / "Thumbs.db").write_bytes(b"")
+    assert NCaltech101(tmp_path).index() == before
+
+
+def test_a_recording_without_partner_has_no_twin(tmp_path: Path) -> None:
+    caltech_tree(tmp_path)
+    (tmp_path / STATIC_LAYOUTS[0] / "Leopards/image_0002.jpg").unlink()
+    index = NCaltech101(tmp_path).index()
+    assert set(keys(index.recordings)) - set(keys(index.statics)) == {"Leopards/image_0002"}
+
+
+@pytest.mark.parametrize("name", ["Faces", "accordian"])
+def test_unknown_class_of_recordings_is_named(tmp_path: Path, name: str) -> None:
+    caltech_tree(tmp_path)
+    (tmp_path / EVENT_LAYOUTS[0] / name).mkdir()
+    with pytest.raises(DataError, match=f"{name} is no class"):
+        NCaltech101(tmp_path).index()
+
+
+def test_class_without_images_or_recordings_is_named(tmp_path: Path) -> None:
+    caltech_tree(tmp_path)
+    for path in (tmp_path / STATIC_LAYOUTS[0] / "Leopards").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match=r"Leopards holds no \.jpg"):
+        NCaltech101(tmp_path).index()
+    (tmp_path / STATIC_LAYOUTS[0] / "Leopards").rmdir()
+    with pytest.raises(DataError, match="Leopards is missing"):
+        NCaltech101(tmp_path).index()
+    (tmp_path / EVENT_LAYOUTS[0] / "airplanes").mkdir()
+    (tmp_path / STATIC_LAYOUTS[0] / "Leopards").mkdir()
+    with pytest.raises(DataError, match=r"airplanes.*"):
+        NCaltech101(tmp_path).index()
+
+
+def test_missing_trees_are_named(tmp_path: Path) -> None:
+    for dataset in (NCaltech101(tmp_path), NMnist(tmp_path)):
+        with pytest.raises(DataError, match=f"recordings.*{tmp_path}"):
+            dataset.index()
+    caltech_tree(tmp_path / "a")
+    nmnist_events(tmp_path / "a")
+    with pytest.raises(DataError, match="Caltech-101.*empty"):
+        NCaltech101(tmp_path / "a", tmp_path / "empty").index()
+    with pytest.raises(DataError, match=r"MNIST.*empty.*mnist_png"):
+        NMnist(tmp_path / "a", tmp_path / "empty").index()
+    (tmp_path / "b" / EVENT_LAYOUTS[0]).mkdir(parents=True)
+    with pytest.raises(DataError, match="no class folders"):
+        NCaltech101(tmp_path / "b").index()
+
+
+def test_order_of_the_file_system_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    caltech_tree(tmp_path)
+    nmnist_events(tmp_path)
+    mnist_png(tmp_path)
+    datasets = [NCaltech101(tmp_path), NMnist(tmp_path)]
+    before = [dataset.index() for dataset in datasets]
+    real, seen = Path.iterdir, []
+
+    def shuffled(path: Path):  # noqa: ANN202
+        entries = list(real(path))
+        random.Random(len(seen)).shuffle(entries)
+        seen.append(entries != sorted(entries))
+        return iter(entries)
+
+    monkeypatch.setattr(Path, "iterdir", shuffled)
+    assert [dataset.index() for dataset in datasets] == before
+    assert any(seen)
+    for index in before:
+        assert keys(index.recordings) == sorted(keys(index.recordings))
+        assert keys(index.statics) == sorted(keys(index.statics))
+
+
+def test_simulated_recordings_say_so(tmp_path: Path) -> None:
+    caltech_tree(tmp_path)
+    nmnist_events(tmp_path)
+    mark = {NCaltech101: "NCALTECH101/Caltech101", NMnist: "NMNIST"}
+    for make, folder in mark.items():
+        assert make(tmp_path).kind() == "real"
+        (tmp_path / folder / "SIMULATED.json").write_text("{}")
+        assert make(tmp_path).kind() == "simulated"
+    assert len(NCaltech101(tmp_path).index().recordings) == 9
+
+
+def test_fingerprint_follows_the_files_not_their_place(tmp_path: Path) -> None:
+    caltech_tree(tmp_path / "a")
+    dataset = NCaltech101(tmp_path / "a")
+    index = dataset.index()
+    before = dataset.fingerprint(index)
+    (tmp_path / "a").rename(tmp_path / "b")
+    moved = NCaltech101(tmp_path / "b")
+    assert moved.fingerprint(moved.index()) == before
+    with pytest.raises(DataError, match="image_0001.bin"):
+        dataset.fingerprint(index)
+    for path in (moved.index().recordings[0].path, moved.index().statics[4].path):
+        old = path.stat()
+        os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns + 1))
+        assert moved.fingerprint(moved.index()) != before
+        os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+        assert moved.fingerprint(moved.index()) == before
+    with path.open("ab") as file:
+        file.write(b"x")
+    os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+    assert moved.fingerprint(moved.index()) != before
+
+
+# N-MNIST
+
+
+def expected_keys() -> list[str]:
+    return sorted(
+        f"{digit}/{part}-{number:05d}" for part, labels in MNIST_LABELS.items() for number, digit in enumerate(labels)
+    )
+
+
+def check_nmnist(dataset: NMnist) -> Index:
+    """Every recording has its twin, and the twin is the image it was made with."""
+    index = dataset.index()
+    assert index.classes == ("0", "1", "4", "5")
+    assert keys(index.recordings) == keys(index.statics) == expected_keys()
+    for item in index.statics:
+        part, number = item.key.split("/")[1].split("-")
+        np.testing.assert_array_equal(dataset.image(item, 28), mnist_image(part, int(number)))
+    np.testing.assert_array_equal(dataset.events(index.recordings[-1]), recording(4, 34, 34))
+    return index
+
+
+@pytest.mark.parametrize("layout", ["NMNIST", "nmnist", "N-MNIST", "."])
+def test_nmnist_with_png_images(tmp_path: Path, layout: str) -> None:
+    nmnist_events(tmp_path, layout)
+    mnist_png(tmp_path)
+    check_nmnist(NMnist(tmp_path))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("layout", ["MNIST/raw", "mnist", "."])
+def test_nmnist_with_idx_images(tmp_path: Path, layout: str, packed: bool) -> None:
+    nmnist_events(tmp_path)
+    mnist_idx(tmp_path / layout, packed)
+    dataset = NMnist(tmp_path)
+    index = check_nmnist(dataset)
+    assert len({item.path for item in index.statics}) == 2
+    assert dataset.fingerprint(index) == dataset.fingerprint(index)
+
+
+def test_idx_images_as_torchvision_reads_them(tmp_path: Path) -> None:
+    nmnist_events(tmp_path)
+    mnist_idx(tmp_path / "MNIST/raw")
+    dataset = NMnist(tmp_path)
+    for part in ("train", "test"):
+        truth = MNIST(tmp_path, train=part == "train")
+        for item in dataset.index().statics:
+            if f"/{part}-" in item.key:
+                image, label = truth[int(item.key[-5:])]
+                assert item.class_name == str(label)
+                np.testing.assert_array_equal(dataset.image(item, 28), np.asarray(image))
+
+
+def test_one_of_train_and_test_will_do(tmp_path: Path) -> None:
+    nmnist_events(tmp_path)
+    mnist_png(tmp_path)
+    (tmp_path / "NMNIST/Train").rename(tmp_path / "elsewhere")
+    assert keys(NMnist(tmp_path).index().recordings) == ["0/test-00000", "5/test-00001", "5/test-00002"]
+
+
+def test_nmnist_faults_are_named(tmp_path: Path) -> None:
+    nmnist_events(tmp_path)
+    mnist_png(tmp_path)
+    odd = tmp_path / "NMNIST/Train/5/first.bin"
+    odd.write_bytes(b"")
+    with pytest.raises(DataError, match=r"first\.bin is not named by a number"):
+        NMnist(tmp_path).index()
+    odd.unlink()
+    (tmp_path / "NMNIST/Train/ten").mkdir()
+    with pytest.raises(DataError, match="ten is no class"):
+        NMnist(tmp_path).index()
+    (tmp_path / "NMNIST/Train/ten").rmdir()
+    (tmp_path / "mnist_png/train/4").rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="no images of the digit 4"):
+        NMnist(tmp_path).index()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "fault"),
+    [
+        ("train-images-idx3-ubyte", lambda data: data[:-5], "6 entries"),
+        ("train-images-idx3-ubyte", lambda data: b"PNG" + data[3:], "no idx file"),
+        ("train-images-idx3-ubyte", lambda data: data[:3], "no idx file"),
+        ("train-labels-idx1-ubyte", lambda data: b"\0\0\x08\1\0\0\0\5" + data[8:-1], "equally many"),
+        ("train-labels-idx1-ubyte.gz", lambda data: data[:-12], "cannot be read"),
+        ("train-labels-idx1-ubyte.gz", lambda data: b"hello", "cannot be read"),
+    ],
+)
+def test_damaged_idx_files_are_named(tmp_path: Path, name: str, change, fault: str) -> None:
+    nmnist_events(tmp_path)
+    mnist_idx(tmp_path, packed=name.endswith("gz"))
+    path = tmp_path / name
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(DataError, match=f"{name}.*{fault}"):
+        NMnist(tmp_path).index()
+
+
+@pytest.mark.data
+def test_real_nmnist_recordings_show_their_images(shared: Path) -> None:
+    """The events of a recording, added up, look like the image its key names, more than like another of its digit."""
+    dataset = NMnist(shared / "data")
+    index = dataset.index()
+    assert len(index.recordings) == 500
+    twins = {item.key: item for item in index.statics}
+    assert all(item.key in twins for item in index.recordings)
+    recordings = index.recordings[::10]
+    images = np.stack([dataset.image(twins[item.key], 28).ravel() for item in recordings]).astype(float)
+    right = 0
+    for row, item in enumerate(recordings):
+        events = dataset.events(item)
+        counts = np.zeros((34, 34))
+        np.add.at(counts, (events["y"], events["x"]), 1)
+        same = [other for other, entry in enumerate(recordings) if entry.class_name == item.class_name]
+        # The eye moves by some pixels: the best of the shifts tells how like the two are.
+        likeness = [
+            max(
+                np.corrcoef(counts[dy : dy + 28, dx : dx + 28].ravel(), images[other])[0, 1]
+                for dy in range(7)
+                for dx in range(7)
+            )
+            for other in same
+        ]
+        right += same[int(np.argmax(likeness))] == row
+    assert right >= 0.8 * len(recordings)  # 20 % by chance
+
+
+# digits
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    from sklearn.datasets import load_digits
+
+    truth, dataset = load_digits(), Digits(".")
+    index = dataset.index()
+    assert len(index.statics) == 1797
+    assert Counter(item.class_name for item in index.recordings) == dict.fromkeys("0123456789", 60)
+    assert set(keys(index.recordings)) < set(keys(index.statics))
+    assert len(set(keys(index.statics))) == 1797
+    assert keys(index.statics) == sorted(keys(index.statics))
+    assert keys(index.recordings) == sorted(keys(index.recordings))
+    for item in index.statics[::100]:
+        number = int(item.key[2:])
+        assert item.class_name == str(truth.target[number])
+        small = Image.fromarray(dataset.image(item, 34)[3:31, 3:31]).resize((8, 8), Image.Resampling.BOX)
+        assert np.corrcoef(np.asarray(small).ravel(), truth.images[number].ravel())[0, 1] > 0.95
+    assert dataset.kind() == "embedded"
+
+
+def test_recordings_of_digits_are_the_same_each_time() -> None:
+    pytest.importorskip("braincog_tmkt.data.simulate")
+    first, second = Digits("."), Digits(".")
+    items = first.index().recordings
+    events = first.events(items[7])
+    np.testing.assert_array_equal(events, second.events(items[7]))
+    assert events["x"].max() < 34
+    assert events["y"].max() < 34
+    assert (np.diff(events["t"]) >= 0).all()
+    assert 500 < len(events) < 20_000
+    assert first.fingerprint(first.index()) == second.fingerprint(second.index())
+
+
+# downloads
+
+
+def test_downloads_go_where_the_index_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The libraries' downloaders are replaced by what they leave on the disk."""
+    import tonic
+    import torchvision
+
+    monkeypatch.setattr(tonic.datasets, "NCALTECH101", lambda save_to: caltech_tree(Path(save_to), statics="pics"))
+    monkeypatch.setattr(
+        torchvision.datasets, "Caltech101", lambda root, download: caltech_tree(Path(root), events="unused")
+    )
+    NCaltech101(tmp_path / "a", tmp_path / "b").download()
+    assert len(NCaltech101(tmp_path / "a", tmp_path / "b").index().recordings) == 9
+    monkeypatch.setattr(tonic.datasets, "NMNIST", lambda save_to, train: train and nmnist_events(Path(save_to)))
+    monkeypatch.setattr(torchvision.datasets, "MNIST", lambda root, download: mnist_idx(Path(root) / "MNIST/raw"))
+    NMnist(tmp_path).download()
+    check_nmnist(NMnist(tmp_path))
+
+
+def test_a_failed_download_says_where_else_to_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tonic
+
+    def fail(*_args: object, **_kwargs: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(tonic.datasets, "NMNIST", fail)
+    with pytest.raises(DataError, match="no route to host.*garrickorchard"):
+        NMnist(tmp_path).download()

@@ -1,0 +1,82 @@
+"""Small trees of true files for the tests: the official layouts, written with our writer."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from braincog_tmkt.data.events import write_atis
+from braincog_tmkt.data.types import EVENT_DTYPE
+
+
+def recording(seed: int, width: int, height: int, count: int = 400) -> np.ndarray:
+    """Random events over the whole sensor and 300 ms."""
+    rng = np.random.default_rng(seed)
+    events = np.empty(count, dtype=EVENT_DTYPE)
+    events["t"] = np.sort(rng.integers(0, 300_000, count))
+    events["x"], events["y"] = rng.integers(0, width, count), rng.integers(0, height, count)
+    events["p"] = rng.integers(0, 2, count)
+    return events
+
+
+def picture(seed: int, *shape: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
+
+
+def caltech_tree(
+    root: Path,
+    classes: tuple[str, ...] = ("BACKGROUND_Google", "Leopards", "accordion"),
+    count: int = 3,
+    events: str = "NCALTECH101/Caltech101",
+    statics: str = "caltech101/101_ObjectCategories",
+) -> None:
+    """`count` pairs of each class."""
+    for name in classes:
+        (root / events / name).mkdir(parents=True)
+        (root / statics / name).mkdir(parents=True)
+        for number in range(1, count + 1):
+            seed = 100 * len(name) + number
+            write_atis(root / events / name / f"image_{number:04d}.bin", recording(seed, 240, 180))
+            picture(seed, 40, 60, 3).save(root / statics / name / f"image_{number:04d}.jpg")
+
+
+MNIST_LABELS = {"train": [5, 0, 4, 1, 5, 0], "test": [0, 5, 5]}
+
+
+def nmnist_events(root: Path, layout: str = "NMNIST") -> None:
+    """A recording for every entry of MNIST_LABELS."""
+    for part, labels in MNIST_LABELS.items():
+        for number, digit in enumerate(labels):
+            folder = root / layout / part.capitalize() / str(digit)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atis(folder / f"{number + 1:05d}.bin", recording(number, 34, 34))
+
+
+def mnist_image(part: str, number: int) -> np.ndarray:
+    return np.asarray(picture(1000 * len(part) + number, 28, 28))
+
+
+def mnist_png(root: Path) -> None:
+    for part, labels in MNIST_LABELS.items():
+        for number, digit in enumerate(labels):
+            folder = root / "mnist_png" / part / str(digit)
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(mnist_image(part, number)).save(folder / f"{number}.png")
+
+
+def mnist_idx(folder: Path, packed: bool = False) -> None:
+    """The four files of MNIST in its own format: magic number, sizes (big-endian), bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, labels in MNIST_LABELS.items():
+        stem = {"train": "train", "test": "t10k"}[part]
+        pixels = np.stack([mnist_image(part, number) for number in range(len(labels))])
+        contents = {
+            f"{stem}-images-idx3-ubyte": np.array([0x803, len(labels), 28, 28], ">i4").tobytes() + pixels.tobytes(),
+            f"{stem}-labels-idx1-ubyte": np.array([0x801, len(labels)], ">i4").tobytes() + bytes(labels),
+        }
+        for name, content in contents.items():
+            if packed:
+                (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+            else:
+                (folder / name).write_bytes(content)
