@@ -1,7 +1,7 @@
 """Recipes: one YAML file says everything that makes a result; loading is strict.
 
-A recipe has five sections of plain keys (`data`, `model`, `method`, `optim`, `train`). It may extend another file, which
-lies below its own keys, and name `tiers`: sets of overrides such as `{smoke: {train.epochs: 1}}`. A recipe that names
+A recipe has five sections of plain keys (`data`, `model`, `method`, `optim`, `train`). It may extend another file,
+whose keys lie below its own, and name `tiers`: sets of overrides such as `{smoke: {train.epochs: 1}}`. A recipe that names
 another method than the file it extends starts with an empty `method` section.
 """
 
@@ -198,13 +198,19 @@ def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recip
     Args:
         values: as `Recipe.as_dict` gives them; missing keys take their defaults.
         source: what to call them in errors.
+
+    Raises:
+        RecipeError: naming the source, the key, and the nearest valid key or the values it may have.
     """
     check_layer(source, values, Recipe)
     for key in ("data.name", "method.name"):
         section, leaf = key.split(".")
         if not isinstance(values.get(section, {}).get(leaf), str):
             raise RecipeError(f"{source}: {key} is missing; it must be a text (`tmkt list` shows the names)")
-    recipe = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Recipe), values))
+    try:
+        recipe = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Recipe), values))
+    except OmegaConfBaseException as error:
+        raise RecipeError(f"{source}: {' '.join(str(error).split())}") from error
     assert isinstance(recipe, Recipe)
     check_ranges(source, _flat(recipe.as_dict()))
     return recipe
@@ -297,7 +303,7 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     """`{"train.epochs": 1}` -> `{"train": {"epochs": 1}}`."""
     nested: dict[str, Any] = {}
     for key, value in flat.items():
-        section, _, leaf = key.partition(".")
+        section, _, leaf = str(key).partition(".")
         if leaf:
             nested.setdefault(section, {})[leaf] = value
         else:
@@ -310,9 +316,14 @@ def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     result = dict(below)
     for key, value in above.items():
         old = result.get(key)
-        other_method = key == "method" and isinstance(old, dict) and value.get("name", old.get("name")) != old["name"]
-        result[key] = {**old, **value} if isinstance(old, dict) and not other_method else value
+        if isinstance(old, dict) and not (key == "method" and _names_another(value, old)):
+            value = {**old, **value}
+        result[key] = value
     return result
+
+
+def _names_another(method: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+    return None not in (method.get("name"), old.get("name")) and method["name"] != old["name"]
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:

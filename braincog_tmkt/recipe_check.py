@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from omegaconf import MISSING
-
 from .errors import RecipeError
 from .registry import did_you_mean
 
@@ -73,7 +71,7 @@ def _check_section(source: str, layer: Mapping[str, Any], config: Any, prefix: s
             if not isinstance(value, Mapping):
                 raise RecipeError(f"{source}: '{key}' is a section and must hold keys, not {value!r}")
             _check_section(source, value, hint, f"{key}.", recipe)
-        elif value != MISSING and not _fits(value, hint):
+        elif not _fits(value, hint):
             raise RecipeError(f"{source}: {prefix}{key} must be {_in_words(hint)}, not {value!r}")
 
 

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -32,6 +33,9 @@ from .types import FrameSpec, Index, Item
 
 CHUNK = 32
 """Items that a worker makes, writes and marks as done at once: what a kill can cost, per worker."""
+
+_Job = tuple[Path, list[tuple[int, Item]]]
+"""The file of an array, and rows of it with their items."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def prepare(
     """Return the frames of all recordings and images, making those that are not in the cache yet.
 
     A second process that needs the same frames waits for the first and then shares its files. With more than one
-    worker, a script must call this under `if __name__ == "__main__":`, as for every spawned process of Python.
+    worker, a script must call this under `if __name__ == "__main__":`, as always when Python starts processes.
 
     Args:
         dataset: reads the files.
@@ -115,7 +119,7 @@ def _locked(path: Path, progress: bool) -> AbstractContextManager[object]:
         return lock.acquire(timeout=0)
     except Timeout:
         if progress:
-            tqdm.write(f"another process is making {path.with_suffix('')}: waiting for it")
+            tqdm.write(f"another process is making {path.with_suffix('')}: waiting for it", file=sys.stderr)
         return lock.acquire()
 
 
@@ -132,7 +136,7 @@ def _load(path: Path, array: _Array) -> np.ndarray:
     """Map a finished array."""
     try:
         rows = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{path} is damaged ({error}): delete the folder {path.parent} and run this again") from error
     if rows.shape != array.shape or rows.dtype != array.dtype:
         raise DataError(f"{path} is not the cache it should be: delete the folder {path.parent} and run this again")
@@ -168,32 +172,31 @@ def _open_partial(folder: Path, arrays: tuple[_Array, ...], about: dict[str, obj
 def _make(
     dataset: DataSet, spec: FrameSpec, partial: Path, arrays: tuple[_Array, ...], workers: int, progress: bool
 ) -> None:
-    """Make all rows that are not done yet, array by array, in this process or in several."""
+    """Make all rows that are not done yet, in this process or in several."""
+    jobs: list[_Job] = []
     for array in arrays:
         done = np.frombuffer((partial / f"{array.file}.done").read_bytes(), dtype=np.uint8)
-        todo = np.flatnonzero(done == 0).tolist()
-        chunks = [
-            [(row, array.items[row]) for row in todo[start : start + CHUNK]] for start in range(0, len(todo), CHUNK)
-        ]
-        with tqdm(
-            total=len(done), initial=len(done) - len(todo), desc=f"{dataset.name}, {array.file}", disable=not progress
-        ) as bar:
-            for made in _run(dataset, spec, partial / array.file, chunks, workers):
-                bar.update(made)
+        todo = [(row, array.items[row]) for row in np.flatnonzero(done == 0).tolist()]
+        jobs += [(partial / array.file, todo[start : start + CHUNK]) for start in range(0, len(todo), CHUNK)]
+    total, left = sum(len(array.items) for array in arrays), sum(len(chunk) for _, chunk in jobs)
+    with tqdm(total=total, initial=total - left, desc=f"frames of {dataset.name}", disable=not progress) as bar:
+        for made in _run(dataset, spec, jobs, workers):
+            bar.update(made)
 
 
-def _run(
-    dataset: DataSet, spec: FrameSpec, file: Path, chunks: list[list[tuple[int, Item]]], workers: int
-) -> Iterator[int]:
-    """Yield the number of items of each chunk when it is on the disk."""
-    if workers <= 1 or len(chunks) <= 1:
-        for chunk in chunks:
-            yield _write_chunk(dataset, spec, file, chunk)
+def _run(dataset: DataSet, spec: FrameSpec, jobs: list[_Job], workers: int) -> Iterator[int]:
+    """Yield the number of items of each job when they are on the disk."""
+    if workers <= 1 or len(jobs) <= 1:
+        for job in jobs:
+            yield _write_rows(dataset, spec, *job)
         return
-    context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads' locks
-    pool = ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context, initializer=_start_worker)
+    # A plain fork would copy the locks of torch's threads. The fork server imports torch once for all workers.
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    context.set_forkserver_preload([__name__])
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_start_worker)
     try:
-        futures = [pool.submit(_write_chunk, dataset, spec, file, chunk) for chunk in chunks]
+        futures = [pool.submit(_write_rows, dataset, spec, *job) for job in jobs]
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
@@ -219,7 +222,7 @@ def _start_worker() -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def _write_chunk(dataset: DataSet, spec: FrameSpec, file: Path, chunk: list[tuple[int, Item]]) -> int:
+def _write_rows(dataset: DataSet, spec: FrameSpec, file: Path, chunk: list[tuple[int, Item]]) -> int:
     """Make some rows of an array, write them, and only when they are on the disk mark them as done.
 
     Plain writes, not the memory map: on a full disk a write fails with an error, a map kills the process.

@@ -142,7 +142,8 @@ def _clean(index: Index, protocol: Protocol) -> Split:
         train += kept[: len(kept) - held_out]
         val += kept[len(kept) - held_out :]
         test += rest
-    return Split(protocol, *_sorted(train, val, test, _clean_pool(index, protocol, train, val + test)), leaky=False)
+    pool = _clean_pool(index, protocol, train, val + test)
+    return Split(protocol, _sorted(train), _sorted(val), _sorted(test), _sorted(pool), leaky=False)
 
 
 def _divide_class(
@@ -169,9 +170,9 @@ def _validation_count(available: int, portion: float) -> int:
     return min(max(1, round(portion * available)), available - 1)
 
 
-def _clean_pool(index: Index, protocol: Protocol, train: list[str], held_out: list[str]) -> list[str]:
+def _clean_pool(index: Index, protocol: Protocol, train: list[str], held_out: list[str]) -> set[str]:
     statics = {item.key for item in index.statics}
-    return list(statics.intersection(train) if protocol.static_pool == "partners" else statics.difference(held_out))
+    return statics.intersection(train) if protocol.static_pool == "partners" else statics.difference(held_out)
 
 
 @PROTOCOLS.register("published")
@@ -195,7 +196,7 @@ def _published(index: Index, protocol: Protocol) -> Split:
         train += kept
         test += rest
         pool += images.get(name, [])[: len(kept) + 1]
-    return Split(replace(protocol, val_portion=0.0), *_sorted(train, [], test, pool), leaky=True)
+    return Split(replace(protocol, val_portion=0.0), _sorted(train), (), _sorted(test), _sorted(pool), leaky=True)
 
 
 def _keys_by_class(items: Iterable[Item]) -> dict[str, list[str]]:
@@ -210,8 +211,8 @@ def _cut(keys: list[str], at: int) -> tuple[list[str], list[str]]:
     return keys[:at], keys[at:]
 
 
-def _sorted(*parts: list[str]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(sorted(part)) for part in parts)
+def _sorted(keys: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(keys))
 
 
 def _is_number(value: Any) -> bool:

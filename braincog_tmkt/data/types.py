@@ -66,7 +66,7 @@ class Draw:
     """The random numbers of one global batch: a function of its seed alone.
 
     Every rank draws for the whole global batch and keeps its own rows, so that one process and several see the same
-    numbers, and a resumed run the same as one that was never stopped.
+    numbers, and a resumed run the same as one that was never stopped (deviation D-10).
 
     Args:
         seed: seed of this batch.

@@ -15,7 +15,7 @@ def cka(x: Tensor, y: Tensor) -> Tensor:
     """Linear CKA of matched features, step by step (TMKT Eq. 11; the baseline's code).
 
     `<Gx, Gy>_F / (|Gx|_F |Gy|_F + 1e-7)` with centred Gram matrices over the batch, in fp32 whatever the autocast. The
-    Gram matrices are positive semi-definite, so the value lies in [0, 1] and the baseline's absolute value is idle.
+    Gram matrices are positive semi-definite, so the value lies in [0, 1] and the baseline's absolute value is idle (deviation D-07).
 
     Args:
         x: features `[T, B, ...]`.

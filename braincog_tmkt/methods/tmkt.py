@@ -27,7 +27,7 @@ class TMKT(Method):
         modality_weight: weight of MAG, 1 in the paper; 0 builds no modality head.
         ratio_weight: weight of MRP, 1 in the paper; 0 builds no ratio head.
         per_step: event loss of each step under its own step weight, as the baseline's code; the paper's Eq. 12 puts
-            the mean over steps under every weight.
+            the mean over steps under every weight (deviation D-05).
         event_weight: a constant weight of the event loss in place of Eq. 17's lambda * (1 - s(theta)), for studies.
         static_scale: factor on the appearance frames, for studies (they lie in [0, 1], event counts do not).
 

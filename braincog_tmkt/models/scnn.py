@@ -35,6 +35,7 @@ class SCNN(TwoStream):
         self.finish(aligned_node=self.node1)
 
     def _initialise(self) -> None:
+        """As the reference describes it (deviation D-12)."""
         for layer in self.feature:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight)

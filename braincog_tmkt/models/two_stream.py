@@ -29,8 +29,8 @@ class StreamOutput(NamedTuple):
 
     Args:
         logits: per-step logits `[T, B, K]`.
-        features: the encoder's output as the classifier sees it `[T, B, D]` (F_t in the paper).
-        aligned: what CKA aligns `[T, B, ...]`: membranes after reset (ResNet-18: the pooled vector, as the baseline).
+        features: the encoder's output as the classifier sees it `[T, B, D]` (F_t in the paper; deviation D-08).
+        aligned: what CKA aligns `[T, B, ...]`: membranes after reset (ResNet-18: the pooled vector); deviation D-09.
     """
 
     logits: Tensor

@@ -11,11 +11,11 @@ from braincog_tmkt.data.types import EVENT_DTYPE
 
 
 def recording(seed: int, width: int, height: int, count: int = 400) -> np.ndarray:
-    """Random events over the whole sensor and 300 ms."""
+    """Random events over 300 ms, none at the rim of the sensor: its extent is smaller than the sensor."""
     rng = np.random.default_rng(seed)
     events = np.empty(count, dtype=EVENT_DTYPE)
     events["t"] = np.sort(rng.integers(0, 300_000, count))
-    events["x"], events["y"] = rng.integers(0, width, count), rng.integers(0, height, count)
+    events["x"], events["y"] = rng.integers(4, width - 3, count), rng.integers(2, height - 5, count)
     events["p"] = rng.integers(0, 2, count)
     return events
 

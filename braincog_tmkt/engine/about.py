@@ -1,0 +1,67 @@
+"""What a record says about the machine and the software."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+PACKAGES = ("braincog_tmkt", "torch", "torchvision", "timm", "braincog", "tonic", "numpy", "lightning-fabric")
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of Python and of the packages that make the numbers, and the commit of this project."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return {**found, "commit": commit()}
+
+
+def commit() -> str | None:
+    """The git commit of the working copy this package lies in, `-dirty` if files were changed; None outside of one."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def machine(fabric: Fabric) -> dict[str, Any]:
+    """Device, number of processes and threads."""
+    device = fabric.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "device": device.type,
+        "device_name": name,
+        "world_size": fabric.world_size,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def peak_memory(device: torch.device) -> dict[str, float]:
+    """Peak memory of this process, and of its tensors on a GPU, in MiB."""
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    per_mib = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, the others KiB
+    peak = {"host_mib": round(resident / per_mib, 1)}
+    if device.type == "cuda":
+        peak["device_mib"] = round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    return peak
+
+
+def now() -> str:
+    """The time, UTC, to the second, as in ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

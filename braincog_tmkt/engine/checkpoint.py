@@ -1,0 +1,73 @@
+"""Checkpoints: `last.pt` to go on from, the one before it in case the last is damaged, `best.pt` to keep."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import TrainingError
+from ..files import write_whole
+
+LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint whole or not at all; the old `last.pt` becomes `previous.pt`.
+
+    Raises:
+        TrainingError: naming the file, if the disk is full; the old checkpoint is still there.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_whole(path, buffer.getbuffer(), path.with_name(PREVIOUS) if path.name == LAST else None)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU; only tensors and plain values are unpickled.
+
+    Raises:
+        TrainingError: naming the file, if it is missing, truncated or no checkpoint.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise TrainingError(f"there is no checkpoint {path}") from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TrainingError(f"the checkpoint {path} is damaged ({reason})") from error
+    if not isinstance(state, dict) or "method" not in state:
+        raise TrainingError(f"{path} is no checkpoint of this project: it holds no method")
+    return state
+
+
+def load_newest(folder: Path, warn: Callable[[str], None]) -> dict[str, Any] | None:
+    """The newest checkpoint that can be read, or None if there is none at all.
+
+    Args:
+        folder: the checkpoints of a run.
+        warn: told when a damaged file is passed over.
+
+    Raises:
+        TrainingError: if there are checkpoints but none can be read.
+    """
+    files = [folder / name for name in (LAST, PREVIOUS) if (folder / name).is_file()]
+    damage: list[str] = []
+    for file in files:
+        try:
+            state = load(file)
+        except TrainingError as error:
+            damage.append(str(error))
+            continue
+        for sentence in damage:
+            warn(f"{sentence}; going on from {file.name}, the one before it")
+        return state
+    if damage:
+        raise TrainingError(
+            f"{' and '.join(damage)}: remove the run folder {folder.parent} to train from the beginning"
+        )
+    return None

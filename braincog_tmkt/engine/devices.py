@@ -1,0 +1,67 @@
+"""Which devices a run uses, and what several processes have to agree on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
+from lightning_fabric.strategies import DDPStrategy, Strategy
+
+from ..errors import RecipeError, TmktError, TrainingError
+
+
+class _Autocast(MixedPrecision):
+    """Autocast that leaves the inputs alone: event counts stay exact, and a `Batch` is no plain collection."""
+
+    def convert_input(self, data: Any) -> Any:
+        return data
+
+
+def make_fabric(precision: str = "32-true", devices: int | None = None) -> Fabric:
+    """Fabric on the GPUs if there are any, else on the CPU; `fabric.launch()` is left to the caller.
+
+    Args:
+        precision: `32-true` or `bf16-mixed`.
+        devices: processes on this machine; None takes what torchrun says, or 1.
+
+    Raises:
+        RecipeError: if there are fewer GPUs than that.
+    """
+    count = devices or int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    nodes = int(os.environ.get("GROUP_WORLD_SIZE", 1))
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind == "cuda" and count > torch.cuda.device_count():
+        raise RecipeError(f"{count} devices were asked for, but this machine has {torch.cuda.device_count()} GPUs")
+    strategy: Strategy | str = "auto"
+    if count * nodes > 1:
+        strategy = DDPStrategy(find_unused_parameters=True)  # some methods leave a head or the step weights unused
+    plugins = [_Autocast("bf16-mixed", kind)] if precision == "bf16-mixed" else []
+    return Fabric(accelerator=kind, devices=count, num_nodes=nodes, strategy=strategy, plugins=plugins)
+
+
+def on_first_rank(fabric: Fabric, action: Callable[[], Any]) -> Any:
+    """Run `action` in the first process; all processes return its result, or raise its error.
+
+    Without this, an error of one process (a full disk) would leave the others waiting for it forever.
+
+    Raises:
+        TmktError: if the action does.
+    """
+    if fabric.world_size == 1:
+        return action()
+    result, error = None, None
+    if fabric.is_global_zero:
+        try:
+            result = action()
+        except TmktError as raised:
+            error = raised
+    result, message = fabric.broadcast((result, None if error is None else str(error)))
+    if error is not None:
+        raise error
+    if message is not None:
+        raise TrainingError(message)
+    return result

@@ -1,0 +1,135 @@
+"""Accuracy on the event stream, and what it costs in spikes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..data.pairs import PairSet
+from ..methods.base import Method
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a method does on some recordings.
+
+    Args:
+        accuracy: share of recordings whose class has the highest logit, mean over all steps; in [0, 1].
+        accuracy_by_step: the same from the first 1..T steps, `[T]`.
+        loss: cross-entropy of the mean logits.
+        count: number of recordings.
+    """
+
+    accuracy: float
+    accuracy_by_step: list[float]
+    loss: float
+    count: int
+
+    def summary(self) -> dict[str, float]:
+        """Accuracy and loss, for the history."""
+        return {"accuracy": self.accuracy, "loss": self.loss}
+
+
+@torch.no_grad()
+def evaluate(
+    method: Method, pairs: PairSet, rows: Tensor, batch: int, fabric: Fabric, check: Callable[[], None] = lambda: None
+) -> Evaluation:
+    """Classify recordings with the event head; the processes share the work.
+
+    Args:
+        method: left in training mode.
+        pairs: the data.
+        rows: rows of the recordings in the index `[N]`, at least one.
+        batch: recordings at once, over all processes.
+        fabric: autocast and the sums over processes.
+        check: called after every batch, in all processes equally often; may raise.
+    """
+    torch.manual_seed(0)  # a network that draws at test time gives the same numbers at every evaluation
+    method.eval()
+    try:
+        totals = torch.stack([_score(method, pairs, chunk, fabric, check) for chunk in rows.split(batch)]).sum(0)
+    finally:
+        method.train()
+    if fabric.world_size > 1:
+        totals = fabric.all_reduce(totals.to(fabric.device), reduce_op="sum").cpu()
+    loss, *correct = (totals / len(rows)).tolist()
+    return Evaluation(correct[-1], correct, loss, len(rows))
+
+
+def _score(method: Method, pairs: PairSet, rows: Tensor, fabric: Fabric, check: Callable[[], None]) -> Tensor:
+    """Summed loss, then recordings that are right after 1..T steps, of this process's share: float64 `[1 + T]`."""
+    mine = rows[fabric.global_rank :: fabric.world_size]
+    # A share may be empty at the end of the rows: one recording keeps the shapes, and counts for nothing.
+    events, label = pairs.events(mine if len(mine) else rows[:1])
+    with fabric.autocast():
+        logits = method.predict(events)
+    first = logits.double().cumsum(0) / torch.arange(1, len(logits) + 1, device=logits.device)[:, None, None]
+    correct = (first.argmax(2) == label).sum(1).double()
+    loss = functional.cross_entropy(first[-1], label, reduction="sum")
+    check()
+    return torch.cat([loss[None], correct]).cpu() * bool(len(mine))
+
+
+@dataclass
+class Activity:
+    """Running sums over the modules of a network while recordings pass through it."""
+
+    spikes: dict[str, float]
+    outputs: dict[str, int]
+    operations: float = 0.0
+
+
+@contextmanager
+def count_spikes(network: nn.Module) -> Iterator[Activity]:
+    """Watch the spiking nodes (all modules with `n_reset`), convolutions and linear layers of a network.
+
+    Synaptic operations are an estimate: multiply-accumulates of a layer times the share of its inputs that are not 0.
+    """
+    activity = Activity({}, {})
+
+    def see_node(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            activity.spikes[name] = activity.spikes.get(name, 0.0) + float(output.sum(dtype=torch.float64))
+            activity.outputs[name] = activity.outputs.get(name, 0) + output.numel()
+
+        return hook
+
+    def see_layer(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        assert isinstance(module.weight, Tensor)
+        share = float(torch.count_nonzero(inputs[0])) / inputs[0].numel()
+        activity.operations += share * output.numel() * module.weight[0].numel()
+
+    handles = []
+    for name, module in network.named_modules():
+        if hasattr(module, "n_reset"):
+            handles.append(module.register_forward_hook(see_node(name)))
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            handles.append(module.register_forward_hook(see_layer))
+    try:
+        yield activity
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def measure_activity(method: Method, pairs: PairSet, rows: Tensor, batch: int, fabric: Fabric) -> dict[str, Any]:
+    """Firing rates and synaptic operations over some recordings, all of them in this process.
+
+    Returns:
+        `firing_rates`: mean spikes of a neuron in a time step, by node; `synaptic_operations`: of one recording.
+    """
+    method.eval()
+    with count_spikes(method) as activity, fabric.autocast():
+        for chunk in rows.split(batch):
+            method.predict(pairs.events(chunk)[0])
+    method.train()
+    rates = {name: activity.spikes[name] / count for name, count in activity.outputs.items()}
+    return {"firing_rates": rates, "synaptic_operations": activity.operations / len(rows)}

@@ -1,0 +1,228 @@
+"""The loop: stages, epochs, steps. The only one there is."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from ..data.types import Draw
+from ..errors import TrainingError
+from ..recipe import Recipe, recipe_hash
+from . import checkpoint
+from .about import machine, now, peak_memory, versions
+from .devices import on_first_rank
+from .evaluate import Evaluation, evaluate, measure_activity
+from .log import open_log
+from .optim import make_optimizer, make_scheduler
+from .order import epoch_rows, seed_of, steps_per_epoch
+from .signals import Stopped, catch_signals
+from .state import Progress, Run, exclusive
+from .task import Task, build_method, load_task
+
+SELECTED_ON_TEST = "the test set, as the papers report"
+
+
+def fit(
+    recipe: Recipe, seed: int, run_dir: str | Path, resume: bool, fabric: Fabric, task: Task | None = None
+) -> dict[str, Any]:
+    """Train one recipe with one seed.
+
+    Every random number is a function of seed, stage, epoch and step, so that a resumed run ends with the very weights
+    of one that was never stopped (bitwise on the CPU, with the same number of processes and threads).
+
+    Args:
+        recipe: what to train.
+        seed: of the initial weights, the order and all draws.
+        run_dir: gets `checkpoints/`, `log.csv` and `tensorboard/`.
+        resume: go on from the newest checkpoint, if there is one.
+        fabric: launched, see `devices.make_fabric`.
+        task: the data, if they are loaded already.
+
+    Returns:
+        The record of the run, plain values; see `results.store`.
+
+    Raises:
+        TrainingError: for a loss that is not finite, a full disk, or a checkpoint of another recipe.
+        Stopped: after SIGINT or SIGTERM, once the state is saved.
+        DataError: if the data cannot be read.
+        RecipeError: if recipe and data do not fit together.
+    """
+    if recipe.train.threads:
+        torch.set_num_threads(recipe.train.threads)
+    task = task or load_task(recipe, fabric)
+    steps = steps_per_epoch(task.pairs, recipe.train, fabric.world_size)
+    folder = Path(run_dir)
+    with exclusive(folder, fabric), catch_signals() as stop:
+        method = build_method(recipe, len(task.pairs.classes), seed)
+        run = Run(recipe, seed, folder, fabric, task, method, Progress(), stop)
+        run.restore(resume)
+        _train(run, steps)
+        return on_first_rank(fabric, lambda: _record(run))
+
+
+def _train(run: Run, steps: int) -> None:
+    """All stages that are left; a stop is saved before it is passed on."""
+    stages, epochs, start = run.method.stages(), run.recipe.train.epochs, run.progress
+    behind = (start.stage * epochs + start.epoch) * steps + start.step
+    wrapped = run.fabric.setup_module(run.method)
+    with open_log(run.fabric.is_global_zero, run.folder, len(stages) * epochs * steps, behind, start.epoch) as run.log:
+        try:
+            for stage in stages[start.stage :]:
+                _train_stage(run, wrapped, stage)
+                if run.progress.stage + 1 < len(stages):
+                    run.progress = run.progress.next_stage()
+        except Stopped as stopped:
+            run.save(checkpoint.LAST)
+            place = f"epoch {run.progress.epoch + 1} after {run.progress.step} of {steps} steps"
+            raise Stopped(
+                f"{stopped} in {place}; run the same command with --resume to go on", stopped.signum
+            ) from None
+
+
+def _train_stage(run: Run, wrapped: nn.Module, stage: str) -> None:
+    recipe, epochs = run.recipe, run.recipe.train.epochs
+    run.method.stage = stage
+    run.optimizer = make_optimizer(run.method, recipe)
+    scheduler = make_scheduler(run.optimizer, recipe.optim, epochs)
+    if run.optimizer_state is not None:
+        run.optimizer.load_state_dict(run.optimizer_state)
+        run.optimizer_state = None
+    optimizer = run.fabric.setup_optimizers(run.optimizer)
+    while run.progress.epoch < epochs:
+        # The schedule depends on the number of the epoch alone, so there is nothing of it to keep in a checkpoint.
+        scheduler.step(run.progress.epoch)
+        _train_epoch(run, wrapped, optimizer)
+        _finish_epoch(run)
+
+
+def _train_epoch(run: Run, wrapped: nn.Module, optimizer: Any) -> None:
+    """All steps that are left of this epoch."""
+    at, train = run.progress, run.recipe.train
+    rows = epoch_rows(run.task.pairs, train, seed_of(run.seed, at.stage, at.epoch))
+    while at.step < len(rows):
+        share_done = (at.epoch + at.step / len(rows)) / train.epochs
+        parts = _train_step(run, wrapped, optimizer, rows[at.step], share_done)
+        at.sums = {name: at.sums.get(name, 0.0) + value for name, value in parts.items()}
+        at.step += 1
+        if run.log:
+            run.log.step(at.epoch, parts["loss"])
+        _check_stop(run)
+
+
+def _train_step(run: Run, wrapped: nn.Module, optimizer: Any, rows: Tensor, share_done: float) -> dict[str, float]:
+    """One optimiser step on a global batch; returns the parts of its loss, mean over the processes."""
+    at, fabric = run.progress, run.fabric
+    seed = seed_of(run.seed, at.stage, at.epoch, at.step)
+    torch.manual_seed(seed + fabric.global_rank)  # for layers that draw by themselves (dropout)
+    share = len(rows) // fabric.world_size
+    start = fabric.global_rank * share
+    draw = Draw(seed, start, share, len(rows))
+    batch = run.task.pairs.batch(rows[start : start + share], draw, tuple(run.recipe.data.augment))
+    optimizer.zero_grad()
+    parts = wrapped(batch, share_done)
+    fabric.backward(parts["loss"])
+    # Read after the backward pass was queued: on a GPU, waiting for the loss first would leave the device idle.
+    values = fabric.all_reduce(torch.stack([part.detach().float() for part in parts.values()]), reduce_op="mean")
+    numbers = dict(zip(parts, values.tolist(), strict=True))
+    _require_finite(run, numbers)
+    optimizer.step()
+    return numbers
+
+
+def _require_finite(run: Run, parts: dict[str, float]) -> None:
+    if all(math.isfinite(value) for value in parts.values()):
+        return
+    at, file = run.progress, run.checkpoints / checkpoint.LAST
+    values = ", ".join(f"{name} {value:.6g}" for name, value in parts.items())
+    raise TrainingError(
+        f"the loss is not finite in epoch {at.epoch + 1}, step {at.step + 1} ({values}); "
+        + (f"the last good checkpoint is {file}" if file.is_file() else "there is no checkpoint yet")
+        + "; a lower optim.lr or a longer warm-up may help"
+    )
+
+
+def _check_stop(run: Run) -> None:
+    """Raise `Stopped` in all processes if one of them got a signal."""
+    if run.fabric.world_size > 1:
+        signum = torch.tensor(float(run.stop.signum), device=run.fabric.device)
+        run.stop.signum = int(run.fabric.all_reduce(signum, reduce_op="max"))
+    run.stop.check()
+
+
+def _finish_epoch(run: Run) -> None:
+    """Evaluate, save, report."""
+    at, train = run.progress, run.recipe.train
+    assert run.optimizer is not None
+    if not all(value.isfinite().all() for value in run.method.state_dict().values() if value.is_floating_point()):
+        file = run.checkpoints / checkpoint.LAST
+        raise TrainingError(
+            f"a weight is not finite after epoch {at.epoch + 1}; {file} has none of it; a lower optim.lr may help"
+        )
+    mean = {name: value / at.step for name, value in at.sums.items()}
+    entry = {"stage": at.stage, "epoch": at.epoch, "lr": run.optimizer.param_groups[0]["lr"], "train": mean}
+    if (at.epoch + 1) % train.eval_every == 0 or at.epoch + 1 == train.epochs:
+        entry |= _evaluate(run)
+    run.tick()
+    at.history.append({**entry, "seconds": round(at.seconds, 3)})
+    at.epoch, at.step, at.sums = at.epoch + 1, 0, {}
+    run.save(checkpoint.LAST)
+    log = run.log
+    on_first_rank(run.fabric, lambda: log.epoch(at.history, train.epochs) if log else None)
+
+
+def _evaluate(run: Run) -> dict[str, dict[str, float]]:
+    """Accuracy on the validation (if there are any) and test recordings; keeps the best, returns both."""
+    at, pairs, train = run.progress, run.task.pairs, run.recipe.train
+    found: dict[str, Evaluation] = {}
+    for part in ("val", "test"):
+        rows = pairs.rows(part)  # type: ignore[arg-type]
+        if len(rows):
+            batch = train.eval_batch or train.batch
+            found[part] = evaluate(run.method, pairs, rows, batch, run.fabric, lambda: _check_stop(run))
+    test = found["test"]
+    result = {"epoch": at.epoch, **test.summary(), "accuracy_by_step": test.accuracy_by_step}
+    best_on_test = at.best_test is None or test.accuracy > at.best_test["accuracy"]
+    improved = best_on_test
+    at.last = result
+    if "val" in found:
+        result["val_accuracy"] = found["val"].accuracy
+        improved = at.best_val is None or result["val_accuracy"] > at.best_val["val_accuracy"]
+        at.best_val = result if improved else at.best_val
+    if best_on_test:
+        at.best_test = {**result, "selected_on": SELECTED_ON_TEST}
+    if improved:
+        run.save(checkpoint.BEST)
+    return {part: evaluation.summary() for part, evaluation in found.items()}
+
+
+def _record(run: Run) -> dict[str, Any]:
+    """What is kept of a finished run."""
+    at, pairs, train = run.progress, run.task.pairs, run.recipe.train
+    activity = measure_activity(run.method, pairs, pairs.rows("test"), train.eval_batch or train.batch, run.fabric)
+    run.tick()
+    return {
+        "format": 1,
+        "name": run.recipe.name,
+        "recipe": run.recipe.as_dict(),
+        "recipe_hash": recipe_hash(run.recipe),
+        "seed": run.seed,
+        "data": run.task.facts,
+        "audit": run.task.audit,
+        "last": at.last,
+        "best_val": at.best_val,
+        "best_test": at.best_test,
+        **activity,
+        "parameters": sum(parameter.numel() for parameter in run.method.parameters() if parameter.requires_grad),
+        "history": at.history,
+        "seconds": round(at.seconds, 3),
+        "peak_memory": peak_memory(run.fabric.device),
+        **machine(run.fabric),
+        "versions": versions(),
+        "started": at.started,
+        "finished": now(),
+    }

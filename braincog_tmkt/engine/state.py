@@ -1,0 +1,158 @@
+"""Where a run is, and how that is kept in its checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from lightning_fabric import Fabric
+from torch.optim import Optimizer
+
+from ..errors import TrainingError
+from ..methods import Method
+from ..recipe import Recipe, differences, recipe_hash
+from . import checkpoint
+from .about import now
+from .devices import on_first_rank
+from .log import Log
+from .signals import StopRequest
+from .task import Task
+
+
+@dataclass
+class Progress:
+    """What lies behind; the next thing to do is step `step` of epoch `epoch` of stage `stage`.
+
+    Args:
+        stage: number of the method's stage.
+        epoch: epoch within the stage, from 0.
+        step: optimiser step within the epoch, from 0.
+        sums: sums of the parts of the loss over the steps of this epoch.
+        history: one entry an epoch.
+        last: newest evaluation on the test recordings.
+        best_val: the evaluation, again on the test recordings, of the epoch that was best on the validation recordings.
+        best_test: the evaluation of the epoch that was best on the test recordings.
+        seconds: time spent, over all restarts.
+        started: when the run was first started.
+    """
+
+    stage: int = 0
+    epoch: int = 0
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    last: dict[str, Any] | None = None
+    best_val: dict[str, Any] | None = None
+    best_test: dict[str, Any] | None = None
+    seconds: float = 0.0
+    started: str = field(default_factory=now)
+
+    def next_stage(self) -> Progress:
+        """Go to the beginning of the next stage, whose accuracies are its own."""
+        return Progress(self.stage + 1, history=self.history, seconds=self.seconds, started=self.started)
+
+
+@dataclass
+class Run:
+    """Everything the loop works on."""
+
+    recipe: Recipe
+    seed: int
+    folder: Path
+    fabric: Fabric
+    task: Task
+    method: Method
+    progress: Progress
+    stop: StopRequest
+    log: Log | None = None
+    optimizer: Optimizer | None = None
+    optimizer_state: dict[str, Any] | None = None
+    clock: float = field(default_factory=time.perf_counter)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.folder / "checkpoints"
+
+    def tick(self) -> None:
+        """Add the time since the last call to the run's."""
+        before, self.clock = self.clock, time.perf_counter()
+        self.progress.seconds += self.clock - before
+
+    def save(self, name: str) -> None:
+        """Write a checkpoint: all that going on takes; random states are not among it, since there are none."""
+        self.tick()
+        assert self.optimizer is not None
+        state = {
+            "recipe": self.recipe.as_dict(),
+            "recipe_hash": recipe_hash(self.recipe),
+            "seed": self.seed,
+            "data": {key: self.task.facts[key] for key in ("kind", "split")},
+            "method": self.method.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "progress": asdict(self.progress),
+        }
+        on_first_rank(self.fabric, lambda: checkpoint.save(self.checkpoints / name, state))
+
+    def restore(self, resume: bool) -> None:
+        """Go to the newest checkpoint, if there is one.
+
+        Raises:
+            TrainingError: if there is one and `resume` is not set, if it belongs to another recipe, seed or data, or
+                if none can be read.
+        """
+        state = checkpoint.load_newest(self.checkpoints, self.fabric.print)
+        if state is None:
+            return
+        if not resume:
+            raise TrainingError(f"{self.folder} holds an unfinished run: go on with --resume, or remove the folder")
+        self._require_same(state)
+        self.method.load_state_dict(state["method"])
+        self.optimizer_state = state["optimizer"]
+        self.progress = Progress(**state["progress"])
+        self.fabric.print(f"going on at epoch {self.progress.epoch + 1}, step {self.progress.step + 1}")
+
+    def _require_same(self, state: dict[str, Any]) -> None:
+        other = differences(state["recipe"], self.recipe.as_dict())
+        if state["seed"] != self.seed:
+            other.append(f"seed ({state['seed']}, {self.seed})")
+        other += [
+            f"{key} of the data ({old}, {self.task.facts[key]})"
+            for key, old in state["data"].items()
+            if old != self.task.facts[key]
+        ]
+        if other:
+            raise TrainingError(
+                f"the checkpoint in {self.checkpoints} was made with another {', '.join(other)} (its own, yours):"
+                " take the settings back, or train in another folder"
+            )
+
+
+@contextmanager
+def exclusive(folder: Path, fabric: Fabric) -> Iterator[None]:
+    """Keep other processes from training in the same folder; the system frees it when this one dies.
+
+    Raises:
+        TrainingError: if another one does, or the folder cannot be made.
+    """
+    lock = FileLock(folder / ".lock")
+
+    def acquire() -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise TrainingError(f"another process trains in {folder}: wait for it, or choose another folder") from None
+        except OSError as error:
+            raise TrainingError(f"{folder} cannot be written ({error.strerror}): choose another folder") from error
+
+    on_first_rank(fabric, acquire)
+    try:
+        yield
+    finally:
+        lock.release()

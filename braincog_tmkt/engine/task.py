@@ -1,0 +1,123 @@
+"""From a recipe to what is trained: the data with their audited split, and the method on its backbone."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from ..data.audit import audit, require_clean
+from ..data.augment import AUGMENTS
+from ..data.cache import prepare
+from ..data.pairs import PairSet
+from ..data.sets import DATASETS, DataSet
+from ..data.splits import Protocol, make_split
+from ..data.types import FrameSpec, Index
+from ..methods import METHODS, Method
+from ..models import build_backbone
+from ..recipe import DataConfig, Recipe
+
+
+@dataclass(frozen=True)
+class Task:
+    """The data of a run, ready.
+
+    Args:
+        pairs: recordings and static partners.
+        facts: what the record says about them: data set, kind, fingerprint, protocol, split hash, sizes.
+        audit: the verdict on the split.
+        sentence: the verdict in words.
+    """
+
+    pairs: PairSet
+    facts: dict[str, Any]
+    audit: dict[str, Any]
+    sentence: str
+
+
+def open_dataset(data: DataConfig) -> tuple[DataSet, Index]:
+    """The data set of a recipe and its index.
+
+    Raises:
+        DataError: if its files are not there.
+    """
+    dataset = DATASETS.build(data.name, data.root, data.static_root)
+    return dataset, dataset.index()
+
+
+def protocol_of(data: DataConfig) -> Protocol:
+    """The split protocol that a recipe asks for."""
+    return Protocol(data.protocol, data.train_portion, data.val_portion, data.train_per_class, data.static_pool)
+
+
+def describe_data(data: DataConfig) -> dict[str, Any]:
+    """What the record says about the data, without reading a recording."""
+    dataset, index = open_dataset(data)
+    return _facts(dataset, index, data)
+
+
+def load_task(recipe: Recipe, fabric: Fabric, workers: int | None = None) -> Task:
+    """Index, split, audit, make or find the frames, and move them to the device.
+
+    Args:
+        recipe: its `data` section.
+        fabric: the device; the first process shows the progress.
+        workers: processes that make frames; None takes one for each CPU core.
+
+    Raises:
+        DataError: for files that are missing or unreadable, or a split that leaks.
+        RecipeError: for an unknown data set, protocol or augmentation.
+    """
+    data = recipe.data
+    for name in data.augment:
+        AUGMENTS[name]  # an unknown name raises now, not at the first step
+    dataset, index = open_dataset(data)
+    split = make_split(index, protocol_of(data))
+    verdict = audit(index, split)
+    require_clean(verdict, split)
+    spec = FrameSpec(data.steps, data.size)
+    frames = prepare(dataset, index, spec, data.cache, workers or os.cpu_count() or 1, progress=fabric.is_global_zero)
+    pairs = PairSet(index, split, frames).to(fabric.device)
+    return Task(pairs, _facts(dataset, index, data), verdict.as_dict(), verdict.sentence())
+
+
+def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
+    """The backbone and the method around it, freshly initialised from the seed.
+
+    Args:
+        recipe: its `model` and `method` sections.
+        classes: K.
+        seed: of the initial weights.
+
+    Raises:
+        RecipeError: for an unknown name or argument.
+    """
+    torch.manual_seed(seed)
+    settings = asdict(recipe.model)
+    backbone = build_backbone(
+        settings.pop("name"), num_classes=classes, steps=recipe.data.steps, img_size=recipe.data.size, **settings
+    )
+    arguments = {key: value for key, value in recipe.method.items() if key != "name"}
+    method = METHODS.build(recipe.method["name"], backbone, **arguments)
+    assert isinstance(method, Method)
+    return method.train()
+
+
+def _facts(dataset: DataSet, index: Index, data: DataConfig) -> dict[str, Any]:
+    split = make_split(index, protocol_of(data))
+    return {
+        "set": data.name,
+        "kind": dataset.kind(),
+        "fingerprint": dataset.fingerprint(index),
+        "classes": len(index.classes),
+        "protocol": asdict(split.protocol),
+        "leaky": split.leaky,
+        "split": split.hash,
+        "train": len(split.train),
+        "val": len(split.val),
+        "test": len(split.test),
+        "pool": len(split.pool),
+    }
