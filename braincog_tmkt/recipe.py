@@ -1,8 +1,8 @@
 """Recipes: one YAML file says everything that makes a result; loading is strict.
 
 A recipe has five sections of plain keys (`data`, `model`, `method`, `optim`, `train`). It may extend another file,
-whose keys lie below its own, and name `tiers`: sets of overrides such as `{smoke: {train.epochs: 1}}`. A recipe that names
-another method than the file it extends starts with an empty `method` section.
+whose keys lie below its own, and name `tiers`: sets of overrides such as `{smoke: {train.epochs: 1}}`. A recipe that
+names another method than the file it extends starts with an empty `method` section.
 """
 
 from __future__ import annotations
@@ -214,6 +214,18 @@ def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recip
     assert isinstance(recipe, Recipe)
     check_ranges(source, _flat(recipe.as_dict()))
     return recipe
+
+
+def with_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
+    """The recipe with overrides such as `data.root=/data` applied.
+
+    Raises:
+        RecipeError: naming the override, as `load_recipe` does.
+    """
+    values = recipe.as_dict()
+    for override in overrides:
+        values = _over(values, _parsed(override))
+    return recipe_from_dict(values)
 
 
 def recipe_hash(recipe: Recipe) -> str:

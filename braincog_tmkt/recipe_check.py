@@ -64,8 +64,7 @@ def _check_section(source: str, layer: Mapping[str, Any], config: Any, prefix: s
     hints = get_type_hints(config)
     for key, value in layer.items():
         if key not in hints:
-            near = did_you_mean(f"{prefix}{key}", _near(key, prefix, hints, recipe))
-            raise RecipeError(f"{source}: unknown key '{prefix}{key}', {near}")
+            raise RecipeError(f"{source}: unknown key '{prefix}{key}', {_nearest(key, prefix, hints, recipe)}")
         hint = hints[key]
         if is_dataclass(hint):
             if not isinstance(value, Mapping):
@@ -75,11 +74,12 @@ def _check_section(source: str, layer: Mapping[str, Any], config: Any, prefix: s
             raise RecipeError(f"{source}: {prefix}{key} must be {_in_words(hint)}, not {value!r}")
 
 
-def _near(key: str, prefix: str, hints: Mapping[str, Any], recipe: type) -> list[str]:
-    """Keys a wrong key could have meant: those of its section, and the same key in another section."""
-    sections = {name: hint for name, hint in get_type_hints(recipe).items() if is_dataclass(hint)}
-    elsewhere = [f"{name}.{key}" for name, hint in sections.items() if key in get_type_hints(hint)]
-    return [f"{prefix}{name}" for name in hints] + elsewhere
+def _nearest(key: str, prefix: str, hints: Mapping[str, Any], recipe: type) -> str:
+    """What a wrong key could have meant: the same key of another section, or a similar one of its own."""
+    for name, section in get_type_hints(recipe).items():
+        if is_dataclass(section) and key in get_type_hints(section):
+            return f"did you mean '{name}.{key}'?"
+    return did_you_mean(f"{prefix}{key}", [f"{prefix}{name}" for name in hints])
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from lightning_fabric.strategies import DDPStrategy, Strategy
+from torch import Tensor
 
 from ..errors import RecipeError, TmktError, TrainingError
 
@@ -39,8 +40,15 @@ def make_fabric(precision: str = "32-true", devices: int | None = None) -> Fabri
     strategy: Strategy | str = "auto"
     if count * nodes > 1:
         strategy = DDPStrategy(find_unused_parameters=True)  # some methods leave a head or the step weights unused
-    plugins = [_Autocast("bf16-mixed", kind)] if precision == "bf16-mixed" else []
+    plugins: Any = [_Autocast("bf16-mixed", kind)] if precision == "bf16-mixed" else []
     return Fabric(accelerator=kind, devices=count, num_nodes=nodes, strategy=strategy, plugins=plugins)
+
+
+def reduced(fabric: Fabric, value: Tensor, operation: str) -> Tensor:
+    """The `mean`, `sum` or `max` of a tensor over all processes; the tensor itself in one process."""
+    result = fabric.all_reduce(value, reduce_op=operation)
+    assert isinstance(result, Tensor)
+    return result
 
 
 def on_first_rank(fabric: Fabric, action: Callable[[], Any]) -> Any:

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from ..data.pairs import PairSet
 from ..methods.base import Method
+from .devices import reduced
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,7 @@ def evaluate(
         totals = torch.stack([_score(method, pairs, chunk, fabric, check) for chunk in rows.split(batch)]).sum(0)
     finally:
         method.train()
-    if fabric.world_size > 1:
-        totals = fabric.all_reduce(totals.to(fabric.device), reduce_op="sum").cpu()
+    totals = reduced(fabric, totals.to(fabric.device), "sum").cpu()
     loss, *correct = (totals / len(rows)).tolist()
     return Evaluation(correct[-1], correct, loss, len(rows))
 

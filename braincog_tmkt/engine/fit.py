@@ -10,12 +10,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from ..data.pairs import Part
 from ..data.types import Draw
 from ..errors import TrainingError
 from ..recipe import Recipe, recipe_hash
 from . import checkpoint
 from .about import machine, now, peak_memory, versions
-from .devices import on_first_rank
+from .devices import on_first_rank, reduced
 from .evaluate import Evaluation, evaluate, measure_activity
 from .log import open_log
 from .optim import make_optimizer, make_scheduler
@@ -70,7 +71,9 @@ def _train(run: Run, steps: int) -> None:
     stages, epochs, start = run.method.stages(), run.recipe.train.epochs, run.progress
     behind = (start.stage * epochs + start.epoch) * steps + start.step
     wrapped = run.fabric.setup_module(run.method)
-    with open_log(run.fabric.is_global_zero, run.folder, len(stages) * epochs * steps, behind, start.epoch) as run.log:
+    with open_log(
+        run.fabric.is_global_zero, run.folder, len(stages) * epochs * steps, behind, len(start.history)
+    ) as run.log:
         try:
             for stage in stages[start.stage :]:
                 _train_stage(run, wrapped, stage)
@@ -79,14 +82,13 @@ def _train(run: Run, steps: int) -> None:
         except Stopped as stopped:
             run.save(checkpoint.LAST)
             place = f"epoch {run.progress.epoch + 1} after {run.progress.step} of {steps} steps"
-            raise Stopped(
-                f"{stopped} in {place}; run the same command with --resume to go on", stopped.signum
-            ) from None
+            advice = "run the same command with --resume to go on"
+            raise Stopped(f"{stopped} in {place}; {advice}", stopped.signum) from None
 
 
 def _train_stage(run: Run, wrapped: nn.Module, stage: str) -> None:
     recipe, epochs = run.recipe, run.recipe.train.epochs
-    run.method.stage = stage
+    run.method.stage = stage  # type: ignore[assignment]
     run.optimizer = make_optimizer(run.method, recipe)
     scheduler = make_scheduler(run.optimizer, recipe.optim, epochs)
     if run.optimizer_state is not None:
@@ -127,7 +129,7 @@ def _train_step(run: Run, wrapped: nn.Module, optimizer: Any, rows: Tensor, shar
     parts = wrapped(batch, share_done)
     fabric.backward(parts["loss"])
     # Read after the backward pass was queued: on a GPU, waiting for the loss first would leave the device idle.
-    values = fabric.all_reduce(torch.stack([part.detach().float() for part in parts.values()]), reduce_op="mean")
+    values = reduced(fabric, torch.stack([part.detach().float() for part in parts.values()]), "mean")
     numbers = dict(zip(parts, values.tolist(), strict=True))
     _require_finite(run, numbers)
     optimizer.step()
@@ -137,20 +139,23 @@ def _train_step(run: Run, wrapped: nn.Module, optimizer: Any, rows: Tensor, shar
 def _require_finite(run: Run, parts: dict[str, float]) -> None:
     if all(math.isfinite(value) for value in parts.values()):
         return
-    at, file = run.progress, run.checkpoints / checkpoint.LAST
+    at = run.progress
     values = ", ".join(f"{name} {value:.6g}" for name, value in parts.items())
-    raise TrainingError(
-        f"the loss is not finite in epoch {at.epoch + 1}, step {at.step + 1} ({values}); "
-        + (f"the last good checkpoint is {file}" if file.is_file() else "there is no checkpoint yet")
-        + "; a lower optim.lr or a longer warm-up may help"
-    )
+    place = f"epoch {at.epoch + 1}, step {at.step + 1}"
+    raise TrainingError(f"the loss is not finite in {place} ({values}); {_way_back(run)}")
+
+
+def _way_back(run: Run) -> str:
+    file = run.checkpoints / checkpoint.LAST
+    good = f"the last good checkpoint is {file}" if file.is_file() else "there is no checkpoint yet"
+    return f"{good}; a lower optim.lr or a longer warm-up may help"
 
 
 def _check_stop(run: Run) -> None:
     """Raise `Stopped` in all processes if one of them got a signal."""
     if run.fabric.world_size > 1:
         signum = torch.tensor(float(run.stop.signum), device=run.fabric.device)
-        run.stop.signum = int(run.fabric.all_reduce(signum, reduce_op="max"))
+        run.stop.signum = int(reduced(run.fabric, signum, "max"))
     run.stop.check()
 
 
@@ -159,10 +164,7 @@ def _finish_epoch(run: Run) -> None:
     at, train = run.progress, run.recipe.train
     assert run.optimizer is not None
     if not all(value.isfinite().all() for value in run.method.state_dict().values() if value.is_floating_point()):
-        file = run.checkpoints / checkpoint.LAST
-        raise TrainingError(
-            f"a weight is not finite after epoch {at.epoch + 1}; {file} has none of it; a lower optim.lr may help"
-        )
+        raise TrainingError(f"a weight is not finite after epoch {at.epoch + 1}; {_way_back(run)}")
     mean = {name: value / at.step for name, value in at.sums.items()}
     entry = {"stage": at.stage, "epoch": at.epoch, "lr": run.optimizer.param_groups[0]["lr"], "train": mean}
     if (at.epoch + 1) % train.eval_every == 0 or at.epoch + 1 == train.epochs:
@@ -179,8 +181,9 @@ def _evaluate(run: Run) -> dict[str, dict[str, float]]:
     """Accuracy on the validation (if there are any) and test recordings; keeps the best, returns both."""
     at, pairs, train = run.progress, run.task.pairs, run.recipe.train
     found: dict[str, Evaluation] = {}
-    for part in ("val", "test"):
-        rows = pairs.rows(part)  # type: ignore[arg-type]
+    parts: tuple[Part, ...] = ("val", "test")
+    for part in parts:
+        rows = pairs.rows(part)
         if len(rows):
             batch = train.eval_batch or train.batch
             found[part] = evaluate(run.method, pairs, rows, batch, run.fabric, lambda: _check_stop(run))

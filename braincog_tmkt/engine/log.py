@@ -23,13 +23,13 @@ class Log:
         folder: run folder; gets `log.csv` and `tensorboard/`.
         total: optimiser steps of the whole run.
         done: of these, how many lie behind.
-        epoch: epoch at which the run (re)starts; TensorBoard drops what an interrupted run wrote after it.
+        epochs: epochs that lie behind; TensorBoard drops what an interrupted run wrote after them.
     """
 
-    def __init__(self, folder: Path, total: int, done: int, epoch: int) -> None:
+    def __init__(self, folder: Path, total: int, done: int, epochs: int) -> None:
         self.file = folder / "log.csv"
         try:
-            self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=epoch)
+            self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=epochs)
         except OSError as error:
             raise TrainingError(f"{folder / 'tensorboard'} cannot be written: {error.strerror}") from error
         # disable=None: no bar where the output is no terminal; TQDM_DISABLE=1 turns it off everywhere.
@@ -52,7 +52,7 @@ class Log:
         try:
             for name, value in _flat(entry).items():
                 if name not in ("stage", "epoch"):
-                    self.board.add_scalar(name.replace("_", "/", 1), value, entry["epoch"])
+                    self.board.add_scalar(name.replace("_", "/", 1), value, len(history) - 1)
             self.board.flush()
         except OSError as error:
             raise TrainingError(f"{self.board.log_dir} cannot be written: {error.strerror}") from error
@@ -64,12 +64,12 @@ class Log:
 
 
 @contextmanager
-def open_log(wanted: bool, folder: Path, total: int, done: int, epoch: int) -> Iterator[Log | None]:
+def open_log(wanted: bool, folder: Path, total: int, done: int, epochs: int) -> Iterator[Log | None]:
     """A `Log` for the first process, None for the others."""
     if not wanted:
         yield None
         return
-    log = Log(folder, total, done, epoch)
+    log = Log(folder, total, done, epochs)
     try:
         yield log
     finally:

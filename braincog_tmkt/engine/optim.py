@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler, StepLRScheduler
 from timm.scheduler.scheduler import Scheduler
@@ -49,8 +51,12 @@ def make_optimizer(method: nn.Module, recipe: Recipe) -> Optimizer:
 
 def make_scheduler(optimizer: Optimizer, optim: OptimConfig, epochs: int) -> Scheduler:
     """A schedule by epoch: `scheduler.step(epoch)` sets the rate of that epoch (from 0), whatever came before."""
-    warmup = {"warmup_t": optim.warmup_epochs, "warmup_lr_init": optim.warmup_lr, "warmup_prefix": False}
-    if optim.schedule == "cosine":
+    warmup: dict[str, Any] = {
+        "warmup_t": optim.warmup_epochs,
+        "warmup_lr_init": optim.warmup_lr,
+        "warmup_prefix": False,
+    }
+    if optim.schedule == "cosine" and epochs > 1:  # timm warns that one epoch has no cosine
         return CosineLRScheduler(optimizer, t_initial=epochs, lr_min=optim.min_lr, **warmup)
     rate = optim.step_rate if optim.schedule == "step" else 1.0
     return StepLRScheduler(optimizer, decay_t=optim.step_epochs, decay_rate=rate, **warmup)

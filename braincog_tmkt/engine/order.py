@@ -36,11 +36,13 @@ def steps_per_epoch(pairs: PairSet, train: TrainConfig, world_size: int = 1) -> 
     count = len(pairs.rows("train"))
     if count < train.batch:
         raise RecipeError(
-            f"train.batch is {train.batch}, but the split has {count} training recordings: set train.batch to {count} or less"
+            f"train.batch is {train.batch}, but the split has {count} training recordings: choose a batch of"
+            f" {count} or less"
         )
     if train.batch % world_size:
         raise RecipeError(
-            f"train.batch is {train.batch}, which {world_size} processes cannot share evenly: choose a multiple of {world_size}"
+            f"train.batch is {train.batch}, which {world_size} processes cannot share evenly: choose a multiple of"
+            f" {world_size}"
         )
     return count // train.batch
 

@@ -113,7 +113,7 @@ def _facts(dataset: DataSet, index: Index, data: DataConfig) -> dict[str, Any]:
         "kind": dataset.kind(),
         "fingerprint": dataset.fingerprint(index),
         "classes": len(index.classes),
-        "protocol": asdict(split.protocol),
+        "protocol": split.protocol.name,
         "leaky": split.leaky,
         "split": split.hash,
         "train": len(split.train),

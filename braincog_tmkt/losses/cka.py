@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def _centred_gram(x: Tensor) -> Tensor:
-    """Doubly centred linear Gram matrix `[T, B, B]` of `[T, B, ...]`: centred features have centred rows and columns."""
+    """Doubly centred linear Gram matrix `[T, B, B]` of `[T, B, ...]`; centred features centre its rows and columns."""
     features = x.flatten(2).float()
     features = features - features.mean(1, keepdim=True)
     return features @ features.transpose(1, 2)
@@ -15,7 +15,8 @@ def cka(x: Tensor, y: Tensor) -> Tensor:
     """Linear CKA of matched features, step by step (TMKT Eq. 11; the baseline's code).
 
     `<Gx, Gy>_F / (|Gx|_F |Gy|_F + 1e-7)` with centred Gram matrices over the batch, in fp32 whatever the autocast. The
-    Gram matrices are positive semi-definite, so the value lies in [0, 1] and the baseline's absolute value is idle (deviation D-07).
+    Gram matrices are positive semi-definite, so the value lies in [0, 1] and the baseline's absolute value is idle
+    (deviation D-07).
 
     Args:
         x: features `[T, B, ...]`.

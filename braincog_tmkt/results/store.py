@@ -3,7 +3,8 @@
 A record is a dictionary of plain values. Accuracies are shares in [0, 1], of the test recordings unless named `val_*`:
 
 - `name`, `recipe`, `recipe_hash`, `seed`: what was trained; the recipe is resolved, with every default.
-- `data`: `set`, `kind` (real, simulated, embedded), `fingerprint`, `classes`, `protocol`, `leaky`, `split` (hash), sizes.
+- `data`: `set`, `kind` (real, simulated, embedded), `fingerprint`, `classes`, `protocol`, `leaky`, `split` (a hash) and
+  the sizes of its parts.
 - `audit`: whether images of held-out recordings can be drawn in training.
 - `last`, `best_val` (None without validation recordings), `best_test`: each with `epoch` (from 0), `accuracy`,
   `accuracy_by_step` `[T]`, `loss`; `best_test` is selected on the test set, which is what the papers report.

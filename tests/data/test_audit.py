@@ -76,6 +76,13 @@ def test_keys_that_the_index_lacks():
         require_clean(verdict, split)
 
 
+def test_classes_that_train_without_an_image_to_draw():
+    index = Index(("ant", "bee", "cup"), items("ant/1", "bee/1", "bee/2", "cup/1"), items("ant/1", "bee/2", "cup/1"))
+    verdict = audit(index, hand_made(["ant/1", "bee/1"], [], ["bee/2", "cup/1"], ["ant/1"]))
+    assert verdict.classes_without_pool == ("bee",)  # its one image is held out; cup only tests
+    assert verdict.classes_without_images == ()
+
+
 def test_classes_and_images_that_do_not_match():
     index = Index(
         ("ant", "bee", "cup"),

@@ -127,6 +127,17 @@ def test_each_presentation_draws_uniformly():
         assert chisquare(counts).pvalue > 1e-3
 
 
+def test_partners_come_from_their_own_stream_of_random_numbers():
+    pairs, split = make_pairs()
+    rows = pairs.rows("train")
+    uniform = whole(7, len(rows)).uniform(stream=1).tolist()
+    expected = []
+    for row, u in zip(rows.tolist(), uniform, strict=True):
+        drawable = [key for key in split.pool if key.startswith(INDEX.recordings[row].class_name)]
+        expected.append(drawable[int(u * len(drawable))])
+    assert [image.key for image in shown(pairs.batch(rows, whole(7, len(rows))).static)] == expected
+
+
 def test_augmentations_run_in_the_order_listed_and_on_events_only():
     split = make_split(INDEX, Protocol())
     frames = telling_frames(INDEX)

@@ -1,0 +1,188 @@
+"""The command `tmkt`: verbs, no logic."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import TmktError
+from .recipe import known_recipes
+
+DESCRIPTION = "TMKT: spiking networks for event cameras, taught by static images."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status: 0 done, 1 found something wrong, 2 could not, 128 + n by signal n."""
+    arguments = _parse(sys.argv[1:] if argv is None else argv)
+    try:
+        good = arguments.verb(arguments)
+    except TmktError as error:
+        if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":  # all processes raise the same error
+            print(f"error: {error}", file=sys.stderr)
+        return 128 + error.signum if hasattr(error, "signum") else 2
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 130
+    return 0 if good is not False else 1
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments; key=value overrides may stand anywhere after the verb, which argparse alone does not allow."""
+    parser = _parser()
+    overrides = [text for text in argv if re.match(r"[a-z_.]+=", text)]
+    arguments = parser.parse_args([text for text in argv if text not in overrides])
+    if overrides and not hasattr(arguments, "overrides"):
+        parser.error(f"this command takes no {overrides[0]}")
+    arguments.overrides = overrides
+    return arguments
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("tmkt", description=DESCRIPTION)
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    verbs.add_parser("list", help="data sets, backbones, methods and recipes").set_defaults(verb=_list)
+    _add_data(verbs.add_parser("data", help="check, prepare, simulate, audit or download a data set"))
+    _add_train(verbs.add_parser("train", help="train recipes; finished runs are skipped"))
+    again = verbs.add_parser("eval", help="evaluate the checkpoints of a finished run and compare with its record")
+    again.add_argument("run", type=Path, metavar="RUN", help="run folder or record.json; key=value may move the data")
+    again.set_defaults(verb=_eval, overrides=[])
+    table = verbs.add_parser("table", help="accuracy over seeds of all records in some folders")
+    table.add_argument("places", nargs="+", type=Path, metavar="PLACE", help="folders, run folders or records")
+    table.add_argument("--select", default="last", choices=("last", "best_val", "best_test"), help="which epoch (last)")
+    table.add_argument("--against", default="baseline", metavar="RECIPE", help="compare with this one (baseline)")
+    table.add_argument("--format", default="text", choices=("text", "md", "tex", "csv", "json"))
+    table.set_defaults(verb=_table)
+    verbs.add_parser("doctor", help="versions, devices, what BrainCog replaced in timm").set_defaults(verb=_doctor)
+    return parser
+
+
+def _add_train(train: argparse.ArgumentParser) -> None:
+    train.add_argument("recipes", nargs="+", metavar="RECIPE", help="YAML file or name; key=value overrides any key")
+    train.add_argument("--seeds", nargs="+", type=int, metavar="N", help="instead of the recipe's")
+    train.add_argument("--tier", help="a set of overrides that the recipe names, such as smoke or small")
+    train.add_argument("--devices", type=int, metavar="N", help="processes on this machine (default: 1, or torchrun's)")
+    train.add_argument("--threads", type=int, metavar="N", help="CPU threads of a process")
+    train.add_argument("--resume", action="store_true", help="go on where a run was stopped or killed")
+    train.add_argument("--dry-run", action="store_true", help="print what would run, and about how long")
+    train.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs (runs)")
+    train.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="the I-th of N parts of the sweep")
+    train.set_defaults(verb=_train, overrides=[])
+
+
+def _add_data(data: argparse.ArgumentParser) -> None:
+    verbs = data.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for name, verb, words in (
+        ("check", _data_check, "what is there; if something is missing, what should be and where to get it"),
+        ("audit", _data_audit, "whether a protocol lets training see held-out images"),
+        ("download", _data_download, "fetch the official files"),
+        ("prepare", _data_prepare, "make the frames now instead of at the first run"),
+        ("simulate", _data_simulate, "make a simulated twin from a tree of images"),
+    ):
+        command = verbs.add_parser(name, help=words)
+        command.add_argument("set", metavar="SET", help="data set, see `tmkt list`")
+        command.set_defaults(verb=verb)
+        if name == "simulate":
+            command.add_argument("--static", required=True, metavar="DIR", help="class folders of images")
+            command.add_argument("--out", required=True, metavar="DIR", help="where the recordings go")
+        else:
+            command.add_argument("--root", default="data", metavar="DIR", help="folder of the official folders (data)")
+            command.add_argument("--static-root", metavar="DIR", help="folder of the images, if it is another one")
+        if name == "prepare":
+            command.add_argument("--steps", type=int, default=10, metavar="T", help="frames of a recording (10)")
+            command.add_argument("--size", type=int, default=48, metavar="N", help="height and width of a frame (48)")
+            command.add_argument("--cache", default="cache", metavar="DIR", help="folder of the frame cache (cache)")
+        if name in ("prepare", "simulate"):
+            command.add_argument("--workers", type=int, metavar="N", help="processes (default: all CPU cores)")
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, slash, parts = text.partition("/")
+    if not (slash and number.isdigit() and parts.isdigit()):
+        raise argparse.ArgumentTypeError(f"'{text}' must look like 1/4")
+    return int(number), int(parts)
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    from timm.models import list_models
+
+    from .data.sets import DATASETS
+    from .methods import METHODS
+
+    def first_line(target: object) -> str:
+        return (target.__doc__ or "").strip().splitlines()[0]
+
+    print("Data sets:", *(f"  {name:20} {entry.card.title}" for name, entry in DATASETS.items()), sep="\n")  # type: ignore[attr-defined]
+    print("Backbones:", *(f"  {name}" for name in list_models("tmkt_*")), sep="\n")
+    print("Methods:", *(f"  {name:20} {first_line(entry)}" for name, entry in METHODS.items()), sep="\n")
+    print("Recipes:", *(f"  {name}" for name in known_recipes()), sep="\n")
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from .engine.run import dry_run, plan, train
+
+    threads = [f"train.threads={arguments.threads}"] if arguments.threads else []
+    overrides = [*arguments.overrides, *threads]
+    cells = plan(arguments.recipes, overrides, arguments.tier, arguments.seeds, arguments.shard)
+    if arguments.dry_run:
+        dry_run(cells, arguments.runs)
+    else:
+        train(cells, arguments.runs, arguments.devices, arguments.resume)
+
+
+def _eval(arguments: argparse.Namespace) -> bool:
+    from .engine.run import re_evaluate
+
+    return re_evaluate(arguments.run, arguments.overrides)
+
+
+def _table(arguments: argparse.Namespace) -> None:
+    from .results.store import read_records
+    from .results.summary import render, summarise
+
+    rows = summarise(read_records(arguments.places), arguments.select, arguments.against)
+    print(render(rows, arguments.format))
+
+
+def _doctor(arguments: argparse.Namespace) -> None:
+    from .engine.doctor import report
+
+    print(*report(), sep="\n")
+
+
+def _data_check(arguments: argparse.Namespace) -> bool:
+    from .data.commands import check
+
+    return check(arguments.set, arguments.root, arguments.static_root)
+
+
+def _data_audit(arguments: argparse.Namespace) -> bool:
+    from .data.commands import report_audit
+
+    return report_audit(arguments.set, arguments.root, arguments.static_root)
+
+
+def _data_download(arguments: argparse.Namespace) -> bool:
+    from .data.commands import download
+
+    return download(arguments.set, arguments.root, arguments.static_root)
+
+
+def _data_prepare(arguments: argparse.Namespace) -> bool:
+    from .data.commands import prepare
+
+    settings = arguments.steps, arguments.size, arguments.cache, arguments.workers
+    return prepare(arguments.set, arguments.root, arguments.static_root, *settings)
+
+
+def _data_simulate(arguments: argparse.Namespace) -> bool:
+    from .data.commands import simulate
+
+    return simulate(arguments.set, arguments.static, arguments.out, arguments.workers)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

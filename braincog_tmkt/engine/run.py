@@ -1,0 +1,233 @@
+"""Runs by the dozen: several recipes and seeds, skipping what is finished, and a look at what is to come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from ..data.types import Draw
+from ..errors import RecipeError, TrainingError
+from ..recipe import DataConfig, Recipe, find_recipe, load_recipe, recipe_from_dict, recipe_hash, with_overrides
+from ..results.store import RECORD, find_record, read_record, run_folder, write_record
+from . import checkpoint
+from .devices import make_fabric, on_first_rank
+from .evaluate import evaluate
+from .fit import fit
+from .optim import learning_rate_in_words, make_optimizer
+from .order import epoch_rows, seed_of, steps_per_epoch
+from .task import Task, build_method, describe_data, load_task
+
+TIMED_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run to come: a recipe and a seed."""
+
+    recipe: Recipe
+    seed: int
+
+    def folder(self, runs: Path) -> Path:
+        """Its run folder."""
+        return run_folder(runs, self.recipe, self.seed)
+
+    def __str__(self) -> str:
+        return f"{self.recipe.name} ({recipe_hash(self.recipe)[:8]}) seed {self.seed}"
+
+
+def plan(
+    names: Iterable[str],
+    overrides: Iterable[str] = (),
+    tier: str | None = None,
+    seeds: Iterable[int] | None = None,
+    shard: tuple[int, int] = (1, 1),
+) -> list[Cell]:
+    """All runs of some recipes, those of one recipe together, or one shard of them.
+
+    Args:
+        names: recipes, see `recipe.find_recipe`.
+        overrides: texts such as `train.epochs=3`, for all of them.
+        tier: a tier that all of them have.
+        seeds: instead of the recipes' own.
+        shard: (i, n), the i-th (from 1) of n parts of the list, for array jobs.
+
+    Raises:
+        RecipeError: for a bad recipe; all are loaded before anything is trained.
+    """
+    files = [find_recipe(name) for name in names]
+    chosen = [f"train.seeds={list(seeds)}"] if seeds else []
+    recipes = [load_recipe(file, [*overrides, *chosen], tier) for file in files]
+    if len({recipe.train.precision for recipe in recipes}) > 1:
+        raise RecipeError("the recipes differ in train.precision: train them with one command for each precision")
+    number, parts = shard
+    if not 1 <= number <= parts:
+        raise RecipeError(f"shard {number}/{parts} does not exist: it goes from 1/{parts} to {parts}/{parts}")
+    cells = [Cell(recipe, seed) for recipe in recipes for seed in recipe.train.seeds]
+    return cells[number - 1 :: parts]
+
+
+def train(cells: list[Cell], runs: Path, devices: int | None = None, resume: bool = False) -> None:
+    """Train what is not finished yet, one run after the other, and write the records.
+
+    Raises:
+        TrainingError: see `fit.fit`.
+        DataError: if the data of a run are missing.
+    """
+    if not cells:
+        return
+    fabric = make_fabric(cells[0].recipe.train.precision, devices)
+    fabric.launch()
+    for cell, task in _with_tasks(cells, runs, fabric):
+        folder = cell.folder(runs)
+        _announce(cell, task, folder, fabric)
+        record = fit(cell.recipe, cell.seed, folder, resume, fabric, task)
+        on_first_rank(fabric, partial(write_record, folder, record))
+        fabric.print(f"{result_in_words(record)}\n{folder / RECORD}\n")
+
+
+def dry_run(cells: list[Cell], runs: Path) -> None:
+    """Print what `train` would do; a few real steps give the time it would take."""
+    if not cells:
+        return
+    fabric = make_fabric(cells[0].recipe.train.precision)
+    total = 0.0
+    for cell, task in _with_tasks(cells, runs, fabric):
+        _announce(cell, task, cell.folder(runs), fabric)
+        seconds = estimate_seconds(cell, task, fabric)
+        total += seconds
+        print(f"about {_duration(seconds)} on this {fabric.device.type}, one process, from {TIMED_STEPS} steps\n")
+    print(f"about {_duration(total)} in all")
+
+
+def estimate_seconds(cell: Cell, task: Task, fabric: Fabric) -> float:
+    """Seconds a run would take: steps and evaluations, each timed on a few batches."""
+    recipe, pairs, settings = cell.recipe, task.pairs, cell.recipe.train
+    method = build_method(recipe, len(task.pairs.classes), cell.seed)
+    wrapped = fabric.setup_module(method)
+    optimizer: Any = fabric.setup_optimizers(make_optimizer(method, recipe))
+    rows = epoch_rows(pairs, settings, seed_of(cell.seed, 0, 0))
+    times = []
+    for number in range(TIMED_STEPS + 1):
+        chosen = rows[number % len(rows)]
+        start = time.perf_counter()
+        batch = pairs.batch(chosen, Draw(number, 0, len(chosen), len(chosen)), tuple(recipe.data.augment))
+        loss = wrapped(batch, 0.0)["loss"]
+        optimizer.zero_grad()
+        fabric.backward(loss)
+        optimizer.step()
+        loss.item()  # waits for the device
+        times.append(time.perf_counter() - start)
+    step = min(times[1:])  # the first one also compiles and allocates
+    held_out = torch.cat([pairs.rows("val"), pairs.rows("test")])
+    few = held_out[: settings.eval_batch or settings.batch]
+    start = time.perf_counter()
+    evaluate(method, pairs, few, len(few), fabric)
+    evaluation = (time.perf_counter() - start) / len(few) * len(held_out)
+    evaluations = -(-settings.epochs // settings.eval_every)
+    return len(method.stages()) * (settings.epochs * len(rows) * step + evaluations * evaluation)
+
+
+def re_evaluate(place: Path, overrides: Iterable[str] = ()) -> bool:
+    """Evaluate the kept checkpoints of a finished run on its test recordings again, and compare with its record.
+
+    Args:
+        place: run folder, or the record in it.
+        overrides: settings that do not change the result, such as `data.root=/elsewhere`.
+
+    Returns:
+        Whether every accuracy is the recorded one.
+
+    Raises:
+        TrainingError: if the record or a checkpoint is missing, or the split is not the recorded one.
+    """
+    folder = place if place.is_dir() else place.parent
+    record = read_record(place)
+    recipe = _elsewhere(recipe_from_dict(record["recipe"], str(place)), overrides)
+    fabric = make_fabric(recipe.train.precision, 1)
+    task = load_task(recipe, fabric)
+    if task.facts["split"] != record["data"]["split"]:
+        raise TrainingError(f"the data in {recipe.data.root} give another split than the record's: use the same files")
+    method = build_method(recipe, len(task.pairs.classes), record["seed"])
+    fabric.to_device(method)
+    rows, batch = task.pairs.rows("test"), recipe.train.eval_batch or recipe.train.batch
+    selected = "best_val" if record["best_val"] else "best_test"
+    same = True
+    for name, entry in ((checkpoint.LAST, record["last"]), (checkpoint.BEST, record[selected])):
+        method.load_state_dict(checkpoint.load(folder / "checkpoints" / name)["method"])
+        found = evaluate(method, task.pairs, rows, batch, fabric)
+        off = round(abs(found.accuracy - entry["accuracy"]) * found.count)
+        same = same and off == 0
+        verdict = "as recorded" if off == 0 else f"the record has {entry['accuracy']:.2%}, {off} recordings off"
+        print(f"{name}: {found.accuracy:.2%} of {found.count} test recordings, {verdict}")
+    return same
+
+
+def result_in_words(record: dict[str, Any]) -> str:
+    """The accuracies of a record in one sentence."""
+    words = [f"{record['name']} seed {record['seed']}: test accuracy {record['last']['accuracy']:.2%} at the end"]
+    if record["best_val"]:
+        words.append(f"{record['best_val']['accuracy']:.2%} where validation was best")
+    words.append(f"{record['best_test']['accuracy']:.2%} at best (selected on the test set)")
+    return ", ".join(words)
+
+
+def _elsewhere(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
+    """The recipe with settings that do not change the result."""
+    changed = with_overrides(recipe, overrides)
+    if recipe_hash(changed) != recipe_hash(recipe):
+        raise RecipeError("only settings that do not change the result can be given here, such as data.root")
+    return changed
+
+
+def _with_tasks(cells: list[Cell], runs: Path, fabric: Fabric) -> Iterator[tuple[Cell, Task]]:
+    """The unfinished runs with their data, which are loaded once for all that follow each other."""
+    loaded: tuple[DataConfig, Task] | None = None
+    for cell in cells:
+        if on_first_rank(fabric, partial(_is_finished, cell, runs)):
+            continue
+        if loaded is None or loaded[0] != cell.recipe.data:
+            loaded = (cell.recipe.data, load_task(cell.recipe, fabric))
+        yield cell, loaded[1]
+
+
+def _is_finished(cell: Cell, runs: Path) -> bool:
+    """Whether the record is there; it must be of the same data, which the recipe's hash does not cover."""
+    folder = cell.folder(runs)
+    record = find_record(folder, cell.recipe, cell.seed)
+    if record is None:
+        return False
+    facts = describe_data(cell.recipe.data)
+    for key in ("kind", "split"):
+        if facts[key] != record["data"][key]:
+            raise TrainingError(
+                f"{folder} is finished, but with other data ({key} {record['data'][key]}, yours {facts[key]}): choose"
+                " another folder with --runs"
+            )
+    changed = facts["fingerprint"] != record["data"]["fingerprint"]
+    note = " (warning: the files of the data set have changed since)" if changed else ""
+    print(f"finished already: {result_in_words(record)}{note}\n{folder / RECORD}\n")
+    return True
+
+
+def _announce(cell: Cell, task: Task, folder: Path, fabric: Fabric) -> None:
+    recipe = cell.recipe
+    steps = steps_per_epoch(task.pairs, recipe.train, fabric.world_size)
+    fabric.print(
+        f"{cell} -> {folder}\n"
+        f"{recipe.method['name']} on {recipe.model.name}, {recipe.data.name} ({task.facts['kind']} data),"
+        f" {fabric.world_size} x {fabric.device.type}\n"
+        f"{task.sentence}\n"
+        f"{recipe.train.epochs} epochs of {steps} steps, batch {recipe.train.batch}, {learning_rate_in_words(recipe)}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"

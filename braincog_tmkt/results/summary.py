@@ -1,0 +1,197 @@
+"""Records to rows: mean and deviation over seeds, paired differences to a reference under the same conditions."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from scipy.stats import t as student
+from tabulate import tabulate
+
+from ..errors import RecipeError
+
+SELECTIONS = ("last", "best_val", "best_test")
+FORMATS = {"text": "simple", "md": "github", "tex": "latex_booktabs"}
+APART = ("name", "method", "tiers", "extends")
+"""Recipe keys that are no condition: they are the recipe itself, or do not change a result."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recipe under one set of conditions, over its seeds. Accuracies and differences are in percent.
+
+    Args:
+        recipe: name of the recipe.
+        conditions: the settings that differ between the rows of the table, as `key=value`.
+        seeds: n.
+        mean: mean test accuracy.
+        std: standard deviation over the seeds (n - 1 in the denominator); None for one seed.
+        difference: mean paired difference to the reference over the seeds both have; None without a reference.
+        low: lower end of its 95 % interval (Student's t over the seeds); None for fewer than two common seeds.
+        high: upper end.
+        protocol: name of the split protocol; a leaky one says so.
+        kind: `real`, `simulated` or `embedded` data.
+        selected: the rule that chose the epoch.
+    """
+
+    recipe: str
+    conditions: str
+    seeds: int
+    mean: float
+    std: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    protocol: str
+    kind: str
+    selected: str
+
+
+@dataclass(frozen=True)
+class _Group:
+    """All seeds of one recipe under one set of conditions."""
+
+    name: str
+    method: str
+    conditions: dict[str, Any]
+    accuracy: dict[int, float]
+    protocol: str
+    kind: str
+
+
+def summarise(records: Iterable[Mapping[str, Any]], select: str = "last", against: str = "baseline") -> list[Row]:
+    """Group records by recipe and conditions.
+
+    Args:
+        records: as `store.read_records` gives them.
+        select: `last`, `best_val`, or `best_test` (selected on the test set, as the papers report).
+        against: last part of the reference recipe's name; rows are compared with it where all settings but the method
+            agree (the baseline draws no static image, so the static pool may differ from it).
+
+    Raises:
+        RecipeError: for an unknown selection, or records without that number.
+    """
+    if select not in SELECTIONS:
+        raise RecipeError(f"select must be one of {', '.join(SELECTIONS)}, not '{select}'")
+    groups = _grouped(records, select)
+    varying = {key for key in _keys(groups) if len({str(group.conditions.get(key)) for group in groups}) > 1}
+    rows = [_row(group, _reference(group, groups, against), varying, select) for group in groups]
+    return sorted(rows, key=lambda row: (row.conditions, row.recipe))
+
+
+def render(rows: list[Row], style: str = "text") -> str:
+    """Rows as `text`, `md`, `tex`, `csv` or `json`; the last two hold plain numbers.
+
+    Raises:
+        RecipeError: for an unknown style.
+    """
+    if style == "json":
+        return json.dumps([asdict(row) for row in rows], indent=1)
+    if style == "csv":
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(Row.__annotations__), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+        return text.getvalue().rstrip()
+    if style not in FORMATS:
+        raise RecipeError(f"format must be one of {', '.join([*FORMATS, 'csv', 'json'])}, not '{style}'")
+    shown = [
+        {
+            "recipe": row.recipe,
+            "conditions": row.conditions,
+            "accuracy %": f"{row.mean:.2f}" + ("" if row.std is None else f" ± {row.std:.2f}"),
+            "n": row.seeds,
+            "difference [95 %]": _interval(row),
+            "data": f"{row.kind}, {row.protocol}",
+            "epoch": row.selected,
+        }
+        for row in rows
+    ]
+    return tabulate(shown, headers="keys", tablefmt=FORMATS[style], disable_numparse=True)
+
+
+def _grouped(records: Iterable[Mapping[str, Any]], select: str) -> list[_Group]:
+    groups: dict[tuple[str, str], _Group] = {}
+    for record in records:
+        result = record[select]
+        if result is None:
+            raise RecipeError(f"{record['name']} has no '{select}': its split has no validation recordings")
+        leak = ", leaks" if record["data"]["leaky"] else ""
+        group = _Group(
+            record["name"],
+            record["recipe"]["method"]["name"],
+            _conditions(record["recipe"]),
+            {},
+            record["data"]["protocol"] + leak,
+            record["data"]["kind"],
+        )
+        key = (record["recipe_hash"], record["name"])
+        groups.setdefault(key, group).accuracy[record["seed"]] = 100 * result["accuracy"]
+    return list(groups.values())
+
+
+def _conditions(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a recipe that are no part of its method, flat; where files lie does not count."""
+    flat = {
+        f"{section}.{key}": value
+        for section, values in recipe.items()
+        if section not in APART
+        for key, value in values.items()
+    }
+    places = ("data.root", "data.static_root", "data.cache", "train.seeds", "train.threads", "train.eval_batch")
+    return {key: value for key, value in flat.items() if key not in places}
+
+
+def _keys(groups: list[_Group]) -> set[str]:
+    return {key for group in groups for key in group.conditions}
+
+
+def _reference(group: _Group, groups: list[_Group], against: str) -> _Group | None:
+    """The group of the reference recipe under the conditions of this one."""
+    for other in groups:
+        free = {"data.static_pool"} if other.method == "baseline" else set()
+        same = all(group.conditions.get(key) == other.conditions.get(key) for key in _keys([group, other]) - free)
+        if other is not group and other.name.split("/")[-1] == against and same:
+            return other
+    return None
+
+
+def _row(group: _Group, reference: _Group | None, varying: set[str], select: str) -> Row:
+    values = list(group.accuracy.values())
+    difference, low, high = _paired(group.accuracy, reference.accuracy if reference else {})
+    return Row(
+        group.name,
+        ", ".join(f"{key.split('.')[1]}={group.conditions.get(key)}" for key in sorted(varying)),
+        len(values),
+        fmean(values),
+        stdev(values) if len(values) > 1 else None,
+        difference,
+        low,
+        high,
+        group.protocol,
+        group.kind,
+        select,
+    )
+
+
+def _paired(ours: dict[int, float], theirs: dict[int, float]) -> tuple[float | None, float | None, float | None]:
+    """Mean difference over the common seeds and its 95 % interval."""
+    differences = [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
+    if not differences:
+        return None, None, None
+    mean = fmean(differences)
+    if len(differences) < 2:
+        return mean, None, None
+    reach = float(student.ppf(0.975, len(differences) - 1)) * stdev(differences) / len(differences) ** 0.5
+    return mean, mean - reach, mean + reach
+
+
+def _interval(row: Row) -> str:
+    if row.difference is None:
+        return ""
+    return f"{row.difference:+.2f}" + ("" if row.low is None else f" [{row.low:+.2f}, {row.high:+.2f}]")

@@ -1,0 +1,101 @@
+"""A tiny data set in memory and a tiny method, for what needs no spiking network."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from braincog_tmkt.data.pairs import PairSet
+from braincog_tmkt.data.splits import Protocol, make_split
+from braincog_tmkt.data.types import Index, Item
+from braincog_tmkt.engine.devices import make_fabric
+from braincog_tmkt.engine.fit import fit
+from braincog_tmkt.engine.task import Task
+from braincog_tmkt.methods import Method
+from braincog_tmkt.recipe import recipe_from_dict
+
+SIZES = {"cup": 10, "hat": 20, "pen": 30}
+STEPS, SIZE = 4, 6
+
+
+def make_task(val_portion=0.2, noise=1.0):
+    """Three classes of different sizes; each has its own bright row of pixels, under noise."""
+    items = tuple(Item(f"{name}/{number:02}", name) for name, count in SIZES.items() for number in range(count))
+    index = Index(tuple(SIZES), items, items)
+    rng = np.random.default_rng(0)
+    events = rng.normal(0, noise, (len(items), STEPS, 2, SIZE, SIZE)).astype(np.float32)
+    for row, item in enumerate(items):
+        events[row, :, :, 2 * index.label_of[item.class_name]] += 1
+    images = rng.integers(0, 256, (len(items), SIZE, SIZE), dtype=np.uint8)
+    split = make_split(index, Protocol("clean", train_portion=0.7, val_portion=val_portion))
+    pairs = PairSet(index, split, SimpleNamespace(events=events, images=images))
+    return Task(pairs, {"kind": "real", "split": split.hash, "protocol": "clean"}, {"leaks": False}, "sentence")
+
+
+class Toy(Method):
+    """One linear layer, with dropout (torch's own random numbers), a partner's pixel and a draw in the loss."""
+
+    def __init__(self, seed=0):
+        super().__init__(nn.Linear(2 * SIZE * SIZE, len(SIZES)))
+        self.calls = []
+        self.before = lambda call: None
+        self.scale = 1.0
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.copy_(0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)))
+
+    def forward(self, batch, progress):
+        self.calls.append((batch.index.tolist(), progress))
+        self.before(len(self.calls))
+        logits = self.predict(functional.dropout(batch.events, 0.5))
+        noise = batch.draw.uniform().float() + batch.static.mean((1, 2, 3))
+        classes = functional.cross_entropy(logits.mean(0), batch.label)
+        draws = (logits.mean((0, 2)) * noise).mean() * 0.1
+        return {"loss": (classes + draws) * self.scale, "classes": classes, "draws": draws}
+
+    def predict(self, events):
+        return self.backbone(events.flatten(2)).transpose(0, 1)
+
+
+def make_recipe(**train):
+    return recipe_from_dict(
+        {
+            "name": "toy",
+            "data": {"name": "toy", "steps": STEPS, "size": SIZE},
+            "method": {"name": "toy"},
+            "optim": {"lr": 0.05, "lr_scale_base": None, "warmup_epochs": 1},
+            "train": {"epochs": 3, "batch": 6, **train},
+        }
+    )
+
+
+class Bench:
+    """Runs `fit` on the toys; every call builds a fresh method, kept in `method`."""
+
+    def __init__(self, folder, monkeypatch):
+        self.folder = folder
+        self.task = make_task()
+        self.fabric = make_fabric()
+        self.recipe = make_recipe()
+        self.prepare = lambda method: None
+        monkeypatch.setattr("braincog_tmkt.engine.fit.build_method", self.build)
+
+    def build(self, recipe, classes, seed):
+        self.method = Toy(seed)
+        self.prepare(self.method)
+        return self.method
+
+    def fit(self, seed=1, resume=False, prepare=lambda method: None, folder="run", **changes):
+        self.prepare = prepare
+        recipe = changes.pop("recipe", self.recipe)
+        return fit(recipe, seed, self.folder / folder, resume, self.fabric, changes.pop("task", self.task))
+
+    def weights(self):
+        return {name: value.clone() for name, value in self.method.state_dict().items()}
+
+
+def equal(one, other):
+    """Whether two state dictionaries are the same to the last bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

@@ -1,0 +1,101 @@
+"""The table maker against numbers worked out by hand and against a stored text."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from braincog_tmkt.errors import RecipeError
+from braincog_tmkt.results.summary import render, summarise
+
+
+def record(name, seed, accuracy, pool="partners", count=10, method=None, leaky=False, **other):
+    method = method or name.split("/")[-1]
+    result = {"epoch": 1, "accuracy": accuracy}
+    recipe = {
+        "name": name,
+        "data": {"train_per_class": count, "static_pool": pool, "root": f"/data{seed}"},
+        "model": {"name": "tmkt_scnn"},
+        "method": {"name": method},
+        "optim": {"lr": 0.1},
+        "train": {"epochs": 2, "seeds": [seed]},
+        "tiers": {},
+        "extends": None,
+    }
+    data = {"protocol": "clean", "leaky": leaky, "kind": "real"}
+    return {
+        "name": name,
+        "seed": seed,
+        "recipe": recipe,
+        "recipe_hash": f"{name}{pool}{count}",
+        "data": data,
+        "last": result,
+        "best_val": None,
+        "best_test": {"epoch": 0, "accuracy": accuracy + 0.1},
+        **other,
+    }
+
+
+RECORDS = [
+    *(record("set/baseline", seed, accuracy) for seed, accuracy in ((1, 0.80), (2, 0.82), (3, 0.84))),
+    *(record("set/tmkt", seed, accuracy) for seed, accuracy in ((1, 0.81), (2, 0.85), (3, 0.86))),
+    *(record("set/tmkt", seed, accuracy, pool="open") for seed, accuracy in ((1, 0.70), (2, 0.75))),
+    record("set/tmkt", 1, 0.5, count=20),
+]
+
+TEXT = """\
+recipe        conditions                                 accuracy %      n  difference [95 %]       data         epoch
+------------  -----------------------------------------  ------------  ---  ----------------------  -----------  -------
+set/tmkt      static_pool=open, train_per_class=10       72.50 ± 3.54    2  -8.50 [-27.56, +10.56]  real, clean  last
+set/baseline  static_pool=partners, train_per_class=10   82.00 ± 2.00    3                          real, clean  last
+set/tmkt      static_pool=partners, train_per_class=10   84.00 ± 2.65    3  +2.00 [-0.48, +4.48]    real, clean  last
+set/tmkt      static_pool=partners, train_per_class=20   50.00           1                          real, clean  last"""
+
+
+def test_mean_deviation_and_paired_interval_by_hand():
+    row = next(row for row in summarise(RECORDS) if row.recipe == "set/tmkt" and row.seeds == 3)
+    assert row.mean == pytest.approx(84.0)
+    assert row.std == pytest.approx(7.0**0.5)
+    # differences 1, 3, 2: mean 2, deviation 1, t(0.975, 2) = 4.3027
+    assert (row.difference, row.low, row.high) == pytest.approx(
+        (2.0, 2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-3
+    )
+
+
+def test_the_baseline_is_the_reference_of_both_pools_but_not_of_other_numbers_of_recordings():
+    rows = {row.conditions: row for row in summarise(RECORDS) if row.recipe == "set/tmkt"}
+    assert rows["static_pool=open, train_per_class=10"].difference == pytest.approx(-8.5)
+    assert rows["static_pool=partners, train_per_class=20"].difference is None
+
+
+def test_the_table_is_the_stored_text():
+    got = [" ".join(line.split()) for line in render(summarise(RECORDS)).splitlines()]
+    assert [line for line in got if not line.startswith("-")] == [
+        " ".join(line.split()) for line in TEXT.splitlines() if not line.startswith("-")
+    ]
+
+
+def test_csv_and_json_hold_the_same_numbers():
+    rows = summarise(RECORDS)
+    values = list(csv.DictReader(io.StringIO(render(rows, "csv"))))
+    plain = json.loads(render(rows, "json"))
+    assert [float(value["mean"]) for value in values] == pytest.approx([row["mean"] for row in plain], abs=1e-4)
+    assert values[0]["conditions"] == plain[0]["conditions"]
+    assert "\\toprule" in render(rows, "tex")
+    assert render(rows, "md").startswith("| recipe")
+
+
+def test_selection_is_named_and_a_leak_is_shown():
+    (row,) = summarise([record("set/tmkt", 1, 0.5, leaky=True)], "best_test")
+    assert (row.mean, row.selected, row.protocol) == (pytest.approx(60.0), "best_test", "clean, leaks")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), [({"select": "best"}, "last, best_val"), ({"select": "best_val"}, "has no")]
+)
+def test_what_is_not_there_is_explained(arguments, words):
+    with pytest.raises(RecipeError, match=words):
+        summarise(RECORDS, **arguments)
+    with pytest.raises(RecipeError, match="format must be"):
+        render(summarise(RECORDS), "html")

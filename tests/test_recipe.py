@@ -1,0 +1,222 @@
+import math
+
+import pytest
+import yaml
+
+from braincog_tmkt.errors import RecipeError
+from braincog_tmkt.recipe import (
+    IRRELEVANT,
+    differences,
+    find_recipe,
+    known_recipes,
+    load_recipe,
+    recipe_from_dict,
+    recipe_hash,
+    with_overrides,
+)
+
+BASE = {
+    "data": {"name": "digits"},
+    "method": {"name": "tmkt", "mix_ratio": 0.4},
+    "tiers": {"smoke": {"train.epochs": 6}},
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content, name="sub/base.yaml"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        return path
+
+    return write
+
+
+def test_defaults_are_the_papers(write):
+    recipe = load_recipe(write(BASE))
+    assert (recipe.data.steps, recipe.data.size, recipe.data.protocol) == (10, 48, "clean")
+    assert (recipe.model.name, recipe.model.node_type, recipe.model.act_fun) == ("tmkt_vggsnn", "LIFNode", "QGateGrad")
+    assert (recipe.model.threshold, recipe.model.tau) == (0.5, 2.0)
+    assert (recipe.train.epochs, recipe.train.batch, recipe.train.seeds) == (300, 120, [42, 1024, 90210])
+    assert (recipe.optim.name, recipe.optim.lr, recipe.optim.weight_decay) == ("adamw", 5e-3, 0.01)
+    assert (recipe.optim.warmup_epochs, recipe.optim.warmup_lr, recipe.optim.min_lr) == (5, 1e-6, 1e-5)
+
+
+def test_name_is_folder_and_file_unless_given(write):
+    assert load_recipe(write(BASE)).name == "sub/base"
+    assert load_recipe(write({**BASE, "name": "mine"})).name == "mine"
+
+
+def test_overrides_lie_over_the_tier_and_the_tier_over_the_file(write):
+    path = write({**BASE, "train": {"epochs": 50, "batch": 8}})
+    assert load_recipe(path).train.epochs == 50
+    assert load_recipe(path, tier="smoke").train.epochs == 6
+    recipe = load_recipe(path, ["train.epochs=7", "data.train_per_class=null", "optim.lr=1e-3"], tier="smoke")
+    assert (recipe.train.epochs, recipe.train.batch, recipe.optim.lr) == (7, 8, 1e-3)
+
+
+def test_extends_merges_section_by_section_and_tiers_by_name(write):
+    write({**BASE, "name": "below", "train": {"epochs": 50, "batch": 8}})
+    child = write(
+        {"extends": "../sub/base.yaml", "train": {"batch": 16}, "tiers": {"tiny": {"train.batch": 2}}}, "b/c.yaml"
+    )
+    recipe = load_recipe(child)
+    assert (recipe.train.epochs, recipe.train.batch, recipe.name, recipe.extends) == (50, 16, "b/c", None)
+    assert set(recipe.tiers) == {"smoke", "tiny"}
+    assert recipe.method == {"name": "tmkt", "mix_ratio": 0.4}
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ({"mix_ratio": 0.6}, {"name": "tmkt", "mix_ratio": 0.6}),
+        ({"name": "tmkt", "per_step": True}, {"name": "tmkt", "mix_ratio": 0.4, "per_step": True}),
+        ({"name": "baseline"}, {"name": "baseline"}),
+    ],
+)
+def test_another_method_starts_without_the_arguments_of_the_old_one(write, method, expected):
+    write(BASE)
+    assert load_recipe(write({"extends": "base.yaml", "method": method}, "sub/child.yaml")).method == expected
+    texts = [f"method.{key}={value}" for key, value in method.items()]
+    assert load_recipe(write(BASE), texts).method == expected
+
+
+def test_extending_in_a_circle_is_an_error(write):
+    write({"extends": "b.yaml"}, "a.yaml")
+    with pytest.raises(RecipeError, match="extends itself"):
+        load_recipe(write({"extends": "a.yaml"}, "b.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"trian": {"epochs": 1}}, ["unknown key 'trian'", "did you mean 'train'"]),
+        ({"train": {"epoch": 1}}, ["unknown key 'train.epoch'", "did you mean 'train.epochs'"]),
+        ({"train": {"lr": 1}}, ["unknown key 'train.lr'", "did you mean 'optim.lr'"]),
+        ({"epochs": 1}, ["unknown key 'epochs'", "did you mean 'train.epochs'"]),
+        ({"train": {"epochs": "ten"}}, ["train.epochs must be a whole number, not 'ten'"]),
+        ({"train": {"epochs": 2.5}}, ["train.epochs must be a whole number, not 2.5"]),
+        ({"train": {"epochs": True}}, ["train.epochs must be a whole number, not True"]),
+        ({"train": {"epochs": None}}, ["train.epochs must be a whole number, not None"]),
+        ({"train": {"balanced": 1}}, ["train.balanced must be true or false, not 1"]),
+        ({"train": {"seeds": 42}}, ["train.seeds must be a list"]),
+        ({"train": {"seeds": [1, "b"]}}, ["train.seeds must be a list"]),
+        ({"train": {"threads": "all"}}, ["train.threads must be a whole number or null"]),
+        ({"optim": {"lr": "fast"}}, ["optim.lr must be a number"]),
+        ({"data": {"name": 5}}, ["data.name must be a text"]),
+        ({"train": 3}, ["'train' is a section"]),
+        ({"train": None}, ["'train' is a section"]),
+        ({"train": {"epochs": 0}}, ["train.epochs is 0, but must be 1 or more"]),
+        ({"train": {"batch": 1}}, ["train.batch is 1, but must be 2 or more"]),
+        ({"train": {"seeds": []}}, ["train.seeds is []"]),
+        ({"train": {"seeds": [1, 1]}}, ["train.seeds is [1, 1]"]),
+        ({"train": {"seeds": [-1]}}, ["train.seeds is [-1]"]),
+        ({"train": {"precision": "16"}}, ["train.precision is '16'", "32-true, bf16-mixed"]),
+        ({"data": {"name": "digits", "train_portion": 1.0}}, ["data.train_portion is 1.0"]),
+        ({"data": {"name": "digits", "val_portion": 1.0}}, ["data.val_portion is 1.0"]),
+        ({"data": {"name": "digits", "train_per_class": 0}}, ["data.train_per_class is 0"]),
+        ({"optim": {"lr": 0.0}}, ["optim.lr is 0.0"]),
+        ({"optim": {"lr": math.nan}}, ["optim.lr is nan"]),
+        ({"optim": {"schedule": "cos"}}, ["optim.schedule is 'cos'", "cosine, step, none"]),
+        ({"train": {"epochs": 5}}, ["optim.warmup_epochs is 5", "train.epochs (5)"]),
+        ({"model": {"tau": 0.5}}, ["model.tau is 0.5"]),
+        ({"name": "../up"}, ["name is '../up'"]),
+        ({"name": "/abs"}, ["name is '/abs'"]),
+        ({"tiers": {"bad": {"train.epoch": 1}}}, ["tier 'bad'", "did you mean 'train.epochs'"]),
+        ({"tiers": {"bad": {"train.epochs": "x"}}}, ["tier 'bad'", "train.epochs must be a whole number"]),
+    ],
+)
+def test_wrong_keys_types_and_ranges_name_file_key_and_remedy(write, change, words):
+    path = write({**BASE, **change})
+    with pytest.raises(RecipeError) as error:
+        load_recipe(path)
+    assert str(path) in str(error.value)
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train.epoch=1", "'train.epochs'"),
+        ("train.epochs", "section.key=value"),
+        ("=1", "section.key=value"),
+        ("train.epochs=[1", "no valid YAML"),
+    ],
+)
+def test_a_wrong_override_is_quoted(write, override, words):
+    with pytest.raises(RecipeError) as error:
+        load_recipe(write(BASE), [override])
+    assert f"override '{override}'" in str(error.value)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["a: [1", "a: 1\na: 2", "- 1\n- 2", "x: ${y}"])
+def test_no_yaml_is_an_error_that_names_the_file(write, content):
+    path = write(content)
+    with pytest.raises(RecipeError) as error:
+        load_recipe(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("missing", ["data", "method"])
+def test_data_and_method_have_no_default(write, missing):
+    with pytest.raises(RecipeError, match=f"{missing}.name is missing"):
+        load_recipe(write({key: value for key, value in BASE.items() if key != missing}))
+
+
+def test_missing_file_and_unknown_tier(write, tmp_path):
+    with pytest.raises(RecipeError, match=r"no recipe file .*nothing\.yaml"):
+        load_recipe(tmp_path / "nothing.yaml")
+    with pytest.raises(RecipeError, match="no tier 'smok': did you mean 'smoke'"):
+        load_recipe(write(BASE), tier="smok")
+
+
+def test_a_recipe_survives_its_dictionary(write):
+    recipe = load_recipe(write({**BASE, "data": {"name": "digits", "augment": ["crop"]}}), ["train.threads=1"])
+    assert recipe_from_dict(recipe.as_dict()) == recipe
+
+
+OTHER_VALUES = {
+    "data.train_per_class": 3, "data.augment": ["crop"], "optim.lr_scale_base": None, "train.balanced": False,
+    "train.precision": "bf16-mixed", "optim.schedule": "step", "optim.step_rate": 0.5, "data.static_pool": "open",
+    "data.val_portion": 0.2, "data.train_portion": 0.5, "train.threads": 3, "train.eval_batch": 3, "train.seeds": [7],
+}  # fmt: skip
+
+
+def test_the_hash_covers_every_key_that_matters_and_no_other(write):
+    recipe = load_recipe(write(BASE))
+    plain = recipe.as_dict()
+    keys = [f"{s}.{k}" for s, part in plain.items() if isinstance(part, dict) and s != "tiers" for k in part]
+    assert len(keys) > 35
+    for key in keys:
+        section, leaf = key.split(".")
+        value = plain[section][leaf]
+        other = OTHER_VALUES.get(key, value + 1 if isinstance(value, int | float) else "other")
+        changed = recipe_from_dict({**plain, section: {**plain[section], leaf: other}})
+        assert (recipe_hash(changed) == recipe_hash(recipe)) == (key in IRRELEVANT), key
+        named = differences(plain, changed.as_dict())
+        assert [text.split(" ")[0] for text in named] == ([] if key in IRRELEVANT else [key])
+    assert recipe_hash(recipe_from_dict({**plain, "name": "other", "tiers": {}})) == recipe_hash(recipe)
+
+
+def test_the_hash_does_not_depend_on_where_a_value_was_written(write):
+    one = load_recipe(write({**BASE, "train": {"epochs": 9}}))
+    write(BASE)
+    other = load_recipe(write({"extends": "base.yaml"}, "sub/d.yaml"), ["train.epochs=9"])
+    assert recipe_hash(one) == recipe_hash(other)
+    assert recipe_hash(with_overrides(one, ["data.root=/elsewhere"])) == recipe_hash(one)
+
+
+def test_recipes_are_found_by_name_and_every_one_of_ours_loads():
+    names = [name for name in known_recipes() if not name.endswith("common")]
+    assert {"digits/tmkt", "digits/baseline", "ncaltech101/tmkt"} <= set(names)
+    for name in names:
+        recipe = load_recipe(find_recipe(name))
+        assert recipe.name == name
+        for tier in recipe.tiers:
+            load_recipe(find_recipe(name), tier=tier)
+    with pytest.raises(RecipeError, match="did you mean 'digits/tmkt'"):
+        find_recipe("digits/tmk")
