@@ -51,7 +51,7 @@ class Evil:
         return (print, ("unpickled",))
 
 
-@pytest.mark.parametrize("write", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
+@pytest.mark.parametrize("write", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value, protocol=2))])
 def test_no_code_is_run_from_a_file(tmp_path, capsys, write):
     write({"method": Evil()}, tmp_path / "last.pt")
     with pytest.raises(TrainingError, match=r"last\.pt is damaged"):

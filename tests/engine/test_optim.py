@@ -71,5 +71,5 @@ def test_a_rate_depends_on_the_number_of_its_epoch_alone():
 
 
 def test_an_optimiser_that_timm_does_not_know():
-    with pytest.raises(RecipeError, match="optim.name is 'adamm'"):
+    with pytest.raises(RecipeError, match=r"optim\.name is 'adamm'"):
         make_optimizer(nn.Linear(1, 1), Recipe(name="r", optim=OptimConfig(name="adamm")))

@@ -9,6 +9,7 @@ import torch
 
 from braincog_tmkt.integration import node_class, surrogate_class
 from braincog_tmkt.losses import cka
+from braincog_tmkt.models.nodes import multi_step_node
 from tests.models import golden
 
 pytestmark = pytest.mark.data
@@ -71,14 +72,15 @@ def test_cka_and_its_gradients(check, size):
 
 @pytest.mark.parametrize("surrogate", ["QGateGrad", "BackEIGateGrad"])
 @pytest.mark.parametrize("kind", ["LIFNode", "IFNode", "PLIFNode"])
-@pytest.mark.parametrize("layer_by_layer", [False, True])
-def test_nodes_with_exact_ties_at_the_threshold(check, kind, surrogate, layer_by_layer):
+@pytest.mark.parametrize("execution", EXECUTIONS)
+def test_nodes_with_exact_ties_at_the_threshold(check, kind, surrogate, execution):
     arrays = np.load(check.HERE + "/nodes.npz")
     x = torch.from_numpy(arrays["node/x"]).requires_grad_()
-    node = node_class(kind)(
-        step=len(x), act_fun=surrogate_class(surrogate), layer_by_layer=layer_by_layer, requires_mem=True, threshold=0.5
-    )
-    spike = node(x.flatten(0, 1)).view_as(x) if layer_by_layer else torch.stack([node(step) for step in x])
+    multi_step = execution == "multi_step"
+    make = multi_step_node(node_class(kind)) if multi_step else node_class(kind)
+    keywords = {"step": len(x), "layer_by_layer": multi_step, "requires_mem": True, "threshold": 0.5}
+    node = make(act_fun=surrogate_class(surrogate), **keywords)
+    spike = node(x.flatten(0, 1)).view_as(x) if multi_step else torch.stack([node(step) for step in x])
     membrane = torch.stack(node.mem_collect)
     assert np.array_equal(spike.detach().numpy(), arrays[f"node/{kind}/{surrogate}/spike"])
     assert membrane.detach().numpy() == pytest.approx(arrays[f"node/{kind}/{surrogate}/mem"], abs=1e-6)

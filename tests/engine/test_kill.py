@@ -1,0 +1,59 @@
+"""A run that is killed and stopped again and again ends with the weights of one that never was."""
+
+import json
+import random
+import signal
+import time
+
+import torch
+
+from .command import SMALL, finish, run_folder, start
+from .toys import equal
+
+SETTINGS = (*SMALL, "train.epochs=24", "train.eval_every=8")
+MOMENTS = (
+    (signal.SIGKILL, -signal.SIGKILL),
+    (signal.SIGTERM, 143),
+    (signal.SIGKILL, -signal.SIGKILL),
+    (signal.SIGINT, 130),
+)
+
+
+def weights(folder):
+    return torch.load(folder / "checkpoints" / "last.pt", weights_only=True)["method"]
+
+
+def interrupt(process, runs, signum):
+    """Send a signal at some moment after the process has written a checkpoint."""
+    start, deadline = time.time(), time.time() + 120
+    while time.time() < deadline and process.poll() is None:
+        if any(path.stat().st_mtime > start for path in runs.rglob("last.pt")):
+            break
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 0.4))
+    process.send_signal(signum)
+    return finish(process)
+
+
+def test_killed_and_stopped_again_and_again(tmp_path):
+    assert finish(start(tmp_path, "--runs", str(tmp_path / "whole"), settings=SETTINGS))[0] == 0
+    whole = run_folder(tmp_path / "whole")
+    runs = tmp_path / "runs"
+    for signum, expected in MOMENTS:
+        process = start(tmp_path, "--runs", str(runs), "--resume", settings=SETTINGS)
+        status, _, err = interrupt(process, runs, signum)
+        assert status == expected, err
+        assert not (run_folder(runs) / "record.json").exists()
+        weights(run_folder(runs))  # can be read after every kill
+        if signum != signal.SIGKILL:
+            assert f"error: stopped by {signum.name}" in err
+            assert err.count("\n") == 1
+            assert "--resume" in err
+    status, out, err = finish(start(tmp_path, "--runs", str(runs), "--resume", settings=SETTINGS))
+    assert status == 0, err
+    assert "going on at epoch" in out
+    assert equal(weights(run_folder(runs)), weights(whole))
+    one, other = (json.loads((folder / "record.json").read_text()) for folder in (run_folder(runs), whole))
+    for key in ("last", "best_test", "firing_rates", "synaptic_operations"):
+        assert one[key] == other[key]
+    assert [{**entry, "seconds": 0} for entry in one["history"]] == [{**e, "seconds": 0} for e in other["history"]]
