@@ -88,6 +88,7 @@ def _add_data(data: argparse.ArgumentParser) -> None:
         if name == "simulate":
             command.add_argument("--static", required=True, metavar="DIR", help="class folders of images")
             command.add_argument("--out", required=True, metavar="DIR", help="where the recordings go")
+            command.add_argument("--limit-per-class", type=int, metavar="N", help="only the first N images of a class")
         else:
             command.add_argument("--root", default="data", metavar="DIR", help="folder of the official folders (data)")
             command.add_argument("--static-root", metavar="DIR", help="folder of the images, if it is another one")
@@ -181,7 +182,7 @@ def _data_prepare(arguments: argparse.Namespace) -> bool:
 def _data_simulate(arguments: argparse.Namespace) -> bool:
     from .data.commands import simulate
 
-    return simulate(arguments.set, arguments.static, arguments.out, arguments.workers)
+    return simulate(arguments.set, arguments.static, arguments.out, arguments.limit_per_class, arguments.workers)
 
 
 if __name__ == "__main__":

@@ -260,10 +260,14 @@ def find_recipe(name: str) -> Path:
 
 
 def known_recipes() -> dict[str, Path]:
-    """Name -> file of the recipes below `experiments/`, here and beside the package (an editable install)."""
+    """Name -> file of the recipes below `experiments/`, here and beside the package (an editable install).
+
+    `common.yaml` holds what recipes of a folder share, and is none itself.
+    """
     found: dict[str, Path] = {}
     for folder in (Path(__file__).resolve().parents[1] / "experiments", Path("experiments")):
-        found |= {str(path.relative_to(folder).with_suffix("")): path for path in sorted(folder.rglob("*.yaml"))}
+        files = [path for path in sorted(folder.rglob("*.yaml")) if path.stem != "common"]
+        found |= {path.relative_to(folder).with_suffix("").as_posix(): path for path in files}
     return found
 
 

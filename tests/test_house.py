@@ -63,7 +63,9 @@ def test_imports_run_one_way(path):
 def test_brain_cog_and_fabric_are_imported_in_one_place(library):
     home = {"braincog": ["integration"], "lightning_fabric": ["engine"]}[library]
     users = {
-        part_of(path) for path in MODULES if re.search(rf"^\s*(import|from) {library}\b", path.read_text(), re.MULTILINE)
+        part_of(path)
+        for path in MODULES
+        if re.search(rf"^\s*(import|from) {library}\b", path.read_text(), re.MULTILINE)
     }
     assert users == set(home)
 

@@ -34,6 +34,9 @@ from .types import FrameSpec, Index, Item
 CHUNK = 32
 """Items that a worker makes, writes and marks as done at once: what a kill can cost, per worker."""
 
+LARGE = 5000
+"""Items from which several processes pay: starting one costs about 4 seconds."""
+
 _Job = tuple[Path, list[tuple[int, Item]]]
 """The file of an array, and rows of it with their items."""
 
@@ -66,7 +69,12 @@ class _Array:
 
 
 def prepare(
-    dataset: DataSet, index: Index, spec: FrameSpec, cache_dir: str | Path, workers: int = 1, progress: bool = True
+    dataset: DataSet,
+    index: Index,
+    spec: FrameSpec,
+    cache_dir: str | Path,
+    workers: int | None = None,
+    progress: bool = True,
 ) -> Frames:
     """Return the frames of all recordings and images, making those that are not in the cache yet.
 
@@ -78,8 +86,8 @@ def prepare(
         index: its recordings and images.
         spec: T and the side of a frame.
         cache_dir: folder of all caches, made if missing.
-        workers: processes; 1 works in this one.
-        progress: show bars with rate and remaining time.
+        workers: processes; 1 works in this one, None takes one a core for sets large enough to pay for their start.
+        progress: show a bar with rate and remaining time.
 
     Raises:
         DataError: for a file that cannot be read (naming it), a full disk or a cache folder that cannot be written.
@@ -103,13 +111,18 @@ def prepare(
             with _locked(folder.with_name(f"{folder.name}.lock"), progress):
                 if not folder.is_dir():
                     partial = _open_partial(folder, arrays, about)
-                    _make(dataset, spec, partial, arrays, workers, progress)
-                    for done in partial.glob("*.done"):
-                        done.unlink()
+                    _make(dataset, spec, partial, arrays, workers or _worth(index), progress)
                     partial.rename(folder)
+                    for done in folder.glob("*.done"):
+                        done.unlink()
     except OSError as error:
         raise _disk_error(error, folder.parent) from error
     return Frames(*(_load(folder / array.file, array) for array in arrays))
+
+
+def _worth(index: Index) -> int:
+    """One process a core, unless importing torch in each takes longer than making the frames in this one."""
+    return os.cpu_count() or 1 if len(index.recordings) + len(index.statics) > LARGE else 1
 
 
 def _locked(path: Path, progress: bool) -> AbstractContextManager[object]:
@@ -247,8 +260,7 @@ def _write_rows(dataset: DataSet, spec: FrameSpec, file: Path, chunk: list[tuple
 
 def _event_row(dataset: DataSet, item: Item, spec: FrameSpec) -> np.ndarray:
     """Make the frames of one recording; one that is too short to have any events in its frames is an error."""
-    own_extent = getattr(dataset, "own_extent", False)
-    frames = to_frames(dataset.events(item), spec, None if own_extent else dataset.sensor)
+    frames = to_frames(dataset.events(item), spec, None if dataset.own_extent else dataset.sensor)
     if not frames.any():
         raise DataError(
             f"{item.path or item.key} lasts less than {spec.steps} microseconds, too short for {spec.steps} frames:"

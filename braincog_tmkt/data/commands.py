@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from ..errors import DataError, RecipeError
 from .audit import audit
 from .cache import prepare as make_frames
 from .sets import DATASETS, DataSet
+from .simulate import simulate_tree
 from .splits import PROTOCOLS, Protocol, make_split
 from .types import FrameSpec, Index
 
@@ -64,12 +64,11 @@ def download(name: str, root: str, static_root: str | None = None) -> bool:
     return check(name, root, static_root)
 
 
-def simulate(name: str, static: str, out: str, workers: int | None) -> bool:
-    """Make a simulated twin of a data set from a tree of images, then check it."""
-    from .simulate import simulate_tree
-
-    simulate_tree(name, Path(static), Path(out), workers or os.cpu_count() or 1)
-    return check(name, out, static)
+def simulate(name: str, static: str, out: str, limit_per_class: int | None, workers: int | None) -> bool:
+    """Make a simulated twin of a data set from a tree of images."""
+    made = simulate_tree(static, out, name, workers=workers or os.cpu_count() or 1, limit_per_class=limit_per_class)
+    print(f"{made} recordings were made in {out}; to train on them: data.root={out} data.static_root={static}")
+    return True
 
 
 def _numbers(index: Index) -> dict[str, int]:

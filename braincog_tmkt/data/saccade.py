@@ -7,6 +7,7 @@ by `benchmarks/calibrate_simulator.py`; so are the default parameters (docs/data
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 
@@ -15,13 +16,28 @@ import numpy as np
 from ..errors import DataError, RecipeError
 from .types import EVENT_DTYPE
 
+SIMULATOR_VERSION = 1
+"""Raise it when the same parameters and seed give other events: twins of before are then not continued."""
+
 # How far the image has moved from the middle of the sensor, in units of the triangle's base (the third saccade):
 # right and down at equal steps of time from the start of a recording to its end. Between the saccades the mount creeps.
-PATH_X = (0.0,)
-PATH_Y = (0.0,)
+# fmt: off
+PATH_X = (
+    -0.478, -0.480, -0.485, -0.496, -0.505, -0.511, -0.509, -0.492, -0.437, -0.357, -0.275, -0.223, -0.205,
+    -0.195, -0.184, -0.167, -0.142, -0.110, -0.056, 0.030, 0.126, 0.212, 0.267, 0.301, 0.348, 0.395, 0.430,
+    0.450, 0.469, 0.495, 0.523, 0.538, 0.539, 0.510, 0.413, 0.280, 0.147, 0.005, -0.137, -0.249, -0.332, -0.396,
+    -0.440, -0.457, -0.460,
+)
+PATH_Y = (
+    -0.346, -0.339, -0.315, -0.256, -0.164, -0.028, 0.133, 0.304, 0.459, 0.574, 0.653, 0.686, 0.695, 0.693,
+    0.684, 0.673, 0.665, 0.660, 0.639, 0.580, 0.471, 0.331, 0.174, 0.021, -0.119, -0.217, -0.271, -0.292,
+    -0.297, -0.298, -0.299, -0.303, -0.307, -0.308, -0.304, -0.301, -0.302, -0.307, -0.317, -0.329, -0.341,
+    -0.346, -0.344, -0.341, -0.340,
+)
+# fmt: on
 
-STEP_US = 1000
-"""Longest sub-step: the image moves at most 0.15 pixels in it, and light between sub-steps is linear in time."""
+STEP_PIXELS, STEP_US = 0.2, 8000.0
+"""No sub-step moves the image farther or lasts longer; within one, log light is linear in time."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +48,11 @@ class CameraParams:
         threshold_on: change of log light that makes an ON event.
         threshold_off: the same for an OFF event.
         mismatch: standard deviation of a pixel's thresholds, relative to their mean.
-        refractory_us: time in microseconds a pixel is silent after an event; it then remembers the light of that moment.
+        refractory_us: microseconds a pixel is silent after an event; it then remembers the light of that moment.
         noise_on_hz: ON events a second and pixel that no change of light causes.
         noise_off_hz: the same for OFF events.
         floor: light that is there in black, relative to white.
+        blur: standard deviation of the optics' blur in pixels.
         amplitude: length of the triangle's base in pixels.
         duration_us: microseconds from the first movement to the end of the third saccade.
         camera_seed: which camera: draws the pixels' thresholds, the same for all recordings of one size.
@@ -44,15 +61,16 @@ class CameraParams:
         RecipeError: if a value is impossible.
     """
 
-    threshold_on: float = 0.3
-    threshold_off: float = 0.3
-    mismatch: float = 0.1
-    refractory_us: float = 2000.0
-    noise_on_hz: float = 0.3
+    threshold_on: float = 0.244
+    threshold_off: float = 0.239
+    mismatch: float = 0.09
+    refractory_us: float = 377.0
+    noise_on_hz: float = 0.287
     noise_off_hz: float = 0.0
-    floor: float = 0.1
-    amplitude: float = 5.0
-    duration_us: int = 312_000
+    floor: float = 0.16
+    blur: float = 0.473
+    amplitude: float = 5.46
+    duration_us: int = 308_000
     camera_seed: int = 0
 
     def __post_init__(self) -> None:
@@ -65,25 +83,31 @@ class CameraParams:
 
 
 def saccade_path(params: CameraParams) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where the image is at each sub-step.
+    """Where the image is at the ends of the sub-steps.
 
     Returns:
         Times in microseconds, and how far the image has moved right and down in pixels, each `[N + 1]` for N sub-steps.
     """
-    times = np.linspace(0.0, params.duration_us, int(np.ceil(params.duration_us / STEP_US)) + 1)
-    place = times / params.duration_us * (len(PATH_X) - 1)
-    return times, *(params.amplitude * _smooth(np.asarray(knots), place) for knots in (PATH_X, PATH_Y))
+    fine = np.linspace(0.0, 1.0, 20 * len(PATH_X))
+    length = np.cumsum(np.hypot(*(np.diff(_along(knots, fine), prepend=knots[0]) for knots in (PATH_X, PATH_Y))))
+    progress = length * params.amplitude / STEP_PIXELS + fine * params.duration_us / STEP_US
+    steps = int(np.ceil(progress[-1]))
+    when = np.interp(np.linspace(0.0, progress[-1], steps + 1), progress, fine)
+    right, down = (params.amplitude * _along(knots, when) for knots in (PATH_X, PATH_Y))
+    return when * params.duration_us, right, down
 
 
-def _smooth(knots: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Cubic Hermite interpolation of equally spaced knots; the slopes are central differences (zero at the ends)."""
-    slopes = np.zeros_like(knots)
-    slopes[1:-1] = (knots[2:] - knots[:-2]) / 2
-    left = np.minimum(place.astype(int), len(knots) - 2)
+def _along(knots: Sequence[float], when: np.ndarray) -> np.ndarray:
+    """Cubic Hermite interpolation of equally spaced knots at times 0..1; the slopes are 0 at the ends."""
+    values = np.asarray(knots)
+    slopes = np.zeros_like(values)
+    slopes[1:-1] = (values[2:] - values[:-2]) / 2
+    place = when * (len(values) - 1)
+    left = np.minimum(place.astype(int), len(values) - 2)
     u = place - left
-    rise = knots[left + 1] - knots[left]
+    rise = values[left + 1] - values[left]
     bend = (slopes[left] - rise) * (1 - u) + (rise - slopes[left + 1]) * u
-    return knots[left] + u * rise + u * (1 - u) * bend
+    return values[left] + u * rise + u * (1 - u) * bend
 
 
 def simulate_events(image: np.ndarray, params: CameraParams | None = None, seed: int = 0) -> np.ndarray:
@@ -150,18 +174,71 @@ def _signal(light: np.ndarray, params: CameraParams) -> tuple[np.ndarray, np.nda
     """Events that the movement causes: flat pixel, time in microseconds, whether ON; each `[N]`."""
     times, right, down = saccade_path(params)
     margin = int(np.ceil(max(np.abs(right).max(), np.abs(down).max()))) + 2
-    padded = np.pad(light + np.float32(params.floor), margin, mode="edge")
-    thresholds = _thresholds(params, light.size)
-    before = _view(padded, margin, right[0], down[0])
-    memory = before.copy()
-    free = np.zeros(light.size)  # when a pixel may send again
-    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    for k in range(len(times) - 1):
-        after = _view(padded, margin, right[k + 1], down[k + 1])
-        _substep(before, after, memory, free, times[k], times[k + 1], thresholds, params.refractory_us, found)
-        before = after
-    pixel, time, on = (np.concatenate(part) for part in zip(*found, strict=True))
+    padded = np.pad(_blurred(light, params.blur) + np.float32(params.floor), margin, mode="edge")
+    pixels = _Pixels(_view(padded, margin, right[0], down[0]), params)
+    for k in range(1, len(times)):
+        pixels.move_on(_view(padded, margin, right[k], down[k]), times[k - 1], times[k])
+    pixel, time, on = (np.concatenate(part) for part in zip(*pixels.found, strict=True))
     return pixel, time, on
+
+
+class _Pixels:
+    """The state of all pixels, flat, and the events they have sent.
+
+    Args:
+        light: log light at the start.
+        params: the camera.
+    """
+
+    def __init__(self, light: np.ndarray, params: CameraParams) -> None:
+        self.light = light
+        self.memory = light.copy()
+        self.free = np.zeros(light.size)  # when a pixel may send again
+        self.threshold_on, self.threshold_off = _thresholds(params, light.size)
+        self.refractory = params.refractory_us
+        self.found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def move_on(self, light: np.ndarray, start: float, end: float) -> None:
+        """Find the events between `start` and `end`, while log light goes straight to `light`."""
+        rate = (light - self.light) / (end - start)
+        self._wake(np.flatnonzero((self.free > start) & (self.free <= end)), rate, start)
+        change = light - self.memory
+        over = (change >= self.threshold_on) | (change <= -self.threshold_off)
+        pixel = np.flatnonzero(over & (self.free <= end))
+        while True:
+            change = light[pixel] - self.memory[pixel]
+            on = change > 0
+            step = np.where(on, self.threshold_on[pixel], -self.threshold_off[pixel])
+            fires = np.abs(change) >= np.abs(step)
+            pixel, on, level = pixel[fires], on[fires], (self.memory[pixel] + step)[fires]
+            time = np.clip(start + (level - self.light[pixel]) / rate[pixel], np.maximum(start, self.free[pixel]), end)
+            self.found.append((pixel, time, on))
+            self.free[pixel] = time + self.refractory
+            self.memory[pixel] = level
+            pixel = pixel[self.free[pixel] <= end]  # all others sleep into the next sub-step
+            if not pixel.size:
+                break
+            if self.refractory:
+                self._wake(pixel, rate, start)
+        self.light = light
+
+    def _wake(self, pixel: np.ndarray, rate: np.ndarray, start: float) -> None:
+        """Have pixels remember the light of the moment they become free."""
+        self.memory[pixel] = self.light[pixel] + rate[pixel] * (self.free[pixel] - start)
+
+
+def _blurred(light: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur `[H, W]`; the border's colour goes on beyond it."""
+    radius = int(np.ceil(3 * sigma))
+    if not radius:
+        return light
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    weights = (weights / weights.sum()).astype(np.float32)
+    for axis in (0, 1):
+        wide = np.pad(light, [(radius, radius) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+        parts = np.lib.stride_tricks.sliding_window_view(wide, weights.size, axis=axis)
+        light = parts @ weights
+    return light
 
 
 def _view(padded: np.ndarray, margin: int, right: float, down: float) -> np.ndarray:
@@ -186,43 +263,6 @@ def _taps(start: float) -> tuple[int, np.float32, np.float32, np.float32]:
     middle = int(np.floor(start + 0.5))
     f = start - middle
     return middle - 1, np.float32((0.5 - f) ** 2 / 2), np.float32(0.75 - f * f), np.float32((0.5 + f) ** 2 / 2)
-
-
-def _substep(
-    before: np.ndarray,
-    after: np.ndarray,
-    memory: np.ndarray,
-    free: np.ndarray,
-    start: float,
-    end: float,
-    thresholds: tuple[np.ndarray, np.ndarray],
-    refractory: float,
-    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
-) -> None:
-    """Append the events between `start` and `end`, light going straight from `before` to `after`; move the states on."""
-    waking = np.flatnonzero((free > start) & (free <= end))
-    memory[waking] = before[waking] + (after[waking] - before[waking]) * ((free[waking] - start) / (end - start))
-    change = after - memory
-    pixel = np.flatnonzero(((change >= thresholds[0]) | (change <= -thresholds[1])) & (free <= end))
-    while True:
-        change = after[pixel] - memory[pixel]
-        on = change > 0
-        threshold = np.where(on, thresholds[0][pixel], thresholds[1][pixel])
-        fires = np.abs(change) >= threshold
-        pixel, on, threshold = pixel[fires], on[fires], threshold[fires]
-        found.append((pixel, pixel, on))
-        if not pixel.size:
-            return
-        slope = after[pixel] - before[pixel]
-        level = memory[pixel] + np.where(on, threshold, -threshold)
-        share = np.clip((level - before[pixel]) / np.where(slope == 0, 1, slope), 0, 1)
-        time = np.maximum(start + share * (end - start), free[pixel])
-        found[-1] = (pixel, time, on)
-        free[pixel] = time + refractory
-        memory[pixel] = level
-        pixel = pixel[free[pixel] <= end]
-        if refractory:
-            memory[pixel] = before[pixel] + (after[pixel] - before[pixel]) * ((free[pixel] - start) / (end - start))
 
 
 def _in_refractory(pixel: np.ndarray, time: np.ndarray, is_noise: np.ndarray, refractory: float) -> np.ndarray:

@@ -55,8 +55,10 @@ def fit(
     """
     if recipe.train.threads:
         torch.set_num_threads(recipe.train.threads)
+    if fabric.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(fabric.device)
     task = task or load_task(recipe, fabric)
-    steps = steps_per_epoch(task.pairs, recipe.train, fabric.world_size)
+    steps = steps_per_epoch(len(task.pairs.rows("train")), recipe.train, fabric.world_size)
     folder = Path(run_dir)
     with exclusive(folder, fabric), catch_signals() as stop:
         method = build_method(recipe, len(task.pairs.classes), seed)

@@ -27,13 +27,12 @@ def seed_of(seed: int, stage: int, epoch: int, step: int | None = None) -> int:
     return int(words[0] >> np.uint64(1))
 
 
-def steps_per_epoch(pairs: PairSet, train: TrainConfig, world_size: int = 1) -> int:
-    """Whole batches in the training recordings; what remains is dropped.
+def steps_per_epoch(count: int, train: TrainConfig, world_size: int = 1) -> int:
+    """Whole batches in `count` training recordings; what remains is dropped.
 
     Raises:
         RecipeError: if there is not one, or the batch cannot be shared evenly by the processes.
     """
-    count = len(pairs.rows("train"))
     if count < train.batch:
         raise RecipeError(
             f"train.batch is {train.batch}, but the split has {count} training recordings: choose a batch of"
@@ -62,5 +61,5 @@ def epoch_rows(pairs: PairSet, train: TrainConfig, seed: int) -> Tensor:
         places = torch.tensor(list(WeightedRandomSampler(weights, len(rows), replacement=True, generator=generator)))
     else:
         places = torch.randperm(len(rows), generator=generator)
-    steps = steps_per_epoch(pairs, train)
+    steps = steps_per_epoch(len(rows), train)
     return rows[places[: steps * train.batch]].view(steps, train.batch)

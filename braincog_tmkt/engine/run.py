@@ -84,6 +84,7 @@ def train(cells: list[Cell], runs: Path, devices: int | None = None, resume: boo
         return
     fabric = make_fabric(cells[0].recipe.train.precision, devices)
     fabric.launch()
+    _rehearse(cells, fabric.world_size)
     for cell, task in _with_tasks(cells, runs, fabric):
         folder = cell.folder(runs)
         _announce(cell, task, folder, fabric)
@@ -97,6 +98,7 @@ def dry_run(cells: list[Cell], runs: Path) -> None:
     if not cells:
         return
     fabric = make_fabric(cells[0].recipe.train.precision)
+    _rehearse(cells, fabric.world_size)
     total = 0.0
     for cell, task in _with_tasks(cells, runs, fabric):
         _announce(cell, task, cell.folder(runs), fabric)
@@ -186,6 +188,14 @@ def _elsewhere(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
     return changed
 
 
+def _rehearse(cells: list[Cell], world_size: int) -> None:
+    """Find what is wrong with any recipe before frames are made for the first and hours are spent on it."""
+    for recipe in {recipe_hash(cell.recipe): cell.recipe for cell in cells}.values():
+        facts = describe_data(recipe.data)
+        steps_per_epoch(facts["train"], recipe.train, world_size)
+        make_optimizer(build_method(recipe, facts["classes"], seed=0), recipe)
+
+
 def _with_tasks(cells: list[Cell], runs: Path, fabric: Fabric) -> Iterator[tuple[Cell, Task]]:
     """The unfinished runs with their data, which are loaded once for all that follow each other."""
     loaded: tuple[DataConfig, Task] | None = None
@@ -218,7 +228,7 @@ def _is_finished(cell: Cell, runs: Path) -> bool:
 
 def _announce(cell: Cell, task: Task, folder: Path, fabric: Fabric) -> None:
     recipe = cell.recipe
-    steps = steps_per_epoch(task.pairs, recipe.train, fabric.world_size)
+    steps = steps_per_epoch(task.facts["train"], recipe.train, fabric.world_size)
     fabric.print(
         f"{cell} -> {folder}\n"
         f"{recipe.method['name']} on {recipe.model.name}, {recipe.data.name} ({task.facts['kind']} data),"

@@ -54,7 +54,14 @@ def protocol_of(data: DataConfig) -> Protocol:
 
 
 def describe_data(data: DataConfig) -> dict[str, Any]:
-    """What the record says about the data, without reading a recording."""
+    """What the record says about the data, and whether its settings are sound, without reading a recording.
+
+    Raises:
+        DataError: if files are missing.
+        RecipeError: for an unknown data set, protocol or augmentation.
+    """
+    for name in data.augment:
+        AUGMENTS[name]  # an unknown name raises now, not at the first step
     dataset, index = open_dataset(data)
     return _facts(dataset, index, data)
 
@@ -72,8 +79,7 @@ def load_task(recipe: Recipe, fabric: Fabric, workers: int | None = None) -> Tas
         RecipeError: for an unknown data set, protocol or augmentation.
     """
     data = recipe.data
-    for name in data.augment:
-        AUGMENTS[name]  # an unknown name raises now, not at the first step
+    facts = describe_data(data)
     dataset, index = open_dataset(data)
     split = make_split(index, protocol_of(data))
     verdict = audit(index, split)
@@ -81,7 +87,7 @@ def load_task(recipe: Recipe, fabric: Fabric, workers: int | None = None) -> Tas
     spec = FrameSpec(data.steps, data.size)
     frames = prepare(dataset, index, spec, data.cache, workers or os.cpu_count() or 1, progress=fabric.is_global_zero)
     pairs = PairSet(index, split, frames).to(fabric.device)
-    return Task(pairs, _facts(dataset, index, data), verdict.as_dict(), verdict.sentence())
+    return Task(pairs, facts, verdict.as_dict(), verdict.sentence())
 
 
 def build_method(recipe: Recipe, classes: int, seed: int) -> Method:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..integration import BaseNode, node_class
-from .kernels import LeakyIntegrateAndFire
+from .kernels import SURROGATES, LeakyIntegrateAndFire
 
 
 def multi_step_node(node: type[BaseNode]) -> type[BaseNode]:
@@ -30,15 +31,19 @@ def multi_step_node(node: type[BaseNode]) -> type[BaseNode]:
 
 
 def _lif_forward(self: Any, inputs: Tensor) -> Tensor:
-    """`LIFNode.forward` for currents `[T*N, ...]` in one kernel; BrainCog's own walk where that would differ."""
-    resumed = isinstance(self.mem, Tensor)
-    if resumed or self.mem_detach or self.groups != 1 or self.threshold.requires_grad:
+    """`LIFNode.forward` for currents `[T*N, ...]` in one kernel; BrainCog's own walk where there is none for it."""
+    kind = SURROGATES.get(type(self.act_fun).__name__)
+    plain = kind is not None and not (self.act_fun.alpha.requires_grad or self.threshold.requires_grad)
+    fresh = not (isinstance(self.mem, Tensor) or self.mem_detach or self.groups != 1)
+    if not (plain and fresh and inputs.device.type == "cpu" and inputs.dtype == torch.float32):
         return super(type(self), self).forward(inputs)
-    steps = inputs.unflatten(0, (self.step, -1))
-    spikes, membranes = LeakyIntegrateAndFire.apply(steps, self.tau, self.threshold.item(), self.mem, self.act_fun)
-    self.spike, self.mem = spikes[-1], membranes[-1]
+    currents = inputs.unflatten(0, (self.step, -1))
+    numbers = self.mem, self.tau, self.threshold.item(), kind, self.act_fun.alpha.item()
+    spikes, membranes = LeakyIntegrateAndFire.apply(currents, *numbers, self.requires_mem)
     if self.requires_fp:
         self.feature_map.extend(spikes.unbind(0))
     if self.requires_mem:
         self.mem_collect.extend(membranes.unbind(0))
+        self.mem = membranes[-1]
+    self.spike = spikes[-1]
     return spikes.flatten(0, 1)

@@ -333,13 +333,12 @@ def test_digits_are_those_of_scikit_learn() -> None:
     for item in index.statics[::100]:
         number = int(item.key[2:])
         assert item.class_name == str(truth.target[number])
-        small = Image.fromarray(dataset.image(item, 34)[3:31, 3:31]).resize((8, 8), Image.Resampling.BOX)
+        small = Image.fromarray(dataset.image(item, 34)[5:29, 5:29]).resize((8, 8), Image.Resampling.BOX)
         assert np.corrcoef(np.asarray(small).ravel(), truth.images[number].ravel())[0, 1] > 0.95
     assert dataset.kind() == "embedded"
 
 
 def test_recordings_of_digits_are_the_same_each_time() -> None:
-    pytest.importorskip("braincog_tmkt.data.simulate")
     first, second = Digits("."), Digits(".")
     items = first.index().recordings
     events = first.events(items[7])

@@ -6,14 +6,29 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = ("data.train_per_class=8", "data.val_portion=0.0", "data.steps=3", "data.root=/work/shared/data", "train.batch=16", "model.width=0.5")
+SMALL = (
+    "data.train_per_class=8",
+    "data.val_portion=0.0",
+    "data.steps=3",
+    "train.batch=16",
+    "model.width=0.5",
+)
 
 
-def start(folder, *arguments, recipe="nmnist/tmkt", settings=SMALL, seeds=(1,)):
-    """Start `tmkt train`; the frame cache is shared by all processes in `folder`."""
+def start(cache, *arguments, recipe="digits/tmkt", settings=SMALL, seeds=(1,)):
+    """Start `tmkt train` with its frames in `cache`."""
     seed_options = ["--seeds", *map(str, seeds)]
-    cache = f"data.cache={folder / 'cache'}"
-    command = [sys.executable, "-m", "braincog_tmkt.cli", "train", recipe, *settings, cache, *seed_options, *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "braincog_tmkt.cli",
+        "train",
+        recipe,
+        *settings,
+        f"data.cache={cache}",
+        *seed_options,
+        *arguments,
+    ]
     return subprocess.Popen(
         command,
         cwd=ROOT,

@@ -9,6 +9,8 @@ from braincog_tmkt.methods import Method
 
 from .toys import SIZE, STEPS, Toy, make_task
 
+SEED = 5
+
 
 class Scripted(Method):
     """Logits that are a fixed random function of the recording."""
@@ -32,7 +34,7 @@ class Scripted(Method):
 def test_accuracy_by_step_is_that_of_the_mean_logits_so_far(batch):
     pairs = make_task().pairs
     rows = pairs.rows("test")
-    logits = torch.randn(len(pairs), STEPS, 3, generator=torch.Generator().manual_seed(4))
+    logits = torch.randn(len(pairs), STEPS, 3, generator=torch.Generator().manual_seed(SEED))
     method = Scripted(logits, pairs.events(torch.arange(len(pairs)))[0])
     found = evaluate(method, pairs, rows, batch, make_fabric())
     scores, labels = logits[rows].double().numpy(), pairs.labels[rows].numpy()

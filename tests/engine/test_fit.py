@@ -34,6 +34,9 @@ def kill_at(call, signum=signal.SIGTERM):
 def test_it_learns_and_tells_what_it_did(bench):
     record = bench.fit(recipe=make_recipe(epochs=10))
     assert record["last"]["accuracy"] > 0.8  # chance is 1/3, or .5 for the largest class
+    for number, entry in enumerate(record["history"]):
+        losses = bench.method.losses[number * STEPS_PER_EPOCH : (number + 1) * STEPS_PER_EPOCH]
+        assert entry["train"]["loss"] == pytest.approx(sum(losses) / STEPS_PER_EPOCH)
     assert record["history"][-1]["train"]["loss"] < 0.5 * record["history"][0]["train"]["loss"]
     assert len(bench.method.calls) == 10 * STEPS_PER_EPOCH
     assert [progress for _, progress in bench.method.calls] == pytest.approx([i / 50 for i in range(50)])

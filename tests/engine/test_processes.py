@@ -15,12 +15,12 @@ ONE_STEP = ("train.batch=80", "train.epochs=1", "optim.name=sgd", "optim.lr=0.1"
 
 
 @pytest.mark.ddp
-def test_two_processes_take_the_step_of_one(tmp_path):
+def test_two_processes_take_the_step_of_one(tmp_path, cache):
     records, changes = [], []
     for devices in ("1", "2"):
         runs = tmp_path / devices
         settings = (*SMALL, *ONE_STEP, "optim.weight_decay=0.0")
-        status, out, err = finish(start(tmp_path, "--runs", str(runs), "--devices", devices, settings=settings))
+        status, out, err = finish(start(cache, "--runs", str(runs), "--devices", devices, settings=settings))
         assert status == 0, err
         assert f"{devices} x cpu" in out
         folder = run_folder(runs)
@@ -42,11 +42,12 @@ def test_two_processes_take_the_step_of_one(tmp_path):
     assert two["last"]["accuracy"] == pytest.approx(one["last"]["accuracy"], abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.ddp
-def test_both_processes_stop_and_go_on_together(tmp_path):
+def test_both_processes_stop_and_go_on_together(tmp_path, cache):
     settings = (*SMALL, "train.epochs=8", "train.eval_every=4")
     runs = tmp_path / "runs"
-    process = start(tmp_path, "--runs", str(runs), "--devices", "2", settings=settings)
+    process = start(cache, "--runs", str(runs), "--devices", "2", settings=settings)
     for line in process.stdout:
         if line.startswith("epoch 2/"):
             process.terminate()  # the first process alone; the second hears of it from the first
@@ -54,16 +55,17 @@ def test_both_processes_stop_and_go_on_together(tmp_path):
     status, _, err = finish(process)
     assert status == 143, err
     assert err.count("error: stopped by SIGTERM") == 1
-    status, out, err = finish(start(tmp_path, "--runs", str(runs), "--devices", "2", "--resume", settings=settings))
+    status, out, err = finish(start(cache, "--runs", str(runs), "--devices", "2", "--resume", settings=settings))
     assert status == 0, err
     assert "going on at epoch" in out
     assert len(json.loads((run_folder(runs) / "record.json").read_text())["history"]) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.ddp
-def test_an_error_of_the_first_process_ends_both_with_one_sentence(tmp_path):
+def test_an_error_of_the_first_process_ends_both_with_one_sentence(tmp_path, cache):
     (tmp_path / "runs").write_text("no folder")
-    status, _, err = finish(start(tmp_path, "--runs", str(tmp_path / "runs"), "--devices", "2"))
+    status, _, err = finish(start(cache, "--runs", str(tmp_path / "runs"), "--devices", "2"))
     assert status == 2
     assert err.count("error:") == 1
     assert "Traceback" not in err

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ...errors import DataError
 from ...registry import Registry
 from ..types import Index, Item
 
@@ -46,6 +47,8 @@ class DataSet(ABC):
     card: ClassVar[Card]
     sensor: ClassVar[tuple[int, int]]
     """Width and height of the sensor in pixels: no event may lie beyond."""
+    own_extent: ClassVar[bool] = False
+    """Whether a frame shows a recording's own extent (events shifted to 0) instead of the whole sensor."""
 
     def __init__(self, root: str | Path, static_root: str | Path | None = None) -> None:
         self.root = Path(root).expanduser()
@@ -89,6 +92,4 @@ class DataSet(ABC):
         Raises:
             DataError: if no library does; the message says where to get the files by hand.
         """
-        from ...errors import DataError
-
         raise DataError(f"{self.card.title} has no automatic download; get it from {self.card.source}")

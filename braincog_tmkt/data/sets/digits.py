@@ -6,12 +6,13 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageOps
 
+from ..saccade import CameraParams, simulate_events
 from ..static import value_channel
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
 
-MARGIN = 3
-"""Dark pixels around a digit, as in N-MNIST (28x28 in 34x34): the saccades must not push it out of sight."""
+MARGIN = 5
+"""Dark pixels around a digit on the 34x34 sensor: the saccades must not push it out of sight."""
 
 
 @DATASETS.register("digits")
@@ -45,13 +46,12 @@ class Digits(DataSet):
         return Index(classes, tuple(sorted(recordings)), tuple(sorted(statics)))
 
     def events(self, item: Item) -> np.ndarray:
-        """Simulate one recording: events `[N]` of `EVENT_DTYPE`."""
-        from ..simulate import CameraParams, simulate_events
-
-        return simulate_events(np.asarray(_picture(_number(item))), CameraParams(), seed=_number(item))
+        """Simulate one recording of the digit's negative, as N-MNIST shows it: events `[N]` of `EVENT_DTYPE`."""
+        negative = ImageOps.invert(_picture(_number(item)))
+        return simulate_events(np.asarray(negative), CameraParams(), seed=_number(item))
 
     def image(self, item: Item, size: int) -> np.ndarray:
-        """Return what the camera looks at: uint8 `[size, size]`."""
+        """Return the digit, bright on dark, with its margin: uint8 `[size, size]`."""
         return value_channel(_picture(_number(item)), size)
 
     def kind(self) -> str:
@@ -59,11 +59,11 @@ class Digits(DataSet):
         return "embedded"
 
     def fingerprint(self, index: Index) -> str:
-        """Hash the keys, scikit-learn's images and the camera's parameters."""
-        from ..simulate import CameraParams
+        """Hash the keys, scikit-learn's images, the simulator's version and parameters."""
+        from ..simulate import SIMULATOR_VERSION  # which imports this package: not before it is loaded
 
         keys = [item.key for item in index.recordings + index.statics]
-        digest = hashlib.sha256(f"{keys} {CameraParams()} {MARGIN}".encode())
+        digest = hashlib.sha256(f"{keys} {SIMULATOR_VERSION} {CameraParams()} {MARGIN}".encode())
         digest.update(_digits()[0].tobytes())
         return digest.hexdigest()
 

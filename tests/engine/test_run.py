@@ -1,0 +1,192 @@
+"""Sweeps of real recipes on a real backbone, over a tiny data set made on the spot."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+
+from braincog_tmkt.data.sets import DATASETS, DataSet
+from braincog_tmkt.data.sets.base import Card
+from braincog_tmkt.data.types import EVENT_DTYPE, Index, Item
+from braincog_tmkt.engine.run import dry_run, plan, re_evaluate, train
+from braincog_tmkt.errors import RecipeError, TmktError, TrainingError
+from braincog_tmkt.recipe import recipe_hash
+from braincog_tmkt.results.store import read_record, read_records, write_record
+
+CLASSES = ("left", "right", "up")
+
+
+class Moving(DataSet):
+    """Three classes of random dots in their own corner; `root` says what kind of data to pretend."""
+
+    name = "moving"
+    sensor = (28, 28)
+    own_extent = False
+    card = Card("moving dots", "nowhere", "none", "no files", {})
+
+    def index(self):
+        items = tuple(Item(f"{name}/{number}", name) for name in CLASSES for number in range(8))
+        return Index(CLASSES, items, items)
+
+    def events(self, item):
+        label, number = CLASSES.index(item.class_name), int(item.key[-1])
+        rng = np.random.default_rng([label, number])
+        found = np.zeros(300, EVENT_DTYPE)
+        found["t"] = np.sort(rng.integers(0, 10_000, 300))
+        found["x"], found["y"] = rng.integers(0, 9, (2, 300)) + 9 * np.array([[label], [label]])
+        found["p"] = rng.random(300) < 0.5
+        return found
+
+    def image(self, item, size):
+        return np.full((size, size), 60 * CLASSES.index(item.class_name), np.uint8)
+
+    def kind(self):
+        return "simulated" if "twin" in str(self.root) else "real"
+
+    def fingerprint(self, index):
+        return str(self.root)
+
+
+@pytest.fixture
+def recipes(tmp_path, monkeypatch):
+    monkeypatch.setitem(DATASETS, "moving", Moving)
+    common = {
+        "data": {"name": "moving", "steps": 3, "size": 28, "train_portion": 0.75, "cache": str(tmp_path / "cache")},
+        "model": {"name": "tmkt_scnn", "act_fun": "BackEIGateGrad", "width": 0.2},
+        "optim": {"lr": 2e-3, "lr_scale_base": None, "warmup_epochs": 0},
+        "train": {"epochs": 2, "batch": 4, "seeds": [1, 2]},
+    }
+    files = []
+    for name in ("baseline", "knowledge_transfer"):
+        path = tmp_path / "moving" / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(yaml.safe_dump({**common, "method": {"name": name}}))
+        files.append(str(path))
+    return files
+
+
+def test_shards_make_up_the_whole_plan(recipes):
+    whole = [str(cell) for cell in plan(recipes, seeds=[1, 2, 3])]
+    assert len(set(whole)) == 6
+    parts = [[str(cell) for cell in plan(recipes, seeds=[1, 2, 3], shard=(i, 4))] for i in range(1, 5)]
+    assert sorted(cell for part in parts for cell in part) == sorted(whole)
+    assert {len(part) for part in parts} == {1, 2}
+    assert [str(cell).split()[-1] for cell in plan(recipes[:1])] == ["1", "2"]
+    for shard in ((0, 4), (5, 4)):
+        with pytest.raises(RecipeError, match="does not exist"):
+            plan(recipes, shard=shard)
+
+
+def test_all_recipes_are_checked_before_anything_is_trained(recipes):
+    with pytest.raises(RecipeError, match=r"train\.epoch="):
+        plan(recipes, ["train.epoch=1"])
+    with pytest.raises(RecipeError, match="no recipe file or name 'nothing'"):
+        plan([*recipes, "nothing"])
+
+
+def test_a_sweep_writes_records_and_is_not_repeated(recipes, tmp_path, capsys):
+    runs = tmp_path / "runs"
+    cells = plan(recipes, seeds=[1])
+    train(cells, runs)
+    said = capsys.readouterr().out
+    assert "learning rate 0.002" in said
+    assert "real data" in said
+    assert said.count("record.json") == 2
+    first, second = (runs / cell.recipe.name / recipe_hash(cell.recipe)[:8] / "seed1" for cell in cells)
+    record = read_record(first)
+    assert (record["name"], record["seed"]) == ("moving/baseline", 1)
+    assert record["data"] | {"set": "moving", "kind": "real", "train": 15, "val": 3, "test": 6} == record["data"]
+    assert record["audit"]["leaks"] is False
+    assert set(record["firing_rates"]) == {f"backbone.{name}" for name in node_names(record)}
+    assert all(0 <= rate < 1 for rate in record["firing_rates"].values())
+    assert max(record["firing_rates"].values()) > 0
+    assert record["synaptic_operations"] > 0
+    assert len(read_records([runs])) == 2
+    before = (first / "record.json").read_bytes()
+    shutil.rmtree(second)
+    train(cells, runs)
+    said = capsys.readouterr().out
+    assert said.count("finished already") == 1
+    assert (first / "record.json").read_bytes() == before
+    assert (second / "record.json").is_file()
+
+
+def node_names(record):
+    """Names of the spiking nodes of a record's backbone, found another way than by hooks."""
+    from braincog_tmkt.engine.task import build_method
+    from braincog_tmkt.integration import BaseNode
+    from braincog_tmkt.recipe import recipe_from_dict
+
+    backbone = build_method(recipe_from_dict(record["recipe"]), 3, 1).backbone
+    return {name for name, module in backbone.named_modules() if isinstance(module, BaseNode)}
+
+
+def test_other_data_are_not_taken_for_finished(recipes, tmp_path, capsys):
+    runs = tmp_path / "runs"
+    train(plan(recipes[:1], seeds=[1]), runs)
+    train(plan(recipes[:1], ["data.root=moved"], seeds=[1]), runs)  # other fingerprint, same kind and split
+    assert "warning: the files of the data set have changed" in capsys.readouterr().out
+    with pytest.raises(TrainingError, match=r"finished, but with other data .kind real, yours simulated.*--runs"):
+        train(plan(recipes[:1], ["data.root=twin"], seeds=[1]), runs)
+
+
+def test_a_damaged_record_is_an_error(recipes, tmp_path):
+    cells = plan(recipes[:1], seeds=[1])
+    folder = cells[0].folder(tmp_path / "runs")
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text('{"format": 1, "na')
+    with pytest.raises(TrainingError, match=r"record\.json cannot be read"):
+        train(cells, tmp_path / "runs")
+
+
+def test_evaluating_again_gives_the_recorded_numbers(recipes, tmp_path, capsys):
+    cells = plan(recipes[1:], seeds=[1])
+    train(cells, tmp_path / "runs")
+    folder = cells[0].folder(tmp_path / "runs")
+    assert re_evaluate(folder) is True
+    assert re_evaluate(folder / "record.json", ["data.root=elsewhere"]) is True
+    assert capsys.readouterr().out.count("as recorded") == 4
+    record = read_record(folder)
+    record["last"]["accuracy"] -= 1 / 6
+    write_record(folder, record)
+    assert re_evaluate(folder) is False
+    assert "1 recordings off" in capsys.readouterr().out
+    with pytest.raises(RecipeError, match="do not change the result"):
+        re_evaluate(folder, ["train.epochs=5"])
+    record["data"]["split"] = "another"
+    write_record(folder, record)
+    with pytest.raises(TrainingError, match="another split"):
+        re_evaluate(folder)
+
+
+def test_a_dry_run_trains_nothing_and_estimates_the_time(recipes, tmp_path, capsys):
+    dry_run(plan(recipes), tmp_path / "runs")
+    said = capsys.readouterr().out
+    assert not (tmp_path / "runs").exists()
+    assert said.count("2 epochs of 3 steps, batch 4, learning rate 0.002") == 4
+    assert said.count("about 0 min") == 5
+
+
+@pytest.mark.parametrize("execution", ["step", "multi_step"])
+def test_bf16_trains_and_leaves_the_weights_in_fp32(recipes, tmp_path, execution):
+    cells = plan(recipes[1:], ["train.precision=bf16-mixed", f"model.execution={execution}"], seeds=[1])
+    train(cells, tmp_path / "runs")
+    record = read_record(cells[0].folder(tmp_path / "runs"))
+    assert all(np.isfinite(entry["train"]["loss"]) for entry in record["history"])
+    import torch
+
+    state = torch.load(cells[0].folder(tmp_path / "runs") / "checkpoints" / "last.pt", weights_only=True)
+    assert {value.dtype for value in state["method"].values() if value.is_floating_point()} == {torch.float32}
+
+
+def test_records_must_be_records(tmp_path):
+    with pytest.raises(TrainingError, match=r"there is no .*record\.json: the run is not finished"):
+        read_record(tmp_path)
+    (tmp_path / "x.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(TrainingError, match=r"x\.json is no record"):
+        read_records([tmp_path])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TmktError, match="holds no records"):
+        read_records([tmp_path / "empty"])

@@ -1,0 +1,39 @@
+"""The code in docs/extending.md runs, from the method in 20 lines to its record."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "extending.md"
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+
+
+def test_a_method_of_ones_own_trains_from_the_command_line(tmp_path):
+    (_, method), (_, recipe), (_, command) = BLOCKS[:3]
+    (tmp_path / "my_method.py").write_text(method)
+    (tmp_path / "my_recipe.yaml").write_text(recipe)
+    words = command.split()
+    assert words[0] == "tmkt"
+    smaller = ["train.batch=60", "data.steps=2", "--threads", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "braincog_tmkt.cli", *words[1:], *smaller], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (file,) = tmp_path.glob("runs/**/record.json")
+    record = json.loads(file.read_text())
+    assert record["recipe"]["method"] == {"name": "mean_membrane", "weight": 0.5}
+    assert set(record["history"][0]["train"]) == {"loss", "classes", "distance"}
+
+
+def test_the_brain_cog_block_runs():
+    code = next(text for language, text in BLOCKS[3:] if language == "python")
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("path", re.findall(r"`(braincog_tmkt/[\w/]+\.py)`", DOCUMENT.read_text()))
+def test_files_named_in_the_document_exist(path):
+    assert (DOCUMENT.parents[1] / path).is_file()
