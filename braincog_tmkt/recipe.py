@@ -136,6 +136,7 @@ class Recipe:
         train: see `TrainConfig`.
         tiers: named sets of overrides, as `{smoke: {train.epochs: 1}}`.
         extends: another recipe file, relative to this one, whose keys lie below these.
+        imports: modules of yours to import first, e.g. one that registers a method; found from the current folder.
     """
 
     name: str = MISSING
@@ -146,6 +147,7 @@ class Recipe:
     train: TrainConfig = field(default_factory=TrainConfig)
     tiers: dict[str, dict[str, Any]] = field(default_factory=dict)
     extends: str | None = None
+    imports: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for records; `recipe_from_dict` is its inverse."""
@@ -157,6 +159,7 @@ IRRELEVANT = frozenset(
         "name",
         "tiers",
         "extends",
+        "imports",
         "data.root",
         "data.static_root",
         "data.cache",

@@ -3,5 +3,5 @@
 # Needs no data and no GPU. Options are passed on, e.g.: bash experiments/quickstart.sh train.epochs=3
 source "$(dirname "$0")/env.sh"
 install_project
-tmkt train digits/baseline digits/tmkt --tier small "$@"
+tmkt train digits/baseline digits/tmkt --tier small --resume "$@"
 tmkt table runs/digits

@@ -35,7 +35,7 @@ def prepare(
     """Make the frames that a recipe with these settings will use."""
     dataset: DataSet = DATASETS.build(name, root, static_root)
     index = dataset.index()
-    frames = make_frames(dataset, index, FrameSpec(steps, size), cache, workers or os.cpu_count() or 1)
+    frames = make_frames(dataset, index, FrameSpec(steps, size), cache, workers)
     print(f"{cache} holds the frames of {_counts(index)}: {frames.events.shape} and {frames.images.shape}")
     return True
 

@@ -90,7 +90,7 @@ def _train(run: Run, steps: int) -> None:
 
 def _train_stage(run: Run, wrapped: nn.Module, stage: str) -> None:
     recipe, epochs = run.recipe, run.recipe.train.epochs
-    run.method.stage = stage  # type: ignore[assignment]
+    run.method.stage = stage
     run.optimizer = make_optimizer(run.method, recipe)
     scheduler = make_scheduler(run.optimizer, recipe.optim, epochs)
     if run.optimizer_state is not None:

@@ -22,7 +22,7 @@ from .evaluate import evaluate
 from .fit import fit
 from .optim import learning_rate_in_words, make_optimizer
 from .order import epoch_rows, seed_of, steps_per_epoch
-from .task import Task, build_method, describe_data, load_task
+from .task import Task, build_method, describe_data, import_modules, load_task
 
 TIMED_STEPS = 3
 
@@ -64,6 +64,8 @@ def plan(
     files = [find_recipe(name) for name in names]
     chosen = [f"train.seeds={list(seeds)}"] if seeds else []
     recipes = [load_recipe(file, [*overrides, *chosen], tier) for file in files]
+    for recipe in recipes:
+        import_modules(recipe)
     if len({recipe.train.precision for recipe in recipes}) > 1:
         raise RecipeError("the recipes differ in train.precision: train them with one command for each precision")
     number, parts = shard
@@ -152,6 +154,7 @@ def re_evaluate(place: Path, overrides: Iterable[str] = ()) -> bool:
     folder = place if place.is_dir() else place.parent
     record = read_record(place)
     recipe = _elsewhere(recipe_from_dict(record["recipe"], str(place)), overrides)
+    import_modules(recipe)
     fabric = make_fabric(recipe.train.precision, 1)
     task = load_task(recipe, fabric)
     if task.facts["split"] != record["data"]["split"]:

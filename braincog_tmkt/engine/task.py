@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +18,7 @@ from ..data.pairs import PairSet
 from ..data.sets import DATASETS, DataSet
 from ..data.splits import Protocol, make_split
 from ..data.types import FrameSpec, Index
+from ..errors import RecipeError
 from ..methods import METHODS, Method
 from ..models import build_backbone
 from ..recipe import DataConfig, Recipe
@@ -36,6 +39,21 @@ class Task:
     facts: dict[str, Any]
     audit: dict[str, Any]
     sentence: str
+
+
+def import_modules(recipe: Recipe) -> None:
+    """Import the modules that a recipe names, from the current folder or wherever Python looks.
+
+    Raises:
+        RecipeError: naming the module that cannot be imported, and why.
+    """
+    if recipe.imports and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    for name in recipe.imports:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise RecipeError(f"{recipe.name} imports '{name}', which fails in {os.getcwd()}: {error}") from error
 
 
 def open_dataset(data: DataConfig) -> tuple[DataSet, Index]:
@@ -72,7 +90,7 @@ def load_task(recipe: Recipe, fabric: Fabric, workers: int | None = None) -> Tas
     Args:
         recipe: its `data` section.
         fabric: the device; the first process shows the progress.
-        workers: processes that make frames; None takes one for each CPU core.
+        workers: processes that make frames, see `data.cache.prepare`.
 
     Raises:
         DataError: for files that are missing or unreadable, or a split that leaks.
@@ -85,7 +103,7 @@ def load_task(recipe: Recipe, fabric: Fabric, workers: int | None = None) -> Tas
     verdict = audit(index, split)
     require_clean(verdict, split)
     spec = FrameSpec(data.steps, data.size)
-    frames = prepare(dataset, index, spec, data.cache, workers or os.cpu_count() or 1, progress=fabric.is_global_zero)
+    frames = prepare(dataset, index, spec, data.cache, workers, progress=fabric.is_global_zero)
     pairs = PairSet(index, split, frames).to(fabric.device)
     return Task(pairs, facts, verdict.as_dict(), verdict.sentence())
 

@@ -27,6 +27,9 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.backbone = backbone
 
+    stage: str = "train"
+    """The stage that runs now; the engine sets it."""
+
     @abstractmethod
     def forward(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """The loss of a batch.

@@ -17,7 +17,7 @@ from ..errors import RecipeError
 
 SELECTIONS = ("last", "best_val", "best_test")
 FORMATS = {"text": "simple", "md": "github", "tex": "latex_booktabs"}
-APART = ("name", "method", "tiers", "extends")
+APART = ("name", "method", "tiers", "extends", "imports")
 """Recipe keys that are no condition: they are the recipe itself, or do not change a result."""
 
 
