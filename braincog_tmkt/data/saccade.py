@@ -62,13 +62,13 @@ class CameraParams:
     """
 
     threshold_on: float = 0.244
-    threshold_off: float = 0.239
+    threshold_off: float = 0.24
     mismatch: float = 0.09
-    refractory_us: float = 377.0
-    noise_on_hz: float = 0.287
+    refractory_us: float = 325.0
+    noise_on_hz: float = 0.25
     noise_off_hz: float = 0.0
-    floor: float = 0.16
-    blur: float = 0.473
+    floor: float = 0.163
+    blur: float = 0.48
     amplitude: float = 5.46
     duration_us: int = 308_000
     camera_seed: int = 0
