@@ -53,32 +53,36 @@ def _forward(x, start, tau, threshold, potential, spike, membrane, low, high):  
 @compiled
 def _backward(potential, tau, threshold, kind, alpha, grad_spike, grad_membrane, grad_x, low, high):  # type: ignore[no-untyped-def]
     """`g_v = g_spike * surrogate'(v - threshold) + g_m * (1 - spike)`; `g_x = g_v / tau`; `g_m' = g_v - g_x`."""
-    half_turn = np.float32(math.pi / 2) * alpha
+    zero, one = np.float32(0), np.float32(1)
+    half_turn, steep = np.float32(math.pi / 2) * alpha, alpha * alpha
     for first in range(low, high, BLOCK):
-        last = min(first + BLOCK, high)
-        carried = np.zeros(last - first, np.float32)
-        for t in range(potential.shape[0] - 1, -1, -1):
-            for i in range(first, last):
-                above = potential[t, i] - threshold
-                g = carried[i - first]
-                if grad_membrane.shape[0] > 0:
-                    g += grad_membrane[t, i]
-                if above > np.float32(0):
-                    g = np.float32(0)
-                if grad_spike.shape[0] > 0:
-                    size = abs(above)
-                    slope = np.float32(0)
-                    if kind == 0:
-                        slope = max(alpha - alpha * alpha * size, np.float32(0))
-                    elif kind == 1:
-                        slope = np.float32(1) if size < np.float32(0.5) else np.float32(0)
-                    elif kind == 2:
-                        slope = np.float32(1) if size < np.float32(1) / alpha else np.float32(0)
-                    else:
-                        slope = alpha / np.float32(2) / (np.float32(1) + (half_turn * above) ** 2)
-                    g += grad_spike[t, i] * slope
-                grad_x[t, i] = g / tau
-                carried[i - first] = g - g / tau
+        size = min(BLOCK, high - first)
+        carried, above = np.zeros(size, np.float32), np.empty(size, np.float32)
+        for t in range(potential.shape[0] - 1, -1, -1):  # short loops without branches: each of them is vectorised
+            for i in range(size):
+                above[i] = potential[t, first + i] - threshold
+            if grad_membrane.shape[0] > 0:
+                for i in range(size):
+                    carried[i] += grad_membrane[t, first + i]
+            for i in range(size):
+                carried[i] = zero if above[i] > zero else carried[i]
+            if grad_spike.shape[0] > 0:
+                if kind == 0:
+                    for i in range(size):
+                        slope = alpha - steep * abs(above[i])
+                        carried[i] += grad_spike[t, first + i] * (slope if slope > zero else zero)
+                elif kind == 3:
+                    for i in range(size):
+                        turn = half_turn * above[i]
+                        carried[i] += grad_spike[t, first + i] * (alpha / np.float32(2) / (one + turn * turn))
+                else:
+                    width = np.float32(0.5) if kind == 1 else one / alpha
+                    for i in range(size):
+                        carried[i] += grad_spike[t, first + i] if abs(above[i]) < width else zero
+            for i in range(size):
+                share = carried[i] / tau
+                grad_x[t, first + i] = share
+                carried[i] -= share
 
 
 class LeakyIntegrateAndFire(torch.autograd.Function):
