@@ -138,7 +138,7 @@ def to_frames(events: np.ndarray, spec: FrameSpec, sensor: tuple[int, int] | Non
     width, height = sensor or (int(x.max()) + 1, int(y.max()) + 1)
     if min(x.min(), y.min()) < 0 or x.max() >= width or y.max() >= height:
         raise DataError(f"events lie beyond the {width}x{height} sensor: give the sensor they were recorded with")
-    window = int(t[-1] - t[0]) // spec.steps
+    window = int(t[-1] - t[0]) // spec.steps  # as stock tonic; the baseline's fork counts from 0 (deviation D-11)
     edges = np.searchsorted(t, t[0] + window * np.arange(spec.steps + 1))
     used = slice(int(edges[0]), int(edges[-1]))
     step = np.repeat(np.arange(spec.steps), np.diff(edges))

@@ -181,7 +181,8 @@ def _published(index: Index, protocol: Protocol) -> Split:
 
     Of each class, in sorted order, the first round(train_portion * n) recordings train and the rest test; there is no
     validation set. The static images at positions 0 to n_train of the class can be drawn: the upper bound is meant to
-    be left out and is not, so the first test recording's own image is drawn too. Kept, and marked as leaky.
+    be left out and is not, so the first test recording's own image is drawn too. Kept, and marked as leaky (deviation
+    D-01: our default is `clean`).
     """
     if protocol.train_per_class is not None or protocol.static_pool != "partners":
         raise RecipeError("protocol 'published' has no train_per_class or static_pool: leave them out, or use 'clean'.")

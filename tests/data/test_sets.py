@@ -243,6 +243,14 @@ def test_idx_images_as_torchvision_reads_them(tmp_path: Path) -> None:
                 np.testing.assert_array_equal(dataset.image(item, 28), np.asarray(image))
 
 
+def test_the_official_test_part_is_held_out_where_there_is_a_training_part(tmp_path: Path) -> None:
+    nmnist_events(tmp_path)
+    mnist_png(tmp_path)
+    assert NMnist(tmp_path).index().official_test == {"0/test-00000", "5/test-00001", "5/test-00002"}
+    (tmp_path / "NMNIST/Train").rename(tmp_path / "elsewhere")
+    assert NMnist(tmp_path).index().official_test == frozenset()
+
+
 def test_one_of_train_and_test_will_do(tmp_path: Path) -> None:
     nmnist_events(tmp_path)
     mnist_png(tmp_path)

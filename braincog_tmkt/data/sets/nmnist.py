@@ -65,7 +65,8 @@ ROOT/
             DataError: if a folder or file is missing, empty, no digit or wrongly named, or a digit has no images.
         """
         recordings = []
-        for part, folder in self._event_folders().items():
+        folders = self._event_folders()
+        for part, folder in folders.items():
             for digit, path in class_folders(folder, DIGITS).items():
                 recordings += [_item(digit, part, number_in(file) - 1, file) for file in class_files(path, ".bin")]
         classes = tuple(sorted({item.class_name for item in recordings}))
@@ -73,7 +74,9 @@ ROOT/
         for digit in classes:
             if all(item.class_name != digit for item in statics):
                 raise DataError(f"MNIST below {self.static_root} has no images of the digit {digit}: unpack it again")
-        return Index(classes, tuple(sorted(recordings)), tuple(sorted(statics)))
+        tests = (item.key for item in recordings if "/test-" in item.key)
+        official = frozenset(tests if len(folders) > 1 else ())  # alone, the test part is all there is to divide
+        return Index(classes, tuple(sorted(recordings)), tuple(sorted(statics)), official)
 
     def _statics(self) -> list[Item]:
         """All MNIST images, from png folders or idx files."""
