@@ -27,7 +27,7 @@ def need_folder(root: Path, layouts: tuple[str, ...], title: str) -> Path:
     folder = first_folder(root, layouts)
     if folder is None:
         raise DataError(
-            f"{title} is not in {root}: put it there as one of {', '.join(layouts)}"
+            f"cannot find {title} in {root}: put them there as one of {', '.join(layouts)}"
             " (`tmkt data check` prints the whole tree and where to get it)"
         )
     return folder

@@ -71,7 +71,7 @@ ROOT/
             DataError: if a folder is missing, empty or no class, or a class has recordings but no images.
         """
         folders = class_folders(self._event_folder(), CLASSES)
-        images = need_folder(self.static_root, STATIC_LAYOUTS, "Caltech-101, the images of N-Caltech101,")
+        images = need_folder(self.static_root, STATIC_LAYOUTS, "the images of Caltech-101")
         for name in folders:
             if not (images / name).is_dir():
                 raise DataError(

@@ -98,7 +98,7 @@ ROOT/
                     raise DataError(f"{images} and {labels} do not hold equally many entries: download both again")
                 statics += [_item(str(digit), part, row, images) for row, digit in enumerate(_read_idx(labels))]
         if not statics:
-            need_folder(self.static_root, (*PNG_LAYOUTS, "MNIST/raw/train-images-idx3-ubyte"), "MNIST")
+            need_folder(self.static_root, (*PNG_LAYOUTS, "MNIST/raw/train-images-idx3-ubyte"), "the images of MNIST")
         return statics
 
     def events(self, item: Item) -> np.ndarray:
