@@ -66,7 +66,7 @@ def by_part(axes, rows: list[Row], pool: str) -> None:
     axes.set(
         title=f"10 a class, {POOLS[pool].split(': ')[1]}", xlabel="points above the baseline (95 %, paired)"
     )
-    axes.set_xlim(-16, 16)
+    axes.set_xlim(-12, 12)
     axes.grid(alpha=0.3, axis="x")
 
 
