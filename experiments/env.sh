@@ -25,7 +25,7 @@ install_project() {
   if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     echo "Installing into .venv (PyTorch is large: about 3 minutes and 6 GB the first time) ..."
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".${extras}"
+    PYTHONWARNINGS=ignore .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".${extras}"
     echo "$wanted" > "$stamp"
   fi
   export PATH="$PWD/.venv/bin:$PATH"
