@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # When does the transfer pay? MNIST -> N-MNIST at 5, 10, 20 and 30 training recordings a class, static images of these
-# recordings only and all that show no test recording, and the parts of the method one by one at 10 a class. About two
-# hours on 2 CPU cores; finished runs are skipped. DATA=./data  RUNS=runs  SHARD=1/1 (several at once: 1/2 and 2/2)
+# recordings only and all that show no test recording, and the parts of the method one by one at 10 a class. About an
+# hour and a half on 2 CPU cores; finished runs are skipped. DATA=./data  RUNS=runs  SHARD=1/1 (several at once: 1/2 and 2/2)
 source "$(dirname "$0")/env.sh"
 install_project
 PARTS="mag mrp tsm_event1 tmkt_event1 tsm_event1_no_cka tmkt_static2"

@@ -30,7 +30,7 @@ PARTS = {
     "tsm_event1_no_cka": "the same without alignment",
     "knowledge_transfer": "Knowledge-Transfer",
 }
-POOLS = {"partners": "static images: partners only", "open": "static images: all but those of test recordings"}
+POOLS = {"partners": "static images: partners only", "open": "static images: the open pool"}
 
 
 def condition(row: Row, key: str) -> str:
@@ -47,7 +47,7 @@ def by_recordings(axes, rows: list[Row], pool: str) -> None:
         counts = [int(condition(row, "train_per_class")) for row in chosen]
         means, stds = [row.mean for row in chosen], [row.std or 0 for row in chosen]
         axes.errorbar(counts, means, stds, label=name, color=colour, marker="o", capsize=3, linewidth=1.6)
-    axes.set(title=POOLS[pool], xlabel="training recordings a class", xticks=[5, 10, 20, 30])
+    axes.set(title=POOLS[pool], xlabel="training recordings a class", xticks=[5, 10, 20, 30], ylim=(69, 96))
     axes.grid(alpha=0.3)
 
 
@@ -63,9 +63,7 @@ def by_part(axes, rows: list[Row], pool: str) -> None:
     values = [row.difference for _, row in chosen]
     axes.barh([words for words, _ in chosen], values, xerr=reach, color="#9ecae1", ecolor="#555555", capsize=3)
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set(
-        title=f"10 a class, {POOLS[pool].split(': ')[1]}", xlabel="points above the baseline (95 %, paired)"
-    )
+    axes.set(title=f"10 a class, {POOLS[pool].split(': ')[1]}", xlabel="points above the baseline (95 %, paired)")
     axes.set_xlim(-12, 12)
     axes.grid(alpha=0.3, axis="x")
 
@@ -78,7 +76,6 @@ def main(records: str = "experiments/results/nmnist", picture: str = "docs/figur
         by_recordings(grid[0, column], rows, pool)
         by_part(grid[1, column], rows, pool)
     grid[0, 0].set_ylabel("test accuracy, % (mean and deviation, 3 seeds)")
-    grid[0, 1].sharey(grid[0, 0])
     grid[0, 0].legend(loc="lower right")
     figure.suptitle("MNIST to N-MNIST, real recordings, SCNN, T = 10")
     figure.savefig(picture, dpi=110)
