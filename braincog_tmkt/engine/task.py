@@ -16,7 +16,7 @@ from ..data.augment import AUGMENTS
 from ..data.cache import prepare
 from ..data.pairs import PairSet
 from ..data.sets import DATASETS, DataSet
-from ..data.splits import Protocol, make_split
+from ..data.splits import Protocol, Split, make_split
 from ..data.types import FrameSpec, Index
 from ..errors import RecipeError
 from ..methods import METHODS, Method
@@ -81,7 +81,7 @@ def describe_data(data: DataConfig) -> dict[str, Any]:
     for name in data.augment:
         AUGMENTS[name]  # an unknown name raises now, not at the first step
     dataset, index = open_dataset(data)
-    return _facts(dataset, index, data)
+    return _facts(dataset, index, data, make_split(index, protocol_of(data)))
 
 
 def load_task(recipe: Recipe, fabric: Fabric, workers: int | None = None) -> Task:
@@ -94,10 +94,9 @@ def load_task(recipe: Recipe, fabric: Fabric, workers: int | None = None) -> Tas
 
     Raises:
         DataError: for files that are missing or unreadable, or a split that leaks.
-        RecipeError: for an unknown data set, protocol or augmentation.
+        RecipeError: for an unknown data set or protocol.
     """
     data = recipe.data
-    facts = describe_data(data)
     dataset, index = open_dataset(data)
     split = make_split(index, protocol_of(data))
     verdict = audit(index, split)
@@ -105,7 +104,7 @@ def load_task(recipe: Recipe, fabric: Fabric, workers: int | None = None) -> Tas
     spec = FrameSpec(data.steps, data.size)
     frames = prepare(dataset, index, spec, data.cache, workers, progress=fabric.is_global_zero)
     pairs = PairSet(index, split, frames).to(fabric.device)
-    return Task(pairs, facts, verdict.as_dict(), verdict.sentence())
+    return Task(pairs, _facts(dataset, index, data, split), verdict.as_dict(), verdict.sentence())
 
 
 def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
@@ -130,8 +129,7 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
     return method.train()
 
 
-def _facts(dataset: DataSet, index: Index, data: DataConfig) -> dict[str, Any]:
-    split = make_split(index, protocol_of(data))
+def _facts(dataset: DataSet, index: Index, data: DataConfig, split: Split) -> dict[str, Any]:
     return {
         "set": data.name,
         "kind": dataset.kind(),

@@ -8,6 +8,8 @@ from torch import Tensor
 from ..integration import BaseNode, node_class
 from .kernels import SURROGATES, LeakyIntegrateAndFire
 
+LIFNode = node_class("LIFNode")
+
 
 def multi_step_node(node: type[BaseNode]) -> type[BaseNode]:
     """Return a subclass of a BrainCog node that walks through the steps without the T^2 cost of BrainCog's own walk.
@@ -25,7 +27,7 @@ def multi_step_node(node: type[BaseNode]) -> type[BaseNode]:
         return inputs.unflatten(0, (self.step, -1)).unbind(0)
 
     members: dict[str, Any] = {"rearrange2node": rearrange2node, "__doc__": node.__doc__, "__module__": __name__}
-    if node is node_class("LIFNode"):
+    if node is LIFNode:
         members["forward"] = _lif_forward
     return type(f"MultiStep{node.__name__}", (node,), members)
 
@@ -36,7 +38,7 @@ def _lif_forward(self: Any, inputs: Tensor) -> Tensor:
     plain = kind is not None and not (self.act_fun.alpha.requires_grad or self.threshold.requires_grad)
     fresh = not (isinstance(self.mem, Tensor) or self.mem_detach or self.groups != 1)
     if not (plain and fresh and inputs.device.type == "cpu" and inputs.dtype == torch.float32):
-        return super(type(self), self).forward(inputs)
+        return LIFNode.forward(self, inputs)
     currents = inputs.unflatten(0, (self.step, -1))
     numbers = self.mem, self.tau, self.threshold.item(), kind, self.act_fun.alpha.item()
     spikes, membranes = LeakyIntegrateAndFire.apply(currents, *numbers, self.requires_mem)
