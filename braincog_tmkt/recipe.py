@@ -38,6 +38,8 @@ class DataConfig:
         val_portion: share of the training recordings that is held out to select a checkpoint.
         train_per_class: training recordings of each class, instead of a share.
         static_pool: `partners` of the training recordings, or `open` (see `data.splits.Protocol`).
+        frames: what a frame holds, see `data.frames.FRAMES`.
+        antialias: whether the resize of the frames averages over the pixels it leaves out.
         augment: augmentations of the event frames, in order, see `data.augment.AUGMENTS`.
         cache: folder of the frame cache.
     """
@@ -52,6 +54,8 @@ class DataConfig:
     val_portion: float = 0.1
     train_per_class: int | None = None
     static_pool: str = "partners"
+    frames: str = "time"
+    antialias: bool = False
     augment: list[str] = field(default_factory=list)
     cache: str = "cache"
 
@@ -153,6 +157,10 @@ class Recipe:
         """Plain values, for records; `recipe_from_dict` is its inverse."""
         return asdict(self)
 
+
+ADDED: dict[str, Any] = {"data.frames": "time", "data.antialias": False}
+"""Keys that came after the first release, and what was done before: with it they do not count, so that the hashes of
+older records and run folders stay valid."""
 
 IRRELEVANT = frozenset(
     [
@@ -357,4 +365,8 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _relevant(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in _flat(values).items() if key not in IRRELEVANT}
+    return {
+        key: value
+        for key, value in _flat(values).items()
+        if key not in IRRELEVANT and (key, value) not in ADDED.items()
+    }

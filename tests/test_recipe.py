@@ -194,7 +194,8 @@ def test_the_hash_covers_every_key_that_matters_and_no_other(write):
     for key in keys:
         section, leaf = key.split(".")
         value = plain[section][leaf]
-        other = OTHER_VALUES.get(key, value + 1 if isinstance(value, int | float) else "other")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        other = OTHER_VALUES.get(key, value + 1 if number else not value if isinstance(value, bool) else "other")
         changed = recipe_from_dict({**plain, section: {**plain[section], leaf: other}})
         assert (recipe_hash(changed) == recipe_hash(recipe)) == (key in IRRELEVANT), key
         named = differences(plain, changed.as_dict())

@@ -18,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ..errors import DataError
-from .events import READER_VERSION, to_frames
+from .frames import READER_VERSION
 from .sets.base import DataSet
 from .types import FrameSpec, Index, Item
 
@@ -46,7 +47,7 @@ class Frames:
     """The frames of a data set, rows as in its index, memory-mapped and read-only.
 
     Args:
-        events: `[N, T, 2, size, size]`, float32 counts.
+        events: `[N, T, channels, size, size]`, float32 (`[N, 1, ...]` if the data set is `still`).
         images: `[M, size, size]`, uint8, the V channel.
     """
 
@@ -101,8 +102,9 @@ def prepare(
     }
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
     folder = Path(cache_dir).expanduser() / f"{dataset.name}-{key}"
+    steps = 1 if dataset.still else spec.steps
     arrays = (
-        _Array("events.npy", index.recordings, (spec.steps, 2, spec.size, spec.size), np.float32),
+        _Array("events.npy", index.recordings, (steps, dataset.channels, spec.size, spec.size), np.float32),
         _Array("images.npy", index.statics, (spec.size, spec.size), np.uint8),
     )
     try:
@@ -240,11 +242,11 @@ def _write_rows(dataset: DataSet, spec: FrameSpec, file: Path, chunk: list[tuple
 
     Plain writes, not the memory map: on a full disk a write fails with an error, a map kills the process.
     """
-    make = _event_row if file.name == "events.npy" else _image_row
+    make = dataset.frames if file.name == "events.npy" else partial(_image_row, dataset)
     target = np.load(file, mmap_mode="r")
     with file.open("r+b") as rows, file.with_name(f"{file.name}.done").open("r+b") as done:
         for row, item in chunk:
-            data = make(dataset, item, spec)
+            data = make(item, spec)
             assert (data.shape, data.dtype) == (target.shape[1:], target.dtype), (
                 f"{dataset.name}: {data.dtype}{data.shape}"
             )
@@ -256,17 +258,6 @@ def _write_rows(dataset: DataSet, spec: FrameSpec, file: Path, chunk: list[tuple
             done.seek(row)
             done.write(b"\1")
     return len(chunk)
-
-
-def _event_row(dataset: DataSet, item: Item, spec: FrameSpec) -> np.ndarray:
-    """Make the frames of one recording; one that is too short to have any events in its frames is an error."""
-    frames = to_frames(dataset.events(item), spec, None if dataset.own_extent else dataset.sensor)
-    if not frames.any():
-        raise DataError(
-            f"{item.path or item.key} lasts less than {spec.steps} microseconds, too short for {spec.steps} frames:"
-            " download or copy the recording again"
-        )
-    return frames
 
 
 def _image_row(dataset: DataSet, item: Item, spec: FrameSpec) -> np.ndarray:

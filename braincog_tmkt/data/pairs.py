@@ -6,7 +6,6 @@ Frames stay in their memory maps and rows are read when a batch asks for them, o
 from __future__ import annotations
 
 import warnings
-from collections import defaultdict
 from typing import Literal, Protocol
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from ..errors import DataError
 from .augment import AUGMENTS
-from .splits import Split
+from .splits import Split, drawable
 from .types import Batch, Draw, Index
 
 PARTNER_STREAM = 1
@@ -44,6 +43,7 @@ class PairSet:
         index: recordings, static images and class names.
         split: which recordings train and which images may be drawn.
         frames: their frames, row by row as in the index.
+        steps: T; needed where a recording's one frame stands for all steps.
 
     Raises:
         DataError: if the frames are not those of the index, a key of the split is not in it, or a class with
@@ -64,12 +64,13 @@ class PairSet:
         (torch.Size([3, 2, 8, 8]), torch.Size([3, 4, 2, 8, 8]))
     """
 
-    def __init__(self, index: Index, split: Split, frames: FrameArrays) -> None:
+    def __init__(self, index: Index, split: Split, frames: FrameArrays, steps: int | None = None) -> None:
         self.classes = index.classes
         self.labels = torch.tensor([index.label_of[item.class_name] for item in index.recordings])
         self.device = torch.device("cpu")
         self._events = _tensor(frames.events)
         self._images = _tensor(frames.images)
+        self.steps = steps or self._events.shape[1]
         for what, array, items in (
             ("recordings", self._events, index.recordings),
             ("static images", self._images, index.statics),
@@ -82,7 +83,8 @@ class PairSet:
         self._pool, self._pool_sizes = _pool_table(index, split)
         self._trains = torch.zeros(len(self), dtype=torch.bool)
         self._trains[self._rows["train"]] = True
-        drawing = torch.unique(self.labels[self._trains])
+        self.has_statics = bool(split.pool)
+        drawing = torch.unique(self.labels[self._trains]) if self.has_statics else torch.tensor([])
         if empty := [self.classes[label] for label in drawing.tolist() if not self._pool_sizes[label]]:
             raise DataError(
                 f"no static image can be drawn for class {', '.join(repr(name) for name in empty)}: "
@@ -120,13 +122,20 @@ class PairSet:
         events, label = self.events(rows)
         for name in augment:
             events = AUGMENTS[name](events, draw)
+        return Batch(self._statics(rows, draw), events, label, rows.to(self.device), draw)
+
+    def _statics(self, rows: Tensor, draw: Draw) -> Tensor:
+        """Drawn images `[B, 2, H, W]` in [0, 1], or `[B, 0, H, W]` if there are none to draw."""
+        if not self.has_statics:
+            return torch.empty(len(rows), 0, *self._events.shape[-2:], device=self.device)
         static = _take(self._images, self._partners(rows, draw)).to(self.device).float().div_(255)
         # One channel stands for both polarities: a view, so that nothing is copied.
-        return Batch(static[:, None].expand(-1, 2, -1, -1), events, label, rows.to(self.device), draw)
+        return static[:, None].expand(-1, 2, -1, -1)
 
     def events(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Event frames `[B, T, 2, H, W]` and labels `[B]` of any recordings; no static image is touched."""
-        return _take(self._events, rows).to(self.device), self.labels[rows].to(self.device)
+        frames = _take(self._events, rows).to(self.device)
+        return frames.expand(-1, self.steps, -1, -1, -1), self.labels[rows].to(self.device)
 
     def class_weights(self, rows: Tensor) -> Tensor:
         """Weights `[len(rows)]`, float64, under which every class among `rows` is drawn equally often.
@@ -167,14 +176,11 @@ def _rows_of_parts(index: Index, split: Split) -> dict[Part, Tensor]:
 
 
 def _pool_table(index: Index, split: Split) -> tuple[Tensor, Tensor]:
-    """For each class the rows of its images in the pool, `[K, P]` padded with 0, and how many they are, `[K]`."""
-    drawable = set(split.pool)
-    groups = defaultdict(list)
-    for row, item in enumerate(index.statics):
-        if item.key in drawable:
-            groups[item.class_name].append(row)
-    sizes = torch.tensor([len(groups[name]) for name in index.classes])
+    """For each class the rows of the images it may draw, `[K, P]` padded with 0, and how many they are, `[K]`."""
+    row_of = {item.key: row for row, item in enumerate(index.statics)}
+    groups = {name: [row_of[key] for key in keys] for name, keys in drawable(index, split).items()}
+    sizes = torch.tensor([len(groups.get(name, ())) for name in index.classes])
     table = torch.zeros(len(index.classes), max(1, int(sizes.max())), dtype=torch.int64)
     for label, name in enumerate(index.classes):
-        table[label, : sizes[label]] = torch.tensor(groups[name])
+        table[label, : sizes[label]] = torch.tensor(groups.get(name, ()), dtype=torch.int64)
     return table, sizes

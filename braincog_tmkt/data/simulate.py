@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from ..errors import DataError, RecipeError
 from ..registry import did_you_mean
-from .events import write_atis
+from .readers.atis import write_atis
 from .saccade import SIMULATOR_VERSION, CameraParams, simulate_events
 from .sets.listing import SIMULATED, first_folder, number_in
 from .sets.ncaltech101 import STATIC_LAYOUTS

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,14 +35,23 @@ class Item:
 class Index:
     """All recordings and static images of a data set, sorted by key, and its class names in label order.
 
-    `official_test` holds the keys of the recordings that the data set's authors set aside for testing; it is empty
-    where they published no split, or where the folder at hand has no test part.
+    Args:
+        classes: class names, in label order.
+        recordings: sorted by key.
+        statics: sorted by key; empty for a data set without static images.
+        official_test: keys of the recordings that the data set's authors set aside for testing; empty where they
+            published no split, or where the folder at hand has no test part.
+        unused: keys of the recordings that the published split neither trains nor tests on.
+        twins_known: whether an equal key says that an image is the one a recording shows. Where it is false, images and
+            recordings share classes only, and no protocol can prove that a held-out image is not drawn.
     """
 
     classes: tuple[str, ...]
     recordings: tuple[Item, ...]
     statics: tuple[Item, ...]
     official_test: frozenset[str] = frozenset()
+    unused: frozenset[str] = frozenset()
+    twins_known: bool = True
 
     @cached_property
     def label_of(self) -> dict[str, int]:
@@ -51,12 +61,21 @@ class Index:
 
 @dataclass(frozen=True)
 class FrameSpec:
-    """How events become frames: `steps` bins of equal time, counts per pixel and polarity, resized to `size`."""
+    """How events become frames.
+
+    Args:
+        steps: T, the number of frames of a recording.
+        size: height and width of a frame.
+        kind: what a frame holds, see `data.frames.FRAMES`.
+        antialias: whether the resize averages over the pixels it leaves out.
+    """
 
     steps: int
     size: int
+    kind: str = "time"
+    antialias: bool = False
 
-    def as_dict(self) -> dict[str, int]:
+    def as_dict(self) -> dict[str, Any]:
         """The specification as plain values, for hashes and records."""
         return asdict(self)
 
@@ -92,8 +111,9 @@ class Batch:
     """One rank's share of a batch, on the device.
 
     Args:
-        static: appearance frames `[B, 2, H, W]` in [0, 1] (one channel, twice), not yet repeated over T.
-        events: event frames `[B, T, 2, H, W]`, counts.
+        static: appearance frames `[B, 2, H, W]` in [0, 1] (one channel, twice), not yet repeated over T; `[B, 0, H, W]`
+            where the data set or the protocol offers no static images.
+        events: event frames `[B, T, 2, H, W]`.
         label: class labels `[B]`, int64.
         index: rows of the recordings in the index `[B]`, int64.
         draw: the random numbers of this batch.

@@ -196,7 +196,13 @@ def _rehearse(cells: list[Cell], world_size: int) -> None:
     for recipe in {recipe_hash(cell.recipe): cell.recipe for cell in cells}.values():
         facts = describe_data(recipe.data)
         steps_per_epoch(facts["train"], recipe.train, world_size)
-        make_optimizer(build_method(recipe, facts["classes"], seed=0), recipe)
+        method = build_method(recipe, facts["classes"], seed=0)
+        if method.needs_static and not facts["pool"]:
+            raise RecipeError(
+                f"{recipe.name}: method '{recipe.method['name']}' draws static images, but there are none for"
+                f" {recipe.data.name} under protocol '{recipe.data.protocol}': use the baseline, or another protocol"
+            )
+        make_optimizer(method, recipe)
 
 
 def _with_tasks(cells: list[Cell], runs: Path, fabric: Fabric) -> Iterator[tuple[Cell, Task]]:

@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from ..data.audit import audit, require_clean
 from ..data.augment import AUGMENTS
 from ..data.cache import prepare
+from ..data.frames import FRAMES
 from ..data.pairs import PairSet
 from ..data.sets import DATASETS, DataSet
 from ..data.splits import Protocol, Split, make_split
@@ -71,6 +72,16 @@ def protocol_of(data: DataConfig) -> Protocol:
     return Protocol(data.protocol, data.train_portion, data.val_portion, data.train_per_class, data.static_pool)
 
 
+def frame_spec(data: DataConfig) -> FrameSpec:
+    """The frames that a recipe asks for.
+
+    Raises:
+        RecipeError: for an unknown kind of frames.
+    """
+    FRAMES[data.frames]
+    return FrameSpec(data.steps, data.size, data.frames, data.antialias)
+
+
 def describe_data(data: DataConfig) -> dict[str, Any]:
     """What the record says about the data, and whether its settings are sound, without reading a recording.
 
@@ -80,6 +91,7 @@ def describe_data(data: DataConfig) -> dict[str, Any]:
     """
     for name in data.augment:
         AUGMENTS[name]  # an unknown name raises now, not at the first step
+    frame_spec(data)
     dataset, index = open_dataset(data)
     return _facts(dataset, index, data, make_split(index, protocol_of(data)))
 
@@ -101,9 +113,9 @@ def load_task(recipe: Recipe, fabric: Fabric, workers: int | None = None) -> Tas
     split = make_split(index, protocol_of(data))
     verdict = audit(index, split)
     require_clean(verdict, split)
-    spec = FrameSpec(data.steps, data.size)
+    spec = frame_spec(data)
     frames = prepare(dataset, index, spec, data.cache, workers, progress=fabric.is_global_zero)
-    pairs = PairSet(index, split, frames).to(fabric.device)
+    pairs = PairSet(index, split, frames, spec.steps).to(fabric.device)
     return Task(pairs, _facts(dataset, index, data, split), verdict.as_dict(), verdict.sentence())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -26,6 +26,9 @@ class Method(nn.Module, ABC):
     def __init__(self, backbone: Any) -> None:
         super().__init__()
         self.backbone = backbone
+
+    needs_static: ClassVar[bool] = True
+    """Whether a batch must come with static images; the engine refuses a data set without them."""
 
     stage: str = "train"
     """The stage that runs now; the engine sets it."""

@@ -20,6 +20,8 @@ class Baseline(Method):
         mse_weight: weight of the baseline's squared term in TET (its recipes use 1e-3).
     """
 
+    needs_static = False
+
     def __init__(self, backbone: Any, tet: bool = True, mse_weight: float = 0.0) -> None:
         super().__init__(backbone)
         self.tet, self.mse_weight = tet, mse_weight

@@ -15,7 +15,8 @@ import pytest
 
 from braincog_tmkt.data import cache
 from braincog_tmkt.data.cache import prepare
-from braincog_tmkt.data.events import read_atis, to_frames
+from braincog_tmkt.data.frames import to_frames
+from braincog_tmkt.data.readers.atis import read_atis
 from braincog_tmkt.data.sets import NMNIST, DataSet, NCaltech101
 from braincog_tmkt.data.types import FrameSpec, Index, Item
 from braincog_tmkt.errors import DataError

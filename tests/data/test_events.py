@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from braincog_tmkt.data.events import read_atis, to_frames, write_atis
+from braincog_tmkt.data.frames import to_frames
+from braincog_tmkt.data.readers.atis import read_atis, write_atis
 from braincog_tmkt.data.types import EVENT_DTYPE, FrameSpec
 from braincog_tmkt.errors import DataError
 

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.stats import chi2, poisson
 
 from braincog_tmkt.data import saccade
-from braincog_tmkt.data.events import read_atis
+from braincog_tmkt.data.readers.atis import read_atis
 from braincog_tmkt.data.saccade import CameraParams, saccade_path, simulate_events
 from braincog_tmkt.data.simulate import LAYOUTS
 from braincog_tmkt.errors import DataError, RecipeError

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from braincog_tmkt.data import simulate
-from braincog_tmkt.data.events import read_atis
+from braincog_tmkt.data.readers.atis import read_atis
 from braincog_tmkt.data.saccade import CameraParams, simulate_events
 from braincog_tmkt.data.sets import NMNIST, NCaltech101
 from braincog_tmkt.data.simulate import simulate_tree

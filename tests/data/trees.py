@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from braincog_tmkt.data.events import write_atis
+from braincog_tmkt.data.readers.atis import write_atis
 from braincog_tmkt.data.types import EVENT_DTYPE
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from ...errors import DataError
 from ...registry import Registry
-from ..types import Index, Item
+from ..frames import to_frames
+from ..types import FrameSpec, Index, Item
 
 DATASETS = Registry("data set")
 
@@ -49,6 +50,14 @@ class DataSet(ABC):
     """Width and height of the sensor in pixels: no event may lie beyond."""
     own_extent: ClassVar[bool] = False
     """Whether a frame shows a recording's own extent (events shifted to 0) instead of the whole sensor."""
+    crop: ClassVar[tuple[int, int, int, int] | None] = None
+    """Left, top, width and height of the part of the sensor that a frame shows; None shows all of it."""
+    channels: ClassVar[int] = 2
+    """Channels of a frame: OFF and ON events, or colours."""
+    still: ClassVar[bool] = False
+    """Whether all T frames of a recording are the same one, which is then stored once."""
+    protocols: ClassVar[tuple[str, ...]] = ("clean", "published", "published_unsorted")
+    """Split protocols that make sense for this data set, see `data.splits.PROTOCOLS`."""
 
     def __init__(self, root: str | Path, static_root: str | Path | None = None) -> None:
         self.root = Path(root).expanduser()
@@ -69,6 +78,20 @@ class DataSet(ABC):
         Raises:
             DataError: naming the file, if it is missing, truncated, empty or out of the sensor.
         """
+
+    def frames(self, item: Item, spec: FrameSpec) -> np.ndarray:
+        """Make the frames of one recording: float32 `[T, channels, size, size]` (`[1, ...]` if `still`).
+
+        Raises:
+            DataError: as `events` does, or if the recording is too short to have any events in its frames.
+        """
+        made = to_frames(self.events(item), spec, None if self.own_extent else self.sensor, self.crop)
+        if not made.any():
+            raise DataError(
+                f"{item.path or item.key} has no events in its {spec.steps} frames (it may last less than {spec.steps}"
+                " microseconds): download or copy the recording again"
+            )
+        return made
 
     @abstractmethod
     def image(self, item: Item, size: int) -> np.ndarray:

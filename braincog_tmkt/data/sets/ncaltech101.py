@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
-from ..events import read_atis
+from ..readers.atis import read_atis
 from ..static import read_value_channel
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet

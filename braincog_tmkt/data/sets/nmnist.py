@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import DataError
-from ..events import read_atis
+from ..readers.atis import read_atis
 from ..static import read_value_channel, value_channel
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet

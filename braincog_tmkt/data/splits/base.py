@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from ..errors import DataError, RecipeError
-from ..registry import Registry
-from .types import Index, Item
+from ...errors import DataError, RecipeError
+from ...registry import Registry
+from ..types import Index, Item
 
 PROTOCOLS = Registry("protocol")
 """Protocol name -> function of (index, protocol) that returns a `Split`; a further protocol is one such function."""
@@ -76,7 +76,9 @@ class Split:
         val: sorted keys of the recordings that select a checkpoint.
         test: sorted keys of the recordings the accuracy is measured on.
         pool: sorted keys of the static images that training may draw.
-        leaky: whether the protocol is known to draw twins of test recordings.
+        leaky: whether the protocol may draw images of held-out recordings, and is meant to.
+        draws: class name -> sorted keys of the images its recordings draw, under a rule that mixes classes up; None
+            where a recording draws the images of its own class in `pool`.
     """
 
     protocol: Protocol
@@ -85,12 +87,14 @@ class Split:
     test: tuple[str, ...]
     pool: tuple[str, ...]
     leaky: bool
+    draws: Mapping[str, tuple[str, ...]] | None = None
 
     @cached_property
     def hash(self) -> str:
         """SHA-256 (hex) over the protocol, its parameters and every key: equal splits, equal hashes."""
         parts = {part: getattr(self, part) for part in ("train", "val", "test", "pool")}
-        text = json.dumps({"protocol": asdict(self.protocol), **parts}, sort_keys=True)
+        mixed = {"draws": dict(self.draws)} if self.draws is not None else {}
+        text = json.dumps({"protocol": asdict(self.protocol), **parts, **mixed}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -125,82 +129,15 @@ def make_split(index: Index, protocol: Protocol) -> Split:
     return split
 
 
-@PROTOCOLS.register("clean")
-def _clean(index: Index, protocol: Protocol) -> Split:
-    """Split so that no twin of a held-out recording can be drawn in training.
-
-    Of each class, in sorted order, the last n - round(train_portion * n) recordings are the test set, which is the
-    published test set if listings are sorted; the last recordings of the rest are the validation set. An official
-    test set, where there is one, takes the place of that portion.
-    """
-    train: list[str] = []
-    val: list[str] = []
-    test: list[str] = []
-    for name, keys in _keys_by_class(index.recordings).items():
-        kept, rest = _divide_class(name, keys, index.official_test, protocol)
-        held_out = _validation_count(len(kept), protocol.val_portion)
-        train += kept[: len(kept) - held_out]
-        val += kept[len(kept) - held_out :]
-        test += rest
-    pool = _clean_pool(index, protocol, train, val + test)
-    return Split(protocol, _sorted(train), _sorted(val), _sorted(test), _sorted(pool), leaky=False)
+def drawable(index: Index, split: Split) -> dict[str, list[str]]:
+    """Class name -> sorted keys of the images that its training recordings draw from."""
+    if split.draws is not None:
+        return {name: list(keys) for name, keys in split.draws.items()}
+    pool = set(split.pool)
+    return keys_by_class(item for item in index.statics if item.key in pool)
 
 
-def _divide_class(
-    name: str, keys: list[str], official_test: frozenset[str], protocol: Protocol
-) -> tuple[list[str], list[str]]:
-    """The keys of one class for training with validation, and for test."""
-    own = [key for key in keys if key not in official_test]  # official test recordings are never trained on
-    official = [key for key in keys if key in official_test]
-    count = protocol.train_per_class
-    if count is None:
-        return (own, official) if official_test else _cut(own, round(protocol.train_portion * len(own)))
-    if count > len(own) or count == len(keys):
-        raise RecipeError(
-            f"train_per_class is {count}, but class '{name}' has {len(own)} recordings for training and test together"
-            f"{f' and {len(official)} more for test' if official else ''}: choose a smaller number."
-        )
-    return own[:count], own[count:] + official
-
-
-def _validation_count(available: int, portion: float) -> int:
-    """How many of a class's training recordings validate: at least one if asked for, and never all of them."""
-    if portion == 0 or available < 2:
-        return 0
-    return min(max(1, round(portion * available)), available - 1)
-
-
-def _clean_pool(index: Index, protocol: Protocol, train: list[str], held_out: list[str]) -> set[str]:
-    statics = {item.key for item in index.statics}
-    return statics.intersection(train) if protocol.static_pool == "partners" else statics.difference(held_out)
-
-
-@PROTOCOLS.register("published")
-def _published(index: Index, protocol: Protocol) -> Split:
-    """Split as the baseline's public code splits N-Caltech101, if every listing is sorted.
-
-    Of each class, in sorted order, the first round(train_portion * n) recordings train and the rest test; there is no
-    validation set. The static images at positions 0 to n_train of the class can be drawn: the upper bound is meant to
-    be left out and is not, so the first test recording's own image is drawn too. Kept, and marked as leaky (deviation
-    D-01: our default is `clean`).
-    """
-    if protocol.train_per_class is not None or protocol.static_pool != "partners":
-        raise RecipeError("protocol 'published' has no train_per_class or static_pool: leave them out, or use 'clean'.")
-    if index.official_test:
-        raise RecipeError("protocol 'published' would train on the official test set of this data set: use 'clean'.")
-    train: list[str] = []
-    test: list[str] = []
-    pool: list[str] = []
-    images = _keys_by_class(index.statics)
-    for name, keys in _keys_by_class(index.recordings).items():
-        kept, rest = _cut(keys, round(protocol.train_portion * len(keys)))
-        train += kept
-        test += rest
-        pool += images.get(name, [])[: len(kept) + 1]
-    return Split(replace(protocol, val_portion=0.0), _sorted(train), (), _sorted(test), _sorted(pool), leaky=True)
-
-
-def _keys_by_class(items: Iterable[Item]) -> dict[str, list[str]]:
+def keys_by_class(items: Iterable[Item]) -> dict[str, list[str]]:
     """Class name -> its keys; both sorted."""
     groups = defaultdict(list)
     for item in sorted(items, key=lambda item: item.key):
@@ -208,11 +145,13 @@ def _keys_by_class(items: Iterable[Item]) -> dict[str, list[str]]:
     return dict(sorted(groups.items()))
 
 
-def _cut(keys: list[str], at: int) -> tuple[list[str], list[str]]:
+def cut(keys: list[str], at: int) -> tuple[list[str], list[str]]:
+    """The first `at` keys, and the others."""
     return keys[:at], keys[at:]
 
 
-def _sorted(keys: Iterable[str]) -> tuple[str, ...]:
+def in_order(keys: Iterable[str]) -> tuple[str, ...]:
+    """The keys as a part of a `Split` holds them."""
     return tuple(sorted(keys))
 
 
