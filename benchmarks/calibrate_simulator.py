@@ -21,7 +21,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.optimize import minimize
 
-from braincog_tmkt.data.events import read_atis
+from braincog_tmkt.data.readers.atis import read_atis
 from braincog_tmkt.data.saccade import CameraParams, simulate_events
 from braincog_tmkt.data.simulate import LAYOUTS
 

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import DataError
-from .splits import Split
+from .duplicates import Groups
+from .splits import Split, drawable
 from .types import Index, Item
 
 
@@ -29,7 +30,11 @@ class Audit:
         val_with_twin_in_pool: validation recordings whose own image can be drawn.
         test_with_twin_in_pool: test recordings whose own image can be drawn.
         in_two_parts: recordings that occur more than once in train, val and test together.
+        same_content: recordings of validation or test whose content training sees under another key: as a recording,
+            or as an image that equals their own. None if contents were not compared.
         unknown: keys of the split that the index does not hold.
+        twins_known: whether the data set says which image a recording shows; without, a leak of images cannot be seen.
+        wrong_class_draws: expected share of draws, over all training recordings, that give an image of another class.
         pool_without_training: images of the pool whose class has no training recording; they are never drawn.
         twins_of_other_class: recordings whose own image carries another class name.
         classes_without_pool: classes with a training recording and no image to draw.
@@ -48,7 +53,10 @@ class Audit:
     val_with_twin_in_pool: int
     test_with_twin_in_pool: int
     in_two_parts: int
+    same_content: int | None
     unknown: int
+    twins_known: bool
+    wrong_class_draws: float
     pool_without_training: int
     twins_of_other_class: int
     classes_without_pool: tuple[str, ...]
@@ -63,7 +71,7 @@ class Audit:
     @property
     def leaks(self) -> bool:
         """Whether anything held out, a recording or its image, can be seen in training."""
-        return self.draws_held_out or bool(self.in_two_parts)
+        return self.draws_held_out or bool(self.in_two_parts or self.same_content)
 
     def as_dict(self) -> dict[str, Any]:
         """The findings and the verdict as plain values, for records."""
@@ -76,7 +84,14 @@ class Audit:
             f"Split '{self.protocol}' {self.split[:12]} has {self.train} training, {self.val} validation and "
             f"{self.test} test recordings and draws from {self.pool} static images"
         ]
-        if self.draws_held_out:
+        if not self.pool:
+            clauses[0] += "; no static image is drawn"
+        elif not self.twins_known:
+            clauses.append(
+                "IT MAY LEAK: the data set does not say which image a recording shows, so nobody can tell whether those"
+                " of validation and test recordings are among them"
+            )
+        elif self.draws_held_out:
             share = self.test_with_twin_in_pool / max(self.test, 1)
             clauses.append(
                 f"IT LEAKS: {self.test_with_twin_in_pool} test ({share:.1%}) and {self.val_with_twin_in_pool} "
@@ -87,11 +102,14 @@ class Audit:
         clauses += [f"{count} {what}" for count, what in self._oddities() if count]
         return "; ".join(clauses) + "."
 
-    def _oddities(self) -> tuple[tuple[int, str], ...]:
+    def _oddities(self) -> tuple[tuple[int | str | None, str], ...]:
+        wrong = f"{self.wrong_class_draws:.0%}" if self.wrong_class_draws else 0
         return (
             (self.in_two_parts, "recordings are in two parts of the split: IT LEAKS"),
+            (self.same_content, "validation or test recordings have the content of something trained on: IT LEAKS"),
             (self.unknown, "keys of the split are not in the index"),
             (self.pool_without_training, "of the images have a class without training recordings"),
+            (wrong, "of the draws give an image of another class"),
             (self.twins_of_other_class, "recordings have an image of another class"),
             (len(self.classes_without_pool), "classes have no image to draw"),
             (len(self.classes_without_images), "classes of recordings have no static image at all"),
@@ -99,8 +117,14 @@ class Audit:
         )
 
 
-def audit(index: Index, split: Split) -> Audit:
+def audit(index: Index, split: Split, duplicates: tuple[Groups, Groups] | None = None) -> Audit:
     """Count what a split lets training see.
+
+    Args:
+        index: all recordings and images.
+        split: what is to be audited.
+        duplicates: what `duplicates.find_duplicates` found; None leaves contents alone, as before every run, where
+            reading all files would take too long.
 
     Example:
         >>> from braincog_tmkt.data.splits import Protocol, make_split
@@ -128,7 +152,10 @@ def audit(index: Index, split: Split) -> Audit:
         val_with_twin_in_pool=sum(key in pool for key in split.val),
         test_with_twin_in_pool=sum(key in pool for key in split.test),
         in_two_parts=len(split.train) + len(split.val) + len(split.test) - len(train | val | test),
+        same_content=None if duplicates is None else _count_same_content(split, *duplicates),
         unknown=len((train | val | test) - {item.key for item in index.recordings}) + len(pool - set(class_of_image)),
+        twins_known=index.twins_known,
+        wrong_class_draws=_wrong_class_draws(index, split),
         pool_without_training=sum(item.class_name not in trained for item in drawable),
         twins_of_other_class=sum(
             class_of_image.get(item.key, item.class_name) != item.class_name for item in index.recordings
@@ -137,6 +164,27 @@ def audit(index: Index, split: Split) -> Audit:
         classes_without_images=tuple(sorted(recorded - shown)),
         classes_without_recordings=tuple(sorted(shown - recorded)),
     )
+
+
+def _count_same_content(split: Split, recordings: Groups, images: Groups) -> int:
+    """Held-out recordings that equal a training recording, or whose image equals another image that can be drawn."""
+    held_out = {*split.val, *split.test}
+    train, pool = set(split.train), set(split.pool)
+    equal = {key for group in recordings for key in group if key in held_out and train.intersection(group)}
+    shown = {key for group in images for key in group if key in held_out and pool.intersection(group) - {key}}
+    return len(equal | shown)
+
+
+def _wrong_class_draws(index: Index, split: Split) -> float:
+    """Share of draws that give an image of another class, if every training recording draws equally often."""
+    class_of_image = {item.key: item.class_name for item in index.statics}
+    wrong = {
+        name: sum(class_of_image.get(key, name) != name for key in keys) / max(1, len(keys))
+        for name, keys in drawable(index, split).items()
+    }
+    train = set(split.train)
+    names = [item.class_name for item in index.recordings if item.key in train]
+    return sum(wrong.get(name, 0.0) for name in names) / max(1, len(names))
 
 
 def _class_names(items: list[Item] | tuple[Item, ...]) -> set[str]:

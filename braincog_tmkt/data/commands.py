@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+
+from tabulate import tabulate
 
 from ..errors import DataError, RecipeError
-from .audit import audit
+from .audit import Audit, audit
 from .cache import prepare as make_frames
+from .duplicates import find_duplicates
 from .sets import DATASETS, DataSet
 from .simulate import simulate_tree
-from .splits import PROTOCOLS, Protocol, make_split
+from .splits import Protocol, Split, make_split
 from .types import FrameSpec, Index
 
 
@@ -41,20 +45,53 @@ def prepare(
 
 
 def report_audit(name: str, root: str, static_root: str | None = None) -> bool:
-    """Print the audit of every protocol; false if one leaks that does not call itself leaky."""
+    """Print the audit of every protocol of the data set; false if one leaks that does not call itself leaky."""
     dataset: DataSet = DATASETS.build(name, root, static_root)
     index = dataset.index()
-    good = True
-    for protocol in sorted(PROTOCOLS):
+    duplicates = find_duplicates(dataset, index)
+    verdicts = [(split, audit(index, split, duplicates)) for split in _splits(dataset, index)]
+    print(f"{dataset.card.title}: {_counts(index)}, {dataset.kind()} data\n{_audit_table(verdicts)}\n")
+    print(*(verdict.sentence() for _, verdict in verdicts), sep="\n")
+    for what, groups in zip(("recordings", "images"), duplicates, strict=True):
+        if groups:
+            print(f"{len(groups)} groups of {what} have the same content, the first: {', '.join(groups[0])}")
+    return not any(verdict.leaks and not split.leaky for split, verdict in verdicts)
+
+
+def _splits(dataset: DataSet, index: Index) -> Iterator[Split]:
+    """The splits of all protocols that suit the data set; those that do not suit the files at hand are named."""
+    for protocol in dataset.protocols:
         try:
-            split = make_split(index, Protocol(protocol))
+            yield make_split(index, Protocol(protocol))
         except RecipeError as error:
-            print(f"{protocol}: not for this data set ({error})")
-            continue
-        verdict = audit(index, split)
-        print(f"{protocol}{' (leaky by design)' if split.leaky else ''}: {verdict.sentence()}")
-        good = good and (split.leaky or not verdict.leaks)
-    return good
+            print(f"{protocol}: not for these files ({error})")
+
+
+def _audit_table(verdicts: list[tuple[Split, Audit]]) -> str:
+    """One row a protocol."""
+    rows = [
+        {
+            "protocol": verdict.protocol,
+            "train": verdict.train,
+            "val": verdict.val,
+            "test": verdict.test,
+            "images drawable": verdict.pool,
+            "twins of val": verdict.pool_twins_of_val if verdict.twins_known else "?",
+            "twins of test": verdict.pool_twins_of_test if verdict.twins_known else "?",
+            "draws of the right class": f"{1 - verdict.wrong_class_draws:.0%}" if verdict.pool else "-",
+            "same content": verdict.same_content,
+            "hash": split.short_hash,
+            "verdict": _verdict(split, verdict),
+        }
+        for split, verdict in verdicts
+    ]
+    return tabulate(rows, headers="keys")
+
+
+def _verdict(split: Split, verdict: Audit) -> str:
+    if split.leaky:
+        return "leaky, and says so"
+    return "LEAKS" if verdict.leaks else "clean"
 
 
 def download(name: str, root: str, static_root: str | None = None) -> bool:

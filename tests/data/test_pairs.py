@@ -1,3 +1,5 @@
+from collections import defaultdict
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -247,6 +249,36 @@ def test_a_class_that_only_tests_needs_no_images():
     tested = Split(split.protocol, split.train, split.val, (*split.test, "dog/1"), split.pool, leaky=False)
     pairs = PairSet(index, tested, telling_frames(index))
     assert pairs.events(pairs.rows("test"))[1].tolist()[-1] == 3
+
+
+def test_a_rule_that_mixes_classes_up_draws_what_it_says():
+    split = make_split(INDEX, Protocol("clean"))
+    draws = {"ant": ("cup/001", "cup/002"), "bee": ("bee/003",), "cup": ("ant/000",)}
+    pool = tuple(sorted(key for keys in draws.values() for key in keys))
+    pairs = PairSet(INDEX, replace(split, pool=pool, draws=draws, leaky=True), telling_frames(INDEX))
+    rows, seen = pairs.rows("train"), defaultdict(set)
+    for seed in range(10):
+        batch = pairs.batch(rows, whole(seed, len(rows)))
+        for label, image in zip(batch.label.tolist(), shown(batch.static), strict=True):
+            seen[INDEX.classes[label]].add(image.key)
+    assert seen == {name: set(keys) for name, keys in draws.items()}
+
+
+def test_without_static_images_a_batch_has_none():
+    index = Index(INDEX.classes, INDEX.recordings, ())
+    pairs = PairSet(index, make_split(index, Protocol("clean")), telling_frames(index))
+    batch = pairs.batch(pairs.rows("train")[:5], whole(0, 5))
+    assert batch.static.shape == (5, 0, SIZE, SIZE)
+    assert torch.equal(batch.events, pairs.events(pairs.rows("train")[:5])[0])
+
+
+def test_one_stored_frame_stands_for_all_steps():
+    frames = telling_frames(INDEX)
+    frames.events = frames.events[:, :1]
+    pairs = PairSet(INDEX, make_split(INDEX, Protocol("clean")), frames, steps=7)
+    events, _ = pairs.events(torch.tensor([4, 2]))
+    assert events.shape == (2, 7, 2, SIZE, SIZE)
+    assert events[:, :, 0, 0, 0].tolist() == [[4.0] * 7, [2.0] * 7]
 
 
 def test_frames_and_splits_of_another_data_set_are_refused():

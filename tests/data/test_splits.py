@@ -239,8 +239,15 @@ def test_a_fixed_number_per_class_never_takes_official_test_recordings():
     assert len(make_split(index, Protocol("clean", train_per_class=12)).test) == 8
     with pytest.raises(RecipeError, match=r"train_per_class is 13, but class '3' has 12 recordings.*and 4 more"):
         make_split(index, Protocol("clean", train_per_class=13))
-    with pytest.raises(RecipeError, match="official test set"):
-        make_split(index, Protocol("published"))
+
+
+def test_published_keeps_the_official_test_set():
+    index = official_index()
+    split = make_split(index, Protocol("published"))
+    assert set(split.test) == index.official_test
+    assert (len(split.train), split.val) == (2 * 12, ())
+    assert set(split.pool) == set(split.train)
+    assert not split.leaky
 
 
 def test_hash_names_the_split_for_good():

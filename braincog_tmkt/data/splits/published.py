@@ -41,12 +41,16 @@ def _published_unsorted(index: Index, protocol: Protocol) -> Split:
     """Split as the code does on a file system that lists files by a hash of their names, as ext4 does.
 
     The recordings of a class are divided in that order, which is the same for all folders, while its images are counted
-    in numerical order: 91 % of N-Caltech101's test recordings then have their own image in the pool.
+    in numerical order: 91 % of N-Caltech101's test recordings then have their own image in the pool. With other hashes
+    it is 87 to 95 % (60 tried); ours was taken because it lies in the middle.
     """
     _refuse_clean_settings(protocol)
     if index.official_test:
         raise RecipeError("protocol 'published_unsorted' ignores the official test set of this data set: use 'clean'.")
-    listed = {name: sorted(keys, key=_listed) for name, keys in keys_by_class(index.recordings).items()}
+    listed = {
+        name: sorted(keys, key=lambda key: _listed(_stem(key)))
+        for name, keys in keys_by_class(index.recordings).items()
+    }
     return _by_portion(index, protocol, listed)
 
 
@@ -55,7 +59,8 @@ def _published_omniglot_unsorted(index: Index, protocol: Protocol) -> Split:
     """Split N-Omniglot as the code does on a file system that lists files by a hash of their names.
 
     The recordings take alphabets as listed and characters and files in order; the images take all three as listed. So
-    the class at one place draws images of the class at the same place of the other listing, by 15 drawers at random.
+    the class at one place draws images of the class at the same place of the other listing, by 15 drawers at random
+    (the names of image files differ from character to character).
 
     Raises:
         RecipeError: if the classes are not `<alphabet>/<character>` or have no official test part.
@@ -84,8 +89,8 @@ def _published_cepdvs(index: Index, protocol: Protocol) -> Split:
     images: stored by class, class c draws images of class c // 2.
     """
     _refuse_clean_settings(protocol)
-    recordings = sorted(index.recordings, key=lambda item: _stem(item.key))
-    images = [item.key for item in sorted(index.statics, key=lambda item: _stem(item.key))]
+    recordings = sorted(index.recordings, key=lambda item: _file_order(item.key))
+    images = [item.key for item in sorted(index.statics, key=lambda item: _file_order(item.key))]
     block = max(1, len(recordings) // len(index.classes))
     train, test = round(CEPDVS_TRAIN * block), round(CEPDVS_TEST * block)
     starts = range(0, len(recordings), block)
@@ -141,6 +146,11 @@ def _stem(key: str) -> str:
     return key.rpartition("/")[2]
 
 
+def _file_order(key: str) -> tuple[str, str]:
+    """Where a folder of all classes holds the file of this key."""
+    return _stem(key), key
+
+
 def _listed(name: str) -> str:
-    """Where a file system that orders by a hash of the name lists a file or folder, given its name or key."""
-    return hashlib.sha256(_stem(name).encode()).hexdigest()
+    """Where a file system that orders by a hash of the name lists a file or folder."""
+    return hashlib.sha512(name.encode()).hexdigest()
