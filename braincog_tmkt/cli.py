@@ -95,6 +95,8 @@ def _add_data(data: argparse.ArgumentParser) -> None:
         if name == "prepare":
             command.add_argument("--steps", type=int, default=10, metavar="T", help="frames of a recording (10)")
             command.add_argument("--size", type=int, default=48, metavar="N", help="height and width of a frame (48)")
+            command.add_argument("--frames", default="time", metavar="KIND", help="what a frame holds (time)")
+            command.add_argument("--antialias", action="store_true", help="average over pixels when resizing")
             command.add_argument("--cache", default="cache", metavar="DIR", help="folder of the frame cache (cache)")
         if name in ("prepare", "simulate"):
             command.add_argument("--workers", type=int, metavar="N", help="processes (default: all CPU cores)")
@@ -174,9 +176,11 @@ def _data_download(arguments: argparse.Namespace) -> bool:
 
 def _data_prepare(arguments: argparse.Namespace) -> bool:
     from .data.commands import prepare
+    from .data.types import FrameSpec
 
-    settings = arguments.steps, arguments.size, arguments.cache, arguments.workers
-    return prepare(arguments.set, arguments.root, arguments.static_root, *settings)
+    spec = FrameSpec(arguments.steps, arguments.size, arguments.frames, arguments.antialias)
+    where = arguments.root, arguments.static_root
+    return prepare(arguments.set, *where, spec, arguments.cache, arguments.workers)
 
 
 def _data_simulate(arguments: argparse.Namespace) -> bool:

@@ -91,11 +91,14 @@ def test_the_embedded_data_are_there_and_their_splits_hold(capsys):
     assert "600 recordings, 10 classes, 1797 images, embedded data" in capsys.readouterr().out
     assert main(["data", "audit", "digits"]) == 0
     out = capsys.readouterr().out
-    assert "published (leaky by design)" in out
-    assert "clean: Split" in out
+    table = {line.split()[0]: line for line in out.splitlines() if line}
+    assert table["clean"].endswith("clean")
+    assert table["published"].endswith("leaky, and says so")
+    assert "Split 'clean'" in out
 
 
 def test_a_leak_that_no_protocol_admits_is_status_1(capsys, monkeypatch):
+    from braincog_tmkt.data.sets import Digits
     from braincog_tmkt.data.splits import PROTOCOLS, Split
 
     def careless(index, protocol):
@@ -103,8 +106,11 @@ def test_a_leak_that_no_protocol_admits_is_status_1(capsys, monkeypatch):
         return Split(protocol, keys[:500], (), keys[500:], keys, leaky=False)
 
     monkeypatch.setitem(PROTOCOLS, "careless", careless)
+    monkeypatch.setattr(Digits, "protocols", ("clean", "careless"))
     assert main(["data", "audit", "digits"]) == 1
-    assert "careless: Split" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "LEAKS" in next(line for line in out.splitlines() if line.startswith("careless"))
+    assert "IT LEAKS: 100 test (100.0%)" in out
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from ..errors import DataError, RecipeError
 from .audit import Audit, audit
 from .cache import prepare as make_frames
 from .duplicates import find_duplicates
+from .frames import FRAMES
 from .sets import DATASETS, DataSet
 from .simulate import simulate_tree
 from .splits import Protocol, Split, make_split
@@ -33,13 +34,12 @@ def check(name: str, root: str, static_root: str | None = None) -> bool:
     return True
 
 
-def prepare(
-    name: str, root: str, static_root: str | None, steps: int, size: int, cache: str, workers: int | None
-) -> bool:
+def prepare(name: str, root: str, static_root: str | None, spec: FrameSpec, cache: str, workers: int | None) -> bool:
     """Make the frames that a recipe with these settings will use."""
+    FRAMES[spec.kind]  # an unknown kind raises before anything is listed
     dataset: DataSet = DATASETS.build(name, root, static_root)
     index = dataset.index()
-    frames = make_frames(dataset, index, FrameSpec(steps, size), cache, workers)
+    frames = make_frames(dataset, index, spec, cache, workers)
     print(f"{cache} holds the frames of {_counts(index)}: {frames.events.shape} and {frames.images.shape}")
     return True
 

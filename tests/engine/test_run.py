@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,6 +85,17 @@ def test_all_recipes_are_checked_before_anything_is_trained(recipes):
         plan(recipes, ["train.epoch=1"])
     with pytest.raises(RecipeError, match="no recipe file or name 'nothing'"):
         plan([*recipes, "nothing"])
+
+
+def test_sets_without_images_train_the_baseline_and_refuse_what_draws_them(recipes, tmp_path, monkeypatch):
+    monkeypatch.setattr(Moving, "index", lambda self, index=Moving.index: replace(index(self), statics=()))
+    baseline, transfer = ([cell] for cell in plan(recipes, seeds=[1]))
+    with pytest.raises(RecipeError, match="'knowledge_transfer' draws static images, but there are none for moving"):
+        train(transfer, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+    train(baseline, tmp_path / "runs")
+    (record,) = read_records([tmp_path / "runs"])
+    assert record["data"]["pool"] == 0
 
 
 def test_a_sweep_writes_records_and_is_not_repeated(recipes, tmp_path, capsys):
