@@ -33,7 +33,7 @@ from .sets.base import DataSet
 from .types import FrameSpec, Index, Item
 
 CHUNK = 32
-"""Items that a worker makes, writes and marks as done at once: what a kill can cost, per worker."""
+"""Items that a worker makes, writes and marks as done at once, at most twice as many: what a kill costs, per worker."""
 
 LARGE = 5000
 """Items from which several processes pay: starting one costs about 4 seconds."""
@@ -192,11 +192,23 @@ def _make(
     for array in arrays:
         done = np.frombuffer((partial / f"{array.file}.done").read_bytes(), dtype=np.uint8)
         todo = [(row, array.items[row]) for row in np.flatnonzero(done == 0).tolist()]
-        jobs += [(partial / array.file, todo[start : start + CHUNK]) for start in range(0, len(todo), CHUNK)]
+        jobs += [(partial / array.file, chunk) for chunk in _chunks(todo)]
     total, left = sum(len(array.items) for array in arrays), sum(len(chunk) for _, chunk in jobs)
     with tqdm(total=total, initial=total - left, desc=f"frames of {dataset.name}", disable=not progress) as bar:
         for made in _run(dataset, spec, jobs, workers):
             bar.update(made)
+
+
+def _chunks(todo: list[tuple[int, Item]]) -> Iterator[list[tuple[int, Item]]]:
+    """Cut rows into pieces of `CHUNK` or some more, rows of one file together: the data set can read it only once."""
+    todo = sorted(todo, key=lambda entry: str(entry[1].path))
+    start = 0
+    while start < len(todo):
+        end = start + CHUNK
+        while end < min(start + 2 * CHUNK, len(todo)) and todo[end][1].path == todo[end - 1][1].path:
+            end += 1
+        yield todo[start:end]
+        start = end
 
 
 def _run(dataset: DataSet, spec: FrameSpec, jobs: list[_Job], workers: int) -> Iterator[int]:

@@ -11,7 +11,7 @@ from ..errors import DataError, RecipeError
 from .audit import Audit, audit
 from .cache import prepare as make_frames
 from .duplicates import find_duplicates
-from .frames import FRAMES
+from .frames import check_spec
 from .sets import DATASETS, DataSet
 from .simulate import simulate_tree
 from .splits import Protocol, Split, make_split
@@ -36,7 +36,7 @@ def check(name: str, root: str, static_root: str | None = None) -> bool:
 
 def prepare(name: str, root: str, static_root: str | None, spec: FrameSpec, cache: str, workers: int | None) -> bool:
     """Make the frames that a recipe with these settings will use."""
-    FRAMES[spec.kind]  # an unknown kind raises before anything is listed
+    check_spec(spec)
     dataset: DataSet = DATASETS.build(name, root, static_root)
     index = dataset.index()
     frames = make_frames(dataset, index, spec, cache, workers)

@@ -1,21 +1,34 @@
-"""Frames made of events: `FRAMES` names the ways that papers and libraries count.
+"""Frames made of events: `FRAMES` names the ways in which papers and libraries make them.
 
-Every way gives `[T, 2, size, size]`, float32, channel 0 OFF and channel 1 ON.
+A way says which events a frame counts, what becomes of the counts, and how they are resized; the resize belongs to the
+way, since results published with it depend on it. All give `[T, 2, size, size]`, float32, channel 0 OFF, channel 1 ON.
 """
+
+import inspect
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
+from numba import njit
+from PIL import Image
+from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ..errors import DataError
+from ..errors import DataError, RecipeError
 from ..registry import Registry
 from .types import FrameSpec
 
 FRAMES = Registry("kind of frames")
-"""Kind of frames -> function of (times `[N]`, cells `[N]`, T, number of cells) that returns the counts, float32, flat."""
+"""Kind of frames -> generator function of (view, T, size) that yields T frames `[1, 2, size, size]`, float32. One that
+also takes `antialias` can average over the pixels which its resize leaves out."""
 
 READER_VERSION = 1
-"""Raise it when a reader, a way of `FRAMES` or `static.value_channel` gives other numbers: no older cache is used then."""
+"""Raise it when a reader, a kind of frames or `static.value_channel` gives other numbers: old caches are void then."""
+
+MAX_PIXELS = 2**24
+"""Pixels of the largest counted area: a corrupt coordinate must not ask for all memory."""
 
 
 def to_frames(
@@ -24,49 +37,191 @@ def to_frames(
     sensor: tuple[int, int] | None = None,
     crop: tuple[int, int, int, int] | None = None,
 ) -> np.ndarray:
-    """Count events per time bin, polarity and pixel, then resize: tonic's `ToFrame(n_time_bins=T)`, bit for bit.
-
-    A bin lasts (last time - first time) // T microseconds. The bins start at the first event, so the remainder of that
-    division and the very last instant belong to no bin and are dropped, as tonic does; a recording shorter than T
-    microseconds gives empty frames. The resize is bilinear with aligned corners, without antialiasing.
+    """Make the frames of one recording, as `spec.kind` says (see `FRAMES`).
 
     Args:
         events: `[N]` of `EVENT_DTYPE`, N > 0, sorted by time.
-        spec: T and the side of a frame.
+        spec: kind of frames, T, the side of a frame, and whether the resize averages.
         sensor: width and height of the counted area; None shifts the events to start at 0 and counts on the recording's
             own extent (as tonic's `NCALTECH101` does).
         crop: left, top, width and height of the part of the counted area that a frame shows; None shows all of it.
 
     Returns:
-        Counts `[T, 2, size, size]`, float32; channel 0 is OFF, channel 1 ON.
+        Frames `[T, 2, size, size]`, float32; channel 0 is OFF, channel 1 ON.
 
     Raises:
-        DataError: if an event lies outside `sensor`.
+        DataError: if an event lies outside `sensor`, or the events spread over more than 2^24 pixels.
+        RecipeError: as `check_spec` does.
 
     Example:
         >>> events = np.array([(0, 0, 0, True), (5, 1, 1, False), (9, 1, 0, True)], dtype=EVENT_DTYPE)
         >>> to_frames(events, FrameSpec(steps=2, size=2), sensor=(2, 2))[0, 1].tolist()
         [[1.0, 0.0], [0.0, 0.0]]
     """
-    x, y = events["x"].astype(np.int64), events["y"].astype(np.int64)
-    if sensor is None:
-        x, y = x - x.min(), y - y.min()
-    width, height = sensor or (int(x.max()) + 1, int(y.max()) + 1)
-    if min(x.min(), y.min()) < 0 or x.max() >= width or y.max() >= height:
-        raise DataError(f"events lie beyond the {width}x{height} sensor: give the sensor they were recorded with")
-    cell = (events["p"].astype(np.int64) * height + y) * width + x
-    counts = FRAMES[spec.kind](events["t"], cell, spec.steps, 2 * height * width)
-    frames = torch.from_numpy(counts).view(spec.steps, 2, height, width)
-    if crop is not None:
-        left, top, crop_width, crop_height = crop
-        frames = frames[..., top : top + crop_height, left : left + crop_width]
-    return interpolate(frames, size=(spec.size, spec.size), mode="bilinear", align_corners=True).numpy()
+    check_spec(spec)
+    extra = {"antialias": True} if spec.antialias else {}
+    frames = FRAMES[spec.kind](View(events, sensor, crop), spec.steps, spec.size, **extra)
+    return torch.cat(list(frames)).numpy()
+
+
+def check_spec(spec: FrameSpec) -> None:
+    """Refuse a specification that no frames can follow.
+
+    Raises:
+        RecipeError: if the kind is unknown, or its resize has no antialiasing to switch on.
+    """
+    make = FRAMES[spec.kind]
+    if spec.antialias and not _can_average(make):
+        able = ", ".join(sorted(name for name in FRAMES if _can_average(FRAMES[name])))
+        raise RecipeError(
+            f"frames of the kind '{spec.kind}' have one way to be resized: leave out antialias, which is for {able}"
+        )
+
+
+def _can_average(make: Callable[..., Iterator[Tensor]]) -> bool:
+    return "antialias" in inspect.signature(make).parameters
+
+
+class View:
+    """The events of one recording on the counted area, of which frames show a part.
+
+    Args:
+        events: `[N]` of `EVENT_DTYPE`, N > 0, sorted by time.
+        sensor: as for `to_frames`.
+        crop: as for `to_frames`.
+    """
+
+    def __init__(
+        self, events: np.ndarray, sensor: tuple[int, int] | None, crop: tuple[int, int, int, int] | None
+    ) -> None:
+        left, right, top, bottom = map(int, _extent(events))
+        if sensor is not None:
+            if min(left, top) < 0 or right >= sensor[0] or bottom >= sensor[1]:
+                raise DataError(
+                    f"events lie beyond the {sensor[0]}x{sensor[1]} sensor: give the sensor they were recorded with"
+                )
+            left, right, top, bottom = 0, sensor[0] - 1, 0, sensor[1] - 1
+        width, height = right - left + 1, bottom - top + 1
+        if width * height > MAX_PIXELS:
+            raise DataError(f"events lie on {width}x{height} pixels, more than any sensor has: the file is corrupt")
+        self.events, self.t = events, events["t"]
+        self.left, self.top = left, top
+        self.crop = crop or (0, 0, width, height)
+        self._counts = np.empty((2, height, width), dtype=np.float32)
+
+    def count(self, first: int, last: int) -> np.ndarray:
+        """Count events first..last - 1 by polarity and pixel: `[2, height, width]`, float32, until the next call."""
+        _count(self.events[first:last], self.left, self.top, self._counts)
+        return self._counts
+
+    def shown(self, area: np.ndarray) -> Tensor:
+        """The part `[1, 2, h, w]` that a frame shows of `[2, height, width]` values."""
+        left, top, width, height = self.crop
+        return torch.from_numpy(area[None, :, top : top + height, left : left + width])
+
+
+def _compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a kernel at its first call; keep the machine code on the disk where there is a place for it."""
+    try:
+        return njit(cache=True)(kernel)
+    except RuntimeError:  # numba found no folder it may write
+        return njit(kernel)
+
+
+@_compiled
+def _extent(events):  # type: ignore[no-untyped-def]
+    """The least and greatest x, the least and greatest y."""
+    left, top = events[0].x, events[0].y
+    right, bottom = left, top
+    for event in events:
+        left, right = min(left, event.x), max(right, event.x)
+        top, bottom = min(top, event.y), max(bottom, event.y)
+    return left, right, top, bottom
+
+
+@_compiled
+def _count(events, left, top, counts):  # type: ignore[no-untyped-def]
+    """Set `counts[p, y, x]` to the number of events at this polarity and pixel."""
+    counts[:] = 0
+    for event in events:
+        counts[int(event.p), event.y - top, event.x - left] += np.float32(1)
 
 
 @FRAMES.register("time")
-def _equal_times(t: np.ndarray, cell: np.ndarray, steps: int, cells: int) -> np.ndarray:
-    """Count in bins of equal time, as tonic's `ToFrame(n_time_bins=T)`."""
-    window = int(t[-1] - t[0]) // steps  # as stock tonic; the baseline's fork counts from 0 (deviation D-11)
-    edges = np.searchsorted(t, t[0] + window * np.arange(steps + 1))
-    step = np.repeat(np.arange(steps), np.diff(edges))
-    return np.bincount(step * cells + cell[edges[0] : edges[-1]], minlength=steps * cells).astype(np.float32)
+def equal_times(view: View, steps: int, size: int) -> Iterator[Tensor]:
+    """Counts in slices of equal duration: tonic's `ToFrame(n_time_bins=T)` and torch's resize, bit for bit.
+
+    A slice lasts (last time - first time) // T microseconds. The slices start at the first event, so the remainder of
+    that division and the very last instant belong to none and are dropped, as tonic does; a recording shorter than T
+    microseconds gives empty frames. The resize is bilinear with aligned corners, without antialiasing.
+    """
+    window = int(view.t[-1] - view.t[0]) // steps  # as stock tonic; the baseline's fork counts from 0 (deviation D-11)
+    edges = np.searchsorted(view.t, view.t[0] + window * np.arange(steps + 1))
+    for first, last in pairwise(edges.tolist()):
+        yield interpolate(view.shown(view.count(first, last)), size=(size, size), mode="bilinear", align_corners=True)
+
+
+@FRAMES.register("number")
+def equal_numbers(view: View, steps: int, size: int) -> Iterator[Tensor]:
+    """Counts in slices of equally many events: SpikingJelly's `split_by="number"`, as HSD, NDA and SLTT read it.
+
+    A slice has N // T events, the last one the remainder as well. The resize takes the nearest pixel.
+    """
+    edges = [len(view.t) // steps * step for step in range(steps)] + [len(view.t)]
+    for first, last in pairwise(edges):
+        yield interpolate(view.shown(view.count(first, last)), size=(size, size), mode="nearest")
+
+
+@FRAMES.register("presence")
+def presences(view: View, steps: int, size: int) -> Iterator[Tensor]:
+    """Where there were events at all, in [0, 1]: the CIFAR10-DVS frames of TET's published code.
+
+    A slice has N // T events; the remainder is dropped. The two maps are resized as one PIL image of grey (OFF) and
+    opacity (ON), bilinear, antialiased and in steps of 1/255. PIL weighs grey by opacity: an OFF event without an ON
+    event at its pixel vanishes. So it is in the published code, and so it is here (deviation D-16).
+    """
+    edges = [len(view.t) // steps * step for step in range(steps + 1)]
+    for first, last in pairwise(edges):
+        off, on = (view.shown(view.count(first, last))[0] > 0).byte().mul(255).numpy()
+        image = Image.merge("LA", (Image.fromarray(off), Image.fromarray(on)))
+        resized = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR)) / np.float32(255)
+        yield torch.from_numpy(resized).permute(2, 0, 1)[None].contiguous()
+
+
+@FRAMES.register("frequency")
+def frequencies(view: View, steps: int, size: int, antialias: bool = False) -> Iterator[Tensor]:
+    """Events per time, each polarity of each frame relative to its busiest pixel: BrainCog's N-Omniglot frames.
+
+    A slice lasts (last time - first time) // T microseconds; the last one takes the remainder, unless it would be empty
+    without. Counts are divided by the microseconds, then by the largest quotient on the sensor, or by 1e-5 if that is
+    less, all in half precision: in slices of 0.5 s, a busiest pixel with fewer than 5 events stays below 1. The shown
+    part is resized as torchvision resizes tensors: bilinear, corners not aligned. Antialiasing became its default in
+    0.17, after the published results, so here it is off unless asked for (deviation D-17).
+    """
+    t = view.t - view.t[0]
+    window = int(t[-1]) // steps
+    edges = np.searchsorted(t, window * np.arange(steps + 1)).tolist()
+    if edges[-1] > edges[-2]:
+        edges[-1] = len(t)
+    for step, (first, last) in enumerate(pairwise(edges)):
+        counts = view.count(first, last)
+        microseconds = window if step < steps - 1 else window + int(t[-1]) % steps
+        for polarity in counts:
+            _look_up(polarity, _shares(int(polarity.max()), microseconds, exact=step == 0))
+        shown = view.shown(counts)
+        yield interpolate(shown, size=(size, size), mode="bilinear", align_corners=False, antialias=antialias)
+
+
+def _shares(most: int, microseconds: int, exact: bool) -> np.ndarray:
+    """What stands for 0, 1, .., `most` events, float32; BrainCog divides before it rounds in the first frame only."""
+    number = np.arange(most + 1).clip(max=np.finfo(np.float16).max).astype(np.float64 if exact else np.float16)
+    rate = (number.astype(np.float64) / max(microseconds, 1)).astype(np.float16)
+    return (rate / max(rate[-1], np.float16(1e-5))).astype(np.float32)
+
+
+@_compiled
+def _look_up(counts, table):  # type: ignore[no-untyped-def]
+    """Replace every count by its entry in a table."""
+    for y in range(counts.shape[0]):
+        for x in range(counts.shape[1]):
+            counts[y, x] = table[int(counts[y, x])]

@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from ..data.audit import audit, require_clean
 from ..data.augment import AUGMENTS
 from ..data.cache import prepare
-from ..data.frames import FRAMES
+from ..data.frames import check_spec
 from ..data.pairs import PairSet
 from ..data.sets import DATASETS, DataSet
 from ..data.splits import Protocol, Split, make_split
@@ -76,10 +76,11 @@ def frame_spec(data: DataConfig) -> FrameSpec:
     """The frames that a recipe asks for.
 
     Raises:
-        RecipeError: for an unknown kind of frames.
+        RecipeError: for an unknown kind of frames, or one that has no antialiasing to switch on.
     """
-    FRAMES[data.frames]
-    return FrameSpec(data.steps, data.size, data.frames, data.antialias)
+    spec = FrameSpec(data.steps, data.size, data.frames, data.antialias)
+    check_spec(spec)
+    return spec
 
 
 def describe_data(data: DataConfig) -> dict[str, Any]:

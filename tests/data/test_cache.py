@@ -1,13 +1,15 @@
 """The cache of frames: right rows, several processes, kills, full disks, corrupt files."""
 
 import errno
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,8 +107,8 @@ def test_corrupt_recording_is_named_and_leaves_no_finished_cache(tmp_path: Path,
     index = dataset.index()
     path = index.recordings[7].path
     whole = path.read_bytes()
-    for content, fault in ((whole[:-3], "truncated"), (b"", "no events"), (whole[:15], "too short for 3 frames")):
-        path.write_bytes(content if "short" not in fault else content[:5] * 3)
+    for content, fault in ((whole[:-3], "truncated"), (b"", "no events"), (whole[:5] * 3, "no events in its 3 frames")):
+        path.write_bytes(content)
         with pytest.raises(DataError, match=rf"image_0008\.bin.*{fault}"):
             prepare(dataset, index, SPEC, tmp_path / "cache", workers, progress=False)
         assert not finished(tmp_path / "cache")
@@ -148,6 +150,61 @@ def test_a_kill_while_the_files_are_laid_out_is_no_harm(tmp_path: Path, dataset:
     (partial / "images.npy.done").unlink()
     dataset.before = lambda number: None
     check_rows(dataset, index, prepare(dataset, index, SPEC, where, progress=False), None)
+
+
+# kinds of data sets
+
+
+class Tapes(NCaltech101):
+    """15 recordings cut from three files; neighbours in the index lie in different files, as in DVS128 Gesture."""
+
+    def index(self) -> Index:
+        whole = super().index()
+        files = [item.path for item in whole.recordings[:3]]
+        cuts = (replace(item, path=files[row % 3]) for row, item in enumerate(whole.recordings))
+        return replace(whole, recordings=tuple(cuts))
+
+
+def test_the_recordings_of_a_file_are_made_together(tmp_path: Path, dataset: Counting, monkeypatch) -> None:
+    """In one chunk, since another one may be another process's, which would read the file again."""
+    tapes, chunks = Tapes(dataset.root), []
+    write = cache._write_rows
+    monkeypatch.setattr(cache, "_write_rows", lambda *job: chunks.append(job[-1]) or write(*job))
+    index = tapes.index()
+    check_rows(tapes, index, prepare(tapes, index, SPEC, tmp_path / "cache", progress=False), None)
+    files = [[item.path for _, item in chunk] for chunk in chunks[:3]]
+    assert files == [[item.path] * 5 for item in index.recordings[:3]]
+    rows = [row for chunk in chunks for row, _ in chunk]
+    assert sorted(rows) == sorted([*range(15), *range(15)])
+
+
+def test_a_file_of_very_many_recordings_is_still_divided(tmp_path: Path, dataset: Counting) -> None:
+    index = dataset.index()
+    index = replace(index, recordings=tuple(replace(item, path=index.recordings[0].path) for item in index.recordings))
+    dataset.before = lambda number: None if number < 9 else (_ for _ in ()).throw(DataError("stop"))
+    with pytest.raises(DataError, match="stop"):
+        prepare(dataset, index, SPEC, tmp_path / "cache", progress=False)
+    (done,) = tmp_path.glob("cache/*.partial/events.npy.done")
+    assert list(done.read_bytes()) == [1] * 8 + [0] * 7
+
+
+class Colours(NCaltech101):
+    """Images in three colours that stand still in the place of recordings."""
+
+    channels, still = 3, True
+
+    def frames(self, item: Item, spec: FrameSpec) -> np.ndarray:
+        return np.full((1, 3, spec.size, spec.size), len(item.key), np.float32)
+
+
+def test_frames_that_stand_still_are_stored_once(tmp_path: Path, dataset: Counting) -> None:
+    colours = Colours(dataset.root)
+    frames = prepare(colours, colours.index(), FrameSpec(7, 12), tmp_path / "cache", progress=False)
+    assert frames.events.shape == (15, 1, 3, 12, 12)
+    for row, item in zip(frames.events, colours.index().recordings, strict=True):
+        assert (row == len(item.key)).all()
+    (folder,) = finished(tmp_path / "cache")
+    assert (folder / "events.npy").stat().st_size < 4 * frames.events.size + 1000
 
 
 # full disks
@@ -228,54 +285,58 @@ def test_a_damaged_finished_cache_says_what_to_delete(tmp_path: Path, dataset: C
 
 # several processes
 
-SCRIPT = """
-    import sys, time
-    from pathlib import Path
-    import numpy as np
-    from braincog_tmkt.data import cache
-    from braincog_tmkt.data.sets import NCaltech101
-    from braincog_tmkt.data.types import FrameSpec
 
-    class Gated(NCaltech101):
-        log, stop_at, gate = Path({log!r}), {stop_at}, Path({gate!r})
+class Gated(NCaltech101):
+    """Notes what it reads in `<name>.log`; from line `stop_at` of it on, every read waits for the file `gate`."""
 
-        def events(self, item):
-            with self.log.open("a") as log:
-                log.write(item.key + "\\n")
-            while len(self.log.read_text().splitlines()) >= self.stop_at and not self.gate.exists():
-                time.sleep(0.02)
-            return super().events(item)
+    def __init__(self, folder: Path, name: str, stop_at: float) -> None:
+        super().__init__(folder / "data")
+        self.log, self.gate, self.stop_at = folder / f"{name}.log", folder / "gate", stop_at
 
-    if __name__ == "__main__":
-        cache.CHUNK = 4
-        dataset = Gated({data!r})
-        frames = cache.prepare(dataset, dataset.index(), FrameSpec(3, 16), {cache!r}, {workers})
-        print("sum", frames.events.sum(dtype=np.float64))
-"""
+    def events(self, item: Item) -> np.ndarray:
+        with self.log.open("a") as log:
+            log.write(f"{item.key}\n")
+        time.sleep(0.002)
+        while lines(self.log) >= self.stop_at and not self.gate.exists():
+            time.sleep(0.01)
+        return super().events(item)
 
 
-def start(tmp_path: Path, name: str, stop_at: int, workers: int = 1) -> subprocess.Popen:
-    """Prepare in another process, which logs what it reads and stops at a line of its log until `gate` exists."""
-    places = {key: str(tmp_path / key) for key in ("data", "cache", "gate")}
-    script = tmp_path / f"{name}.py"
-    script.write_text(
-        textwrap.dedent(SCRIPT).format(log=str(tmp_path / f"{name}.log"), stop_at=stop_at, workers=workers, **places)
-    )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, str(script)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def contend(folder: str, name: str, stop_at: float = np.inf, workers: int = 1, spec: FrameSpec = SPEC) -> None:
+    """What another process does: prepare, and leave in `<name>.err` what it said and in `<name>.sum` what it got."""
+    cache.CHUNK = 4
+    dataset = Gated(Path(folder), name, stop_at)
+    with Path(folder, f"{name}.err").open("w", buffering=1) as said, redirect_stderr(said):
+        frames = prepare(dataset, dataset.index(), spec, Path(folder, "cache"), workers)
+    Path(folder, f"{name}.sum").write_text(str(frames.events.sum(dtype=np.float64)))
+
+
+def start(tmp_path: Path, *contender: object) -> multiprocessing.Process:
+    """Fork: another process in no time, where a new Python imports torch first."""
+    process = multiprocessing.get_context("fork").Process(target=contend, args=(str(tmp_path), *contender))
+    process.start()
+    return process
+
+
+def finish(*processes: multiprocessing.Process) -> list[int | None]:
+    for process in processes:
+        process.join(60)
+    return [process.exitcode for process in processes]
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
     end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, f"in vain: {what}"
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
 def lines(path: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def said(tmp_path: Path, name: str) -> str:
+    return (tmp_path / f"{name}.err").read_text() if (tmp_path / f"{name}.err").exists() else ""
 
 
 def descendants(pid: int) -> list[int]:
@@ -290,14 +351,17 @@ def alive(pid: int) -> bool:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_killed_preparation_goes_on_where_it_was(tmp_path: Path, dataset: Counting, workers: int) -> None:
-    first = start(tmp_path, "first", 10, workers)
+    code = f"from tests.data.test_cache import contend; contend({str(tmp_path)!r}, 'first', 10, {workers})"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    root = Path(__file__).parents[2]
+    first = subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=root) if workers > 1 else None
+    pid = first.pid if first else start(tmp_path, "first", 10).pid
     wait_for(lambda: lines(tmp_path / "first.log") >= 10, "the process comes to its tenth recording")
-    family = descendants(first.pid)
+    family = descendants(pid)
     assert len(family) >= (2 if workers > 1 else 0)
-    first.send_signal(signal.SIGKILL)
-    first.communicate()
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not any(alive(one) for one in (pid, *family)), "the workers end with their parent")
     assert not finished(tmp_path / "cache")
-    wait_for(lambda: not any(alive(pid) for pid in family), "the workers end with their parent")
     done = {path.name: path.read_bytes().count(1) for path in tmp_path.glob("cache/*.partial/*.done")}
     assert 4 <= done["events.npy.done"] < 15
 
@@ -310,17 +374,64 @@ def test_a_killed_preparation_goes_on_where_it_was(tmp_path: Path, dataset: Coun
 def test_a_second_process_waits_and_shares(tmp_path: Path, dataset: Counting) -> None:
     first = start(tmp_path, "first", 3)
     wait_for(lambda: lines(tmp_path / "first.log") >= 3, "the process comes to its third recording")
-    second = start(tmp_path, "second", 0)
-    said = second.stderr.readline()
-    assert "waiting for it" in said
+    second = start(tmp_path, "second")
+    wait_for(lambda: "waiting for it" in said(tmp_path, "second"), "the second says that it waits")
     (tmp_path / "gate").touch()
-    (out, err), (out2, err2) = first.communicate(timeout=60), second.communicate(timeout=60)
-    assert first.returncode == second.returncode == 0, err + err2
-    assert out == out2
-    assert out.startswith("sum")
+    assert finish(first, second) == [0, 0]
+    assert (tmp_path / "first.sum").read_text() == (tmp_path / "second.sum").read_text()
     assert lines(tmp_path / "first.log") == 15
     assert lines(tmp_path / "second.log") == 0
-    assert "frames of ncaltech101: 100%" in err
+    assert "frames of ncaltech101: 100%" in said(tmp_path, "first")
+
+
+def test_those_who_wait_take_over_from_the_one_that_is_killed(tmp_path: Path, dataset: Counting) -> None:
+    first = start(tmp_path, "first", 7)
+    wait_for(lambda: lines(tmp_path / "first.log") >= 7, "the process comes to its seventh recording")
+    others = [start(tmp_path, "second"), start(tmp_path, "third")]
+    for name in ("second", "third"):
+        wait_for(lambda name=name: "waiting for it" in said(tmp_path, name), f"the {name} waits")
+    first.kill()
+    assert finish(first, *others) == [-signal.SIGKILL, 0, 0]
+    assert sorted([lines(tmp_path / "second.log"), lines(tmp_path / "third.log")]) == [0, 11]
+    assert (tmp_path / "second.sum").read_text() == (tmp_path / "third.sum").read_text()
+    index = dataset.index()
+    check_rows(dataset, index, prepare(dataset, index, SPEC, tmp_path / "cache", progress=False), None)
+    assert not dataset.read
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_kill_at_any_moment_corrupts_nothing(tmp_path: Path, dataset: Counting, seed: int) -> None:
+    """Three processes at once, one of them killed somewhere between its start and its end."""
+    rng = np.random.default_rng(seed)
+    crowd = [start(tmp_path, name) for name in ("one", "two", "three")]
+    time.sleep(rng.uniform(0, 0.12))
+    victim = crowd.pop(rng.integers(3))
+    victim.kill()
+    assert finish(*crowd) == [0, 0]
+    assert finish(victim) in ([-signal.SIGKILL], [0])
+    index = dataset.index()
+    check_rows(dataset, index, prepare(dataset, index, SPEC, tmp_path / "cache", progress=False), None)
+    assert not dataset.read
+    assert not list(tmp_path.glob("cache/*.partial"))
+
+
+def test_different_frames_are_made_side_by_side(tmp_path: Path, dataset: Counting) -> None:
+    specs = [SPEC, FrameSpec(3, 16, "number"), FrameSpec(2, 40), FrameSpec(3, 16, "frequency", antialias=True)]
+    crowd = [start(tmp_path, str(row), 4, 1, spec) for row, spec in enumerate(specs)]
+    for row in range(len(specs)):
+        wait_for(lambda row=row: lines(tmp_path / f"{row}.log") >= 4, f"process {row} is at work")
+    (tmp_path / "gate").touch()
+    nmnist_events(tmp_path / "data")
+    mnist_png(tmp_path / "data")
+    digits = NMNIST(tmp_path / "data")
+    check_rows(digits, digits.index(), prepare(digits, digits.index(), SPEC, tmp_path / "cache"), (34, 34))
+    assert finish(*crowd) == [0] * len(specs)
+    for spec in specs:
+        frames = prepare(dataset, dataset.index(), spec, tmp_path / "cache", progress=False)
+        for row, item in enumerate(dataset.index().recordings):
+            np.testing.assert_array_equal(frames.events[row], to_frames(read_atis(item.path, (240, 180)), spec))
+    assert not dataset.read
+    assert len(finished(tmp_path / "cache")) == len(specs) + 1
 
 
 def test_a_worker_that_dies_is_explained(tmp_path: Path) -> None:

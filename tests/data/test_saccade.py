@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from scipy.stats import chi2, poisson
 
-from braincog_tmkt.data import saccade
+from braincog_tmkt.data import camera, saccade
+from braincog_tmkt.data.camera import Camera
 from braincog_tmkt.data.readers.atis import read_atis
 from braincog_tmkt.data.saccade import CameraParams, saccade_path, simulate_events
 from braincog_tmkt.data.simulate import LAYOUTS
@@ -34,7 +35,7 @@ def straight(monkeypatch: pytest.MonkeyPatch, right: float, down: float) -> None
 def test_same_seed_same_events_other_seed_other_noise():
     events = []
     for seed in (1, 1, 2):
-        saccade._thresholds.cache_clear()  # as in another process
+        camera._thresholds.cache_clear()  # as in another process
         events.append(simulate_events(texture(), CameraParams(), seed))
     first, again, other = events
     assert np.array_equal(first, again)
@@ -142,8 +143,8 @@ def test_a_refractory_pixel_forgets_what_changes_while_it_is_silent(monkeypatch)
 def test_mismatch_belongs_to_the_camera_not_to_the_recording():
     image = np.tile(np.repeat([0, 255], 6).astype(np.uint8), (30, 4))
     counts = []
-    for camera in (0, 0, 1):
-        events = simulate_events(image, replace(CameraParams(), mismatch=0.3, camera_seed=camera), seed=len(counts))
+    for which in (0, 0, 1):
+        events = simulate_events(image, replace(CameraParams(), mismatch=0.3, camera_seed=which), seed=len(counts))
         counts.append(np.bincount(events["y"].astype(int) * 48 + events["x"], minlength=30 * 48).reshape(30, 48))
     residual = [count - count.mean(0) for count in counts]  # rows of the image are equal
     same, other = (np.corrcoef(residual[0].ravel(), residual[k].ravel())[0, 1] for k in (1, 2))
@@ -151,10 +152,91 @@ def test_mismatch_belongs_to_the_camera_not_to_the_recording():
     assert abs(other) < 0.2
 
 
+class ArrayCamera:
+    """The camera as it was calibrated: whole arrays, no compiled loop. Sends the same, one sub-step after the other."""
+
+    def __init__(self, light: np.ndarray, params: CameraParams) -> None:
+        self.light, self.memory, self.free = light, light.copy(), np.zeros(light.size)
+        self.on, self.off = camera._thresholds(params, light.size)
+        self.refractory = params.refractory_us
+        self.sent: list[tuple[np.ndarray, ...]] = []
+
+    def see(self, light: np.ndarray, start: np.float64, end: np.float64) -> None:
+        rate = (light - self.light) / (end - start)
+        self._wake(np.flatnonzero((self.free > start) & (self.free <= end)), rate, start)
+        change = light - self.memory
+        pixel = np.flatnonzero(((change >= self.on) | (change <= -self.off)) & (self.free <= end))
+        while pixel.size:
+            change = light[pixel] - self.memory[pixel]
+            step = np.where(change > 0, self.on[pixel], -self.off[pixel])
+            fires = np.abs(change) >= np.abs(step)
+            pixel, on, level = pixel[fires], change[fires] > 0, (self.memory[pixel] + step)[fires]
+            time = start + (level - self.light[pixel]) / rate[pixel]
+            time = np.clip(time, np.maximum(start, self.free[pixel]), end)
+            self.sent.append((time, pixel, on))
+            self.free[pixel], self.memory[pixel] = time + self.refractory, level
+            pixel = pixel[self.free[pixel] <= end]
+            if self.refractory:
+                self._wake(pixel, rate, start)
+        self.light = light
+
+    def _wake(self, pixel: np.ndarray, rate: np.ndarray, start: np.float64) -> None:
+        self.memory[pixel] = self.light[pixel] + rate[pixel] * (self.free[pixel] - start)
+
+    def events(self) -> np.ndarray:
+        time, pixel, on = (np.concatenate(part) for part in zip(*self.sent, strict=True))
+        order = np.lexsort((pixel, time))
+        return np.stack([time[order].astype(int), pixel[order], on[order]])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"refractory_us": 0.0},
+        {"refractory_us": 30_000.0, "mismatch": 0.4},
+        {"threshold_on": 0.05, "threshold_off": 0.04, "refractory_us": 900.0},
+    ],
+)
+def test_the_compiled_camera_sends_what_the_calibrated_one_sent(values):
+    params = replace(CameraParams(), noise_on_hz=0.0, **values)
+    rng = np.random.default_rng(1)
+    lights = np.log(0.1 + rng.random((30, 500)).astype(np.float32))
+    times = np.cumsum(rng.uniform(500, 9000, 30))
+    ours, theirs = Camera(lights[0], 25, params), ArrayCamera(lights[0], params)
+    for k in range(1, 30):
+        ours.see(lights[k], times[k - 1], times[k])
+        theirs.see(lights[k], times[k - 1], times[k])
+    events = ours.events(1.0, 0)
+    pixel = events["y"].astype(int) * 25 + events["x"]
+    assert events.size > 1000
+    assert np.array_equal(np.stack([events["t"], pixel, events["p"]]), theirs.events())
+
+
+def test_pixels_that_do_not_change_need_not_be_looked_at():
+    """A pen changes a few pixels: they are given while they change and once more, and nothing else."""
+    params = replace(CameraParams(), refractory_us=3000.0)
+    rng = np.random.default_rng(2)
+    light = np.full(400, 0.1, np.float32)
+    every, few = Camera(light, 20, params), Camera(light, 20, params)
+    last = np.zeros(0, int)
+    for k in range(40):
+        moved = np.unique(rng.integers(0, 400, 30))
+        light = light.copy()
+        light[moved] = np.log(rng.uniform(0.1, 1.2, moved.size)).astype(np.float32)
+        where = np.union1d(moved, last)
+        every.see(light, 2000.0 * k, 2000.0 * (k + 1))
+        few.see(light[where], 2000.0 * k, 2000.0 * (k + 1), where)
+        last = moved
+    events = every.events(80_000, 0)
+    assert events.size > 500
+    assert np.array_equal(events, few.events(80_000, 0))
+
+
 def test_smaller_steps_change_next_to_nothing(monkeypatch):
     coarse = simulate_events(texture(), CameraParams())
-    monkeypatch.setattr(saccade, "STEP_PIXELS", 0.04)
-    monkeypatch.setattr(saccade, "STEP_US", 1000.0)
+    monkeypatch.setattr(camera, "STEP_PIXELS", 0.04)
+    monkeypatch.setattr(camera, "STEP_US", 1000.0)
     fine = simulate_events(texture(), CameraParams())
     assert abs(len(coarse) / len(fine) - 1) < 0.01
     rates = [np.histogram(events["t"], bins=60, range=(0, 308_000))[0] for events in (coarse, fine)]
@@ -196,7 +278,7 @@ def test_impossible_parameters_are_refused(values):
 
 @pytest.mark.data
 def test_the_calibrated_camera_stays_close_to_real_recordings(shared):
-    """Bands around what docs/data.md reports, on recordings the calibration has not seen (every second of a class)."""
+    """Bands around what docs/simulator.md reports, on recordings that the calibration has not seen."""
     real, twin = [], []
     for folder in sorted((shared / "data/nmnist/Train").iterdir()):
         for path in sorted(folder.glob("*.bin"))[1::10]:

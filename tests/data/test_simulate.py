@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from braincog_tmkt.data import simulate
+from braincog_tmkt.data.camera import CameraParams, film
 from braincog_tmkt.data.readers.atis import read_atis
-from braincog_tmkt.data.saccade import CameraParams, simulate_events
 from braincog_tmkt.data.sets import NMNIST, NCaltech101
-from braincog_tmkt.data.simulate import simulate_tree
+from braincog_tmkt.data.simulate import LAYOUTS, layout, simulate_tree
 from braincog_tmkt.errors import DataError, RecipeError
 
 with warnings.catch_warnings():
@@ -57,8 +56,8 @@ def contents(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def make(source: Path, out: Path, layout: str = "nmnist", **options: object) -> int:
-    return simulate_tree(source, out, layout, **{"params": SMALL, "progress": False, **options})
+def make(source: Path, out: Path, name: str = "nmnist", **options: object) -> int:
+    return simulate_tree(source, out, name, **{"params": SMALL, "progress": False, **options})
 
 
 def test_any_number_of_processes_writes_the_same_bytes(tmp_path):
@@ -108,7 +107,7 @@ def test_the_tree_is_read_as_nmnist(tmp_path):
 
 def test_files_hold_what_the_camera_sent_and_tonic_reads_it(tmp_path, monkeypatch):
     sent = []
-    monkeypatch.setattr(simulate, "simulate_events", lambda *a: sent.append(simulate_events(*a)) or sent[-1])
+    monkeypatch.setattr(layout, "film", lambda *a: sent.append(film(*a)) or sent[-1])
     make(caltech(tmp_path / "source", classes=("accordion",), count=1), tmp_path / "twin", "ncaltech101")
     path = tmp_path / "twin/Caltech101/accordion/image_0001.bin"
     read = read_mnist_file(path, dtype=np.dtype([("x", int), ("y", int), ("t", int), ("p", int)]))
@@ -122,13 +121,13 @@ def test_files_hold_what_the_camera_sent_and_tonic_reads_it(tmp_path, monkeypatc
 )
 def test_images_are_fitted_into_the_sensor(size, shown):
     image = Image.fromarray(texture(size[1], size[0]))
-    assert simulate.LAYOUTS["ncaltech101"].render(image).shape == shown
+    assert LAYOUTS["ncaltech101"].render(image).shape == shown
 
 
 def test_digits_are_shown_as_dark_on_bright_in_the_middle():
     digit = np.zeros((28, 28), np.uint8)
     digit[5, 7] = 200
-    shown = simulate.LAYOUTS["nmnist"].render(Image.fromarray(digit))
+    shown = LAYOUTS["nmnist"].render(Image.fromarray(digit))
     assert shown.shape == (34, 34)
     assert shown[8, 10] == 55
     assert (shown == 255).sum() == 34 * 34 - 1
@@ -212,7 +211,7 @@ def test_wrong_sources_are_told(tmp_path):
     with pytest.raises(DataError, match="is no folder"):
         make(tmp_path / "nowhere", tmp_path / "twin")
     (tmp_path / "empty/cat").mkdir(parents=True)
-    with pytest.raises(DataError, match="no images"):
+    with pytest.raises(DataError, match="nothing to simulate"):
         make(tmp_path / "empty", tmp_path / "twin", "ncaltech101")
     with pytest.raises(RecipeError, match="did you mean 'nmnist'"):
         make(tmp_path, tmp_path / "twin", "nmnst")

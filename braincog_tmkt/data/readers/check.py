@@ -1,24 +1,155 @@
-"""What every recording must fulfil, whatever its format."""
+"""What every recording must fulfil, whatever its format, and how its file is opened, bounded and written."""
 
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import DataError
 
+MAX_EVENTS = 200_000_000
+"""The most events that a reader makes of one file."""
 
-def check_events(events: np.ndarray, path: str | Path, sensor: tuple[int, int]) -> None:
-    """Raise a `DataError` that names `path` if the events cannot be those of a recording with this sensor."""
+MAX_BYTES = 2**33
+"""The largest file that a reader opens: 8 GiB."""
+
+MAX_TIME = 2**62
+"""Times are 0..MAX_TIME microseconds, so that no difference of two overflows."""
+
+AGAIN = "download or copy the recording again"
+
+
+def file_size(path: str | Path) -> int:
+    """The size in bytes of the regular file at `path`; folders, pipes and devices are refused, they could block for
+    ever.
+
+    Raises:
+        DataError: if there is no such file, or it is none, or it is too large.
+    """
+    try:
+        state = os.stat(path)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{path} cannot be read ({reason}): {AGAIN}") from error
+    if not stat.S_ISREG(state.st_mode):
+        raise DataError(f"{path} cannot be read: it is no regular file; give the path of a recording")
+    if state.st_size > MAX_BYTES:
+        raise DataError(f"{path} has {state.st_size} bytes, a recording at most {MAX_BYTES}: cut it into shorter ones")
+    return state.st_size
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The content of the regular file at `path`.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    file_size(path)
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): {AGAIN}") from error
+
+
+@contextmanager
+def damage_named(path: str | Path, kind: str) -> Iterator[None]:
+    """Turn whatever a parser raises for damaged bytes into a `DataError` that names `path`.
+
+    Args:
+        path: the file that is parsed.
+        kind: what it should be, as in "is no whole AEDAT4 recording".
+
+    Raises:
+        DataError: for any exception inside.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"{path} is no whole {kind} ({reason}): {AGAIN}") from error
+
+
+def unpacked_limit(packed: int) -> int:
+    """The most bytes that a compressed file of `packed` bytes may unpack to.
+
+    Events shrink to a third, seldom to a tenth; a bomb to a thousandth. The constant part lets small made files be as
+    regular as they like.
+    """
+    return min(2**25 + 64 * packed, MAX_BYTES)
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a whole file or none.
+
+    Raises:
+        DataError: if it cannot be written.
+    """
+    part = Path(path).with_name(f"{Path(path).name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error.strerror}): free space or choose another folder") from error
+
+
+def check_events(events: np.ndarray, path: str | Path, sensor: tuple[int, int] | None) -> None:
+    """Raise a `DataError` that names `path` if the events cannot be those of a recording.
+
+    Args:
+        events: `[N]` of `EVENT_DTYPE`.
+        path: the file they come from, for the message.
+        sensor: width and height in pixels; None sets no bound beyond that of the type.
+
+    Raises:
+        DataError: if there are no events or too many, a coordinate is negative or beyond the sensor, or time is
+            negative, too large or goes backwards.
+    """
     if not events.size:
-        raise DataError(f"{path} holds no events: download or copy the recording again")
-    x, y = int(events["x"].max()), int(events["y"].max())
-    if x >= sensor[0] or y >= sensor[1]:
+        raise DataError(f"{path} holds no events: {AGAIN}")
+    if events.size > MAX_EVENTS:
+        raise DataError(f"{path} holds more than {MAX_EVENTS} events: cut it into shorter recordings")
+    x, y, t = events["x"], events["y"], events["t"]
+    if x.min() < 0 or y.min() < 0:
+        raise DataError(f"{path} has events at negative coordinates: it is corrupt; {AGAIN}")
+    if sensor is not None and (x.max() >= sensor[0] or y.max() >= sensor[1]):
         raise DataError(
-            f"{path} has events at x up to {x} and y up to {y}, beyond the {sensor[0]}x{sensor[1]} sensor:"
-            " it is corrupt or of another data set; download or copy the recording again"
+            f"{path} has events at x up to {x.max()} and y up to {y.max()}, beyond the {sensor[0]}x{sensor[1]} sensor:"
+            f" it is corrupt or of another data set; {AGAIN}"
         )
-    backwards = np.flatnonzero(np.diff(events["t"]) < 0)
+    backwards = np.flatnonzero(t[1:] < t[:-1])
     if backwards.size:
+        raise DataError(f"{path} goes back in time after event {backwards[0]}: it is corrupt; {AGAIN}")
+    if t[0] < 0 or t[-1] > MAX_TIME:
+        raise DataError(f"{path} has times outside 0..2^62 microseconds: it is corrupt; {AGAIN}")
+
+
+def check_writable(events: np.ndarray, path: str | Path, width: int, height: int, last: int = MAX_TIME) -> None:
+    """Raise a `DataError` if the format of the file to write cannot hold the events.
+
+    Args:
+        events: `[N]` of `EVENT_DTYPE`.
+        path: the file to write, for the message.
+        width: the columns that the format or the sensor has.
+        height: its rows.
+        last: the latest time in microseconds that the format can hold.
+
+    Raises:
+        DataError: if there are no events, they are not sorted by time, or a value does not fit.
+    """
+    if not events.size:
+        raise DataError(f"no events to write to {path}: a recording needs one at least")
+    t, x, y = events["t"], events["x"], events["y"]
+    if (t[1:] < t[:-1]).any() or t[0] < 0 or t[-1] > last:
         raise DataError(
-            f"{path} goes back in time after event {backwards[0]}: it is corrupt; download or copy the recording again"
+            f"the times of the events for {path} are not sorted or not within 0..{last} microseconds:"
+            " its format cannot hold them"
+        )
+    if x.min() < 0 or y.min() < 0 or x.max() >= width or y.max() >= height:
+        raise DataError(
+            f"the events for {path} lie beyond {width}x{height} pixels: its format or sensor cannot hold them"
         )

@@ -1,0 +1,136 @@
+"""Recordings saved by numpy: `.npy`, `.npz`, and BrainCog's `events_npy`."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import DataError
+from .check import check_writable, damage_named, read_bytes, unpacked_limit, write_bytes
+from .columns import events_of_columns, find_columns
+from .pickled import array_of, array_state, unpickled
+
+ORDER = ("t", "x", "y", "p")
+
+
+def read_npy(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
+    """Read a structured array with fields t, x, y and p in any order, or a plain `[N, 4]` with columns t, x, y, p.
+
+    A plain array in another order is an error as a rule: its first column is not sorted or its last is no polarity.
+
+    Args:
+        path: an `.npy` file.
+        sensor: width and height in pixels; None sets no bound.
+
+    Returns:
+        Events `[N]` of `EVENT_DTYPE`, N > 0.
+
+    Raises:
+        DataError: naming the file, if it is missing, truncated or damaged, holds objects or no such array, or holds
+            events beyond the sensor or out of time order.
+    """
+    with damage_named(path, ".npy file"):
+        array, _ = _parse_npy(read_bytes(path))
+    if array.dtype.hasobject:
+        raise DataError(
+            f"{path} holds Python objects, which are not loaded: save a structured array with t, x, y and p"
+        )
+    return events_of_columns(find_columns([_fields(array)], path), path, sensor)
+
+
+def read_npz(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
+    """Read the arrays t, x, y and p, or one structured array with these fields.
+
+    Args:
+        path: an `.npz` file, compressed or not.
+        sensor: width and height in pixels; None sets no bound.
+
+    Returns:
+        Events `[N]` of `EVENT_DTYPE`, N > 0.
+
+    Raises:
+        DataError: naming the file, if it is missing, truncated or damaged, unpacks to far more than its size, has no
+            such arrays, or holds events beyond the sensor or out of time order.
+    """
+    content = read_bytes(path)
+    with damage_named(path, ".npz file"), zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
+        if sum(member.file_size for member in members) > unpacked_limit(len(content)):
+            raise ValueError("it unpacks to more than events can")
+        if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
+            raise ValueError("numpy does not pack like this")
+        arrays = {}
+        for member in members:
+            with archive.open(member) as file:  # with a size: without one a lying directory lets it grow
+                arrays[member.filename[:-4]], _ = _parse_npy(file.read(member.file_size + 1))
+    numbers = {name: array for name, array in arrays.items() if not array.dtype.hasobject}
+    return events_of_columns(find_columns([numbers, *map(_fields, numbers.values())], path), path, sensor)
+
+
+def read_events_npy(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
+    """Read one of BrainCog's `events_npy` files: a pickled dictionary of the arrays t, x, y and p.
+
+    No code of the file runs: its pickle is not loaded but searched for arrays of numbers.
+
+    Args:
+        path: an `.npy` file that BrainCog's `convert_aedat4_dir_to_events_dir` or `write_events_npy` wrote.
+        sensor: width and height in pixels; None sets no bound.
+
+    Returns:
+        Events `[N]` of `EVENT_DTYPE`, N > 0.
+
+    Raises:
+        DataError: naming the file, if it is missing, truncated or damaged, holds anything else, or holds events beyond
+            the sensor or out of time order.
+    """
+    with damage_named(path, "events_npy file of BrainCog"):
+        array, rest = _parse_npy(read_bytes(path))
+        if not array.dtype.hasobject:
+            raise ValueError("it holds a plain array")
+        _, _, _, _, (dictionary,) = array_state(unpickled(rest))
+        columns = find_columns([{name: array_of(column) for name, column in dictionary.items()}], path)
+    return events_of_columns(columns, path, sensor)
+
+
+def write_events_npy(path: str | Path, events: np.ndarray) -> None:
+    """Write events as BrainCog does: a pickled dictionary of arrays. A file is whole or not there.
+
+    Args:
+        path: file to write; its folder must exist.
+        events: `[N]` of `EVENT_DTYPE`, N > 0, sorted by time.
+
+    Raises:
+        DataError: if there are no events, they are unsorted or negative, or the file cannot be written.
+    """
+    check_writable(events, path, 2**15, 2**15)
+    columns = {name: events[name].astype(bool if name == "p" else np.int64) for name in ORDER}
+    out = io.BytesIO()
+    np.save(out, np.array(columns, dtype=object), allow_pickle=True)
+    write_bytes(path, out.getvalue())
+
+
+def _fields(array: np.ndarray) -> dict[str, np.ndarray]:
+    """The columns of a structured array, or of a plain `[N, 4]`."""
+    if array.dtype.names is not None:
+        return {name: array[name] for name in array.dtype.names}
+    return dict(zip(ORDER, array.T, strict=True)) if array.ndim == 2 and array.shape[1] == len(ORDER) else {}
+
+
+def _parse_npy(content: bytes) -> tuple[np.ndarray, memoryview]:
+    """The array of an `.npy` file, and what follows its header; an array of objects is left empty.
+
+    Raises:
+        ValueError: if the header is damaged.
+        TypeError: if less follows than the header says.
+    """
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"version {version[0]}.{version[1]} is unknown")
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read_header(file)
+    rest = memoryview(content)[file.tell() :]
+    if dtype.hasobject:
+        return np.empty(0, dtype=dtype), rest
+    return np.ndarray(shape, dtype=dtype, buffer=rest, order="F" if fortran else "C"), rest

@@ -1,0 +1,158 @@
+"""MATLAB `.mat` recordings, as CEP-DVS ships them: variables x, y, ts and p.
+
+Version 5 (MATLAB's `save` up to `-v7`) is parsed here, not by scipy, because scipy unpacks and allocates whatever a
+file claims. Version 7.3 is HDF5 and read as such.
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.io import savemat
+
+from .check import check_writable, damage_named, read_bytes, unpacked_limit, write_bytes
+from .columns import events_of_columns, find_columns
+from .hdf5 import read_h5
+
+HEADER = 128
+VERSION = b"\x00\x01IM"
+MATRIX, COMPRESSED = 14, 15
+STRUCT = 2
+NUMERIC = range(6, 16)
+COMPLEX = 0x800
+STORED = {1: "<i1", 2: "<u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8", 12: "<i8", 13: "<u8"}
+MAX_DEPTH = 8
+SHORTEST = 1000
+
+
+def read_mat(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
+    """Read a recording from the variables t (or ts), x, y and p, or from a structure that has these fields.
+
+    Times are microseconds. A fraction of one is cut off, as the baseline's reader does, but refused in a recording
+    shorter than 1,000 units, which is one in seconds or milliseconds.
+
+    Args:
+        path: a `.mat` file of version 5, 7 or 7.3.
+        sensor: width and height in pixels; None sets no bound.
+
+    Returns:
+        Events `[N]` of `EVENT_DTYPE`, N > 0.
+
+    Raises:
+        DataError: naming the file, if it is missing, truncated or damaged, unpacks to far more than its size, has no
+            such variables, or holds events beyond the sensor or out of time order.
+    """
+    content = read_bytes(path)
+    if content.startswith(b"MATLAB 7.3"):
+        return read_h5(path, sensor)
+    with damage_named(path, "MATLAB file of version 5"):
+        columns = find_columns(_groups(content), path)
+    time = columns["t"]
+    if time.dtype.kind == "f" and time.size and time.max() - time.min() >= SHORTEST:
+        columns["t"] = np.trunc(time)
+    return events_of_columns(columns, path, sensor)
+
+
+def write_mat(path: str | Path, events: np.ndarray) -> None:
+    """Write the variables x, y, ts and p (-1 OFF, 1 ON) as columns, compressed. A file is whole or not there.
+
+    Args:
+        path: file to write; its folder must exist.
+        events: `[N]` of `EVENT_DTYPE`, N > 0, sorted by time.
+
+    Raises:
+        DataError: if there are no events, they are unsorted or negative, or the file cannot be written.
+    """
+    check_writable(events, path, 2**15, 2**15)
+    columns = {"x": events["x"], "y": events["y"], "ts": events["t"], "p": 2 * events["p"].astype(np.int8) - 1}
+    out = io.BytesIO()
+    savemat(out, columns, do_compression=True, oned_as="column")
+    write_bytes(path, out.getvalue())
+
+
+def _groups(content: bytes) -> list[dict[str, np.ndarray]]:
+    """The numeric variables, and for each structure its numeric fields."""
+    if len(content) < HEADER or content[124:128] != VERSION:
+        raise ValueError("it has no header of version 5, little-endian")
+    groups: list[dict[str, np.ndarray]] = [{}]
+    allowed = unpacked_limit(len(content))
+    for kind, data in _elements(memoryview(content)[HEADER:]):
+        if kind == COMPRESSED:
+            kind, data = _inflate(data, allowed)
+            allowed -= len(data)
+        if kind == MATRIX:
+            _add_matrix(data, "", groups, groups[0], 0)
+    return groups
+
+
+def _inflate(packed: memoryview, allowed: int) -> tuple[int, memoryview]:
+    """The one element that a compressed element holds.
+
+    Bytes behind it are ignored, as the baseline does (`verify_compressed_data_integrity=False`); where there are none
+    the checksum is compared.
+    """
+    decoder = zlib.decompressobj()
+    head = decoder.decompress(packed, 8)
+    kind, size = struct.unpack("<II", head)
+    if size > allowed:
+        raise ValueError("it unpacks to more than events can")
+    data = decoder.decompress(decoder.unconsumed_tail, size) if size else b""
+    if len(data) < size:
+        raise ValueError("a compressed variable is cut off")
+    decoder.decompress(decoder.unconsumed_tail, 1)
+    return kind, memoryview(data)
+
+
+def _elements(view: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Type and content of each data element in a row."""
+    start = 0
+    while start < len(view):
+        kind, size = struct.unpack_from("<II", view, start)
+        if kind >> 16:  # the small form: size and type in one word, the content in the other
+            kind, size, first, step = kind & 0xFFFF, kind >> 16, start + 4, 8
+        else:
+            first, step = start + 8, 8 + (size if kind == COMPRESSED else size + -size % 8)
+        if first + size > len(view) or size > step:
+            raise ValueError("an element is cut off")
+        yield kind, view[first : first + size]
+        start += step
+
+
+def _add_matrix(
+    data: memoryview, name: str, groups: list[dict[str, np.ndarray]], group: dict[str, np.ndarray], depth: int
+) -> None:
+    """Put a numeric matrix into `group`, or the fields of a structure into a new one; leave out what is neither.
+
+    Args:
+        data: content of the matrix element.
+        name: what to call it; variables of the file carry their own names.
+        groups: where new groups are added.
+        group: where the matrix belongs.
+        depth: how many structures it lies in.
+    """
+    head, dimensions, label_of_file, *parts = _elements(data)
+    flags, shape = int(_numbers(*head)[0]), tuple(_numbers(*dimensions).tolist())
+    name = bytes(label_of_file[1]).decode("latin-1") or name
+    kind = flags & 0xFF
+    if kind in NUMERIC and not flags & COMPLEX:
+        numbers = _numbers(*parts[0])
+        if min(shape, default=-1) < 0:
+            raise ValueError("a variable has a negative size")
+        group[name] = numbers.reshape(shape, order="F")
+    elif kind == STRUCT and shape == (1, 1) and depth < MAX_DEPTH:
+        width, names = int(_numbers(*parts[0])[0]), bytes(parts[1][1])
+        fields: dict[str, np.ndarray] = {}
+        groups.append(fields)
+        for number, (_, field) in enumerate(parts[2:]):
+            label = names[number * width : (number + 1) * width].split(b"\0")[0].decode("latin-1")
+            if field:
+                _add_matrix(field, label, groups, fields, depth + 1)
+
+
+def _numbers(kind: int, data: memoryview) -> np.ndarray[Any, np.dtype[Any]]:
+    """The numbers of an element."""
+    return np.frombuffer(data, dtype=STORED[kind])

@@ -1,0 +1,239 @@
+"""CEP-DVS: 10,000 recordings of moving CIFAR-100 images, each with the image it shows; 20 classes, the superclasses."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn.functional import interpolate
+
+from ...errors import DataError
+from ..frames import to_frames
+from ..readers.check import file_size, read_bytes
+from ..readers.mat import read_mat
+from ..types import FrameSpec, Index, Item
+from .base import DATASETS, Card, DataSet
+from .listing import class_files, fingerprint_files, kind_of, need_folder, number_in
+
+CLASSES = (
+    "aquatic_mammals",
+    "fish",
+    "flowers",
+    "food_containers",
+    "fruit_and_vegetables",
+    "household_electrical_devices",
+    "household_furniture",
+    "insects",
+    "large_carnivores",
+    "large_man-made_outdoor_things",
+    "large_natural_outdoor_scenes",
+    "large_omnivores_and_herbivores",
+    "medium_mammals",
+    "non-insect_invertebrates",
+    "people",
+    "reptiles",
+    "small_mammals",
+    "trees",
+    "vehicles_1",
+    "vehicles_2",
+)
+"""The official class names in label order, which is alphabetical: CIFAR-100's superclasses."""
+
+LAYOUTS = ("CEP-DVS", "DVS/CEP-DVS", "CEPDVS", "cepdvs", ".")
+RECORDINGS, IMAGES, LABELS = "data/MAT/img", "data/img", "pathFile.csv"
+
+TRAIN_SHARE, TEST_SHARE = 0.5, 0.2
+"""Shares of each class that the published division trains and tests on; the rest is not used."""
+
+MAX_LABEL_BYTES = 2**26
+"""The official list has 10,000 lines; what is larger than 64 MiB is no such list and is not read into memory."""
+
+OWN_FILE = re.compile(r"(?:^|[\\/])img[\\/]([0-9]+)\.(?:mat|jpg)$")
+"""A field of the list that names a recording or an image of this data set, and its number."""
+
+
+@DATASETS.register("cepdvs")
+class CEPDVS(DataSet):
+    """CEP-DVS recordings paired with the images they show.
+
+    Recording `00012.mat` and image `00012.jpg` are twins; their class stands in the line for number 12, the 13th after
+    the header, of `pathFile.csv`. Their key is `<class>/00012`. Of each class, in the order of the numbers, the first
+    half trains and the next fifth tests, which is the published division if the recordings are stored by class.
+    """
+
+    name = "cepdvs"
+    # No public code or text says which sensor it was, so this only bounds what a sound recording can hold.
+    sensor = (640, 480)
+    protocols = ("clean", "published_cepdvs")
+    card = Card(
+        title="CEP-DVS",
+        source="https://github.com/SuppDoc/EventKD (a OneDrive folder; Deng, Chen, Chen and Li 2021, doi"
+        " 10.1109/TIP.2021.3077136)",
+        licence="none stated by its authors",
+        tree="""\
+ROOT/
+  CEP-DVS/                             (or DVS/CEP-DVS/, CEPDVS/, cepdvs/, or straight in ROOT)
+    pathFile.csv                       a header, then one line a recording, which names its class
+    data/MAT/img/00000.mat ...         recordings
+    data/img/00000.jpg ...             the images they show, equally numbered""",
+        counts={"classes": 20, "recordings": 10000, "images": 10000},
+    )
+
+    def _event_folder(self) -> Path:
+        return need_folder(self.root, tuple(f"{place}/{RECORDINGS}" for place in LAYOUTS), "the recordings of CEP-DVS")
+
+    def index(self) -> Index:
+        """List recordings and images, which must be numbered without gaps and agree with the list of labels.
+
+        Raises:
+            DataError: naming a folder that is missing, a recording or image without a line in the list, a line without
+                its recording or image, or a line that names no class, several classes or another recording.
+        """
+        recordings = self._event_folder()
+        images = need_folder(self.static_root, tuple(f"{place}/{IMAGES}" for place in LAYOUTS), "the images of CEP-DVS")
+        labels = recordings.parents[2] / LABELS
+        names = _read_labels(labels)
+        items = _items(_numbered(recordings, ".mat"), names, labels)
+        test, unused = _division(items)
+        return Index(
+            classes=tuple(name for name in CLASSES if name in names),
+            recordings=items,
+            statics=_items(_numbered(images, ".jpg"), names, labels),
+            official_test=test,
+            unused=unused,
+        )
+
+    def events(self, item: Item) -> np.ndarray:
+        """Read one recording: events `[N]` of `EVENT_DTYPE`; raises DataError as `read_mat` does."""
+        assert item.path is not None
+        return read_mat(item.path, self.sensor)
+
+    def frames(self, item: Item, spec: FrameSpec) -> np.ndarray:
+        """Make the frames of one recording, as large as its last column and row: float32 `[T, 2, size, size]`.
+
+        The baseline counts so, and does not shift the events to 0 as it does for N-Caltech101.
+
+        Raises:
+            DataError: as `events` does, or if the recording is too short to have any events in its frames.
+        """
+        events = self.events(item)
+        made = to_frames(events, spec, (int(events["x"].max()) + 1, int(events["y"].max()) + 1))
+        if not made.any():
+            raise DataError(
+                f"{item.path} has no events in its {spec.steps} frames (it may last less than {spec.steps}"
+                " microseconds): download or copy the recording again"
+            )
+        return made
+
+    def image(self, item: Item, size: int) -> np.ndarray:
+        """Read the V channel of one image: uint8 `[size, size]`.
+
+        As the baseline does for this data set alone, V is taken at the full size and resized then, not the other way
+        round; antialiased, as its torchvision resizes from 0.17 on (deviation D-21).
+
+        Raises:
+            DataError: naming the file, if it cannot be read as an image.
+        """
+        assert item.path is not None
+        try:
+            with Image.open(item.path) as image:
+                value = np.asarray(image.convert("RGB")).max(axis=2)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise DataError(f"{item.path} cannot be read as an image ({error}): download or copy it again") from error
+        full = torch.from_numpy(value)[None, None].float()
+        return interpolate(full, (size, size), mode="bilinear", antialias=True)[0, 0].round().byte().numpy()
+
+    def kind(self) -> str:
+        """`simulated` if the simulator's mark lies with the recordings, else `real`."""
+        return kind_of(self._event_folder(), self.root)
+
+    def fingerprint(self, index: Index) -> str:
+        """Hash keys (with the classes in them), names, sizes and modification times of all files of `index`."""
+        return fingerprint_files(index.recordings + index.statics)
+
+
+def _read_labels(path: Path) -> list[str]:
+    """Return the class of each recording: entry i is that of the line for recording i.
+
+    The list is only searched for class names. What else a line holds is never used as a path.
+
+    Raises:
+        DataError: naming the file and the line.
+    """
+    if file_size(path) > MAX_LABEL_BYTES:
+        raise DataError(f"{path} is larger than the list of labels can be: download or copy it again")
+    lines = [line.decode("ascii", "replace") for line in read_bytes(path).rstrip().splitlines()]
+    if len(lines) < 2:
+        raise DataError(f"{path} lists no recordings below its header: download or copy it again")
+    if _classes_in(lines[0]):
+        raise DataError(f"{path} starts with a recording's class: its first line must be a header, put one there")
+    return [_class_of(line, number, path) for number, line in enumerate(lines[1:])]
+
+
+def _class_of(line: str, number: int, path: Path) -> str:
+    """Return the class that the line for recording `number` names."""
+    place = f"{path}, line {number + 2} (recording {number:05d}),"
+    for named in filter(None, map(OWN_FILE.search, _fields(line))):
+        if int(named[1]) != number:
+            raise DataError(
+                f"{place} is that of file {named[1]}: lines are missing, doubled or moved; copy the list again"
+            )
+    found = _classes_in(line)
+    if len(found) != 1:
+        what = "several classes" if found else f"none of the {len(CLASSES)} classes"
+        raise DataError(f"{place} names {what}: download or copy the list again")
+    return found.pop()
+
+
+def _classes_in(line: str) -> set[str]:
+    return set(CLASSES).intersection(_fields(line))
+
+
+def _fields(line: str) -> list[str]:
+    return re.split(r'[\s,;"]+', line)
+
+
+def _numbered(folder: Path, suffix: str) -> dict[int, Path]:
+    """Return the files of a folder by the number that they are named by.
+
+    Raises:
+        DataError: naming a file without a number, or two with the same.
+    """
+    files: dict[int, Path] = {}
+    for path in class_files(folder, suffix):
+        other = files.setdefault(number_in(path), path)
+        if other is not path:
+            raise DataError(f"{other} and {path} have the same number: remove one of them")
+    return files
+
+
+def _items(files: dict[int, Path], names: list[str], labels: Path) -> tuple[Item, ...]:
+    """Make the items of all files, sorted by key; each file has its line in the list, and each line its file."""
+    for number, path in files.items():
+        if number >= len(names):
+            raise DataError(
+                f"{path} has no line in {labels}, which ends with number {len(names) - 1:05d}: copy the list again"
+            )
+    example = next(iter(files.values()))
+    for number in range(len(names)):
+        if number not in files:
+            raise DataError(
+                f"{labels}, line {number + 2} is for {number:05d}{example.suffix}, which is not in {example.parent}:"
+                " copy the folder again"
+            )
+    items = (Item(f"{names[number]}/{number:05d}", names[number], path) for number, path in files.items())
+    return tuple(sorted(items))
+
+
+def _division(items: tuple[Item, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the keys that the published division tests on, and those that it does not use."""
+    test: set[str] = set()
+    unused: set[str] = set()
+    for name in CLASSES:
+        keys = [item.key for item in items if item.class_name == name]
+        trained = round(TRAIN_SHARE * len(keys))
+        tested = trained + round(TEST_SHARE * len(keys))
+        test.update(keys[trained:tested])
+        unused.update(keys[tested:])
+    return frozenset(test), frozenset(unused)

@@ -1,0 +1,228 @@
+"""CIFAR-10 alone: still images in the place of recordings, for conversion from a plain network (HSD)."""
+
+import pickletools
+import re
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ...errors import DataError
+from ..readers.check import damage_named, file_size
+from ..readers.pickled import _Machine, array_of
+from ..static import value_channel
+from ..types import FrameSpec, Index, Item
+from .base import DATASETS, Card, DataSet
+from .listing import class_folders, fetch, fingerprint_files, kind_of
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+"""The official class names in label order, which is alphabetical."""
+
+BATCH_LAYOUTS = ("cifar-10-batches-py", ".")
+FOLDER_LAYOUTS = ("cifar10_jpg", "cifar10", ".")
+PARTS = ("train", "test")
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+BATCH_ROWS, SIDE, PIXELS = 10_000, 32, 3 * 32 * 32
+BATCHES = {f"data_batch_{number}": ("train", BATCH_ROWS * (number - 1)) for number in range(1, 6)} | {
+    "test_batch": ("test", 0)
+}
+"""File of the pickled layout -> its part, and the number of its first image."""
+
+BATCH_BYTES, BATCH_INSTRUCTIONS = 64 * 2**20, 200_000
+"""A batch has 31 MB and about 40,000 pickle instructions; beyond these bounds nothing is read."""
+
+
+@DATASETS.register("cifar10")
+class CIFAR10(DataSet):
+    """CIFAR-10 images as recordings that stand still: one frame of three colours, the same at all T steps.
+
+    A "recording" and its static image are the same picture, so each is its own twin. Keys are
+    `<class>/<train|test>-<number>`, the number being the place in the batches or the number in the file's name. A frame
+    holds colours in [0, 1], red first; the kind of frames and the antialias flag of a recipe do not apply: any size but
+    32x32 is made bilinear and antialiased.
+    """
+
+    name = "cifar10"
+    sensor = (SIDE, SIDE)
+    channels = 3
+    still = True
+    protocols = ("clean", "published")
+    card = Card(
+        title="CIFAR-10",
+        source="https://www.cs.toronto.edu/~kriz/cifar.html (cifar-10-python.tar.gz)",
+        licence="none stated by its authors",
+        tree="""\
+ROOT/
+  cifar-10-batches-py/                 torchvision's layout (or its files straight in ROOT)
+    data_batch_1 ... data_batch_5  test_batch
+  or images named by a number, in folders of ROOT (or of ROOT/cifar10/, ROOT/cifar10_jpg/)
+  train/airplane/0001.jpg ...  test/...   10 classes each, .jpg, .jpeg or .png; one of train and test will do""",
+        counts={"classes": 10, "recordings": 60000, "images": 60000},
+    )
+
+    def index(self) -> Index:
+        """List all images, as recordings and as their own static partners; the test part is the official one.
+
+        Raises:
+            DataError: as `cifar10_images` does.
+        """
+        items = tuple(cifar10_images(self.root))
+        present = {item.class_name for item in items}
+        tests = frozenset(item.key for item in items if "/test-" in item.key)
+        # Alone, the test part is all there is to divide.
+        official = tests if len(tests) < len(items) else frozenset()
+        return Index(tuple(name for name in CLASSES if name in present), items, items, official)
+
+    def events(self, item: Item) -> np.ndarray:
+        """Raise a DataError: a still image has no events."""
+        raise DataError(f"{self.card.title} holds still images and no events, so {item.key} has none: use its frames")
+
+    def frames(self, item: Item, spec: FrameSpec) -> np.ndarray:
+        """Read the colours of one image: float32 `[1, 3, size, size]` in [0, 1]; raises as `read_cifar10` does."""
+        resized = read_cifar10(item).resize((spec.size, spec.size), Image.Resampling.BILINEAR)
+        return np.asarray(resized, np.float32).transpose(2, 0, 1)[None] / np.float32(255)
+
+    def image(self, item: Item, size: int) -> np.ndarray:
+        """Read the V channel of one image: uint8 `[size, size]`; raises DataError as `read_cifar10` does."""
+        return value_channel(read_cifar10(item), size)
+
+    def kind(self) -> str:
+        """`real`, unless the mark of simulated data lies in the folder."""
+        return kind_of(self.root, self.root)
+
+    def fingerprint(self, index: Index) -> str:
+        """Hash keys, names, sizes and modification times of all files of `index`."""
+        return fingerprint_files(index.recordings)
+
+    def download(self) -> None:
+        """Fetch the images with torchvision, to `cifar-10-batches-py/`.
+
+        Raises:
+            DataError: if the download fails, with the address.
+        """
+        import torchvision
+
+        fetch(self.card, lambda: torchvision.datasets.CIFAR10(self.root, download=True))
+
+
+def cifar10_images(root: Path) -> list[Item]:
+    """List the images of CIFAR-10 below a folder, in one of the layouts of the card.
+
+    Args:
+        root: folder that holds the batches or the class folders.
+
+    Returns:
+        Items sorted by key, `<class>/<train|test>-<NNNNN>`; `path` is the image file, or the batch that many share.
+
+    Raises:
+        DataError: if there is nothing of the kind, or naming a batch that is damaged, a folder that is no class, a file
+            without a number in its name, or two files with the same number.
+    """
+    for layout in BATCH_LAYOUTS:
+        if any((root / layout / name).is_file() for name in BATCHES):
+            return sorted(_batch_items(root / layout))
+    for layout in FOLDER_LAYOUTS:
+        if any((root / layout / part).is_dir() for part in PARTS):
+            return _folder_items(root / layout)
+    raise DataError(
+        f"cannot find CIFAR-10 in {root}: put it there as one of {BATCH_LAYOUTS[0]}/data_batch_1 or"
+        " train/airplane/0001.jpg (`tmkt data check cifar10` prints the whole tree and where to get it)"
+    )
+
+
+def read_cifar10(item: Item) -> Image.Image:
+    """Read one image of `cifar10_images`: RGB, 32x32 in the batches, as large as its file otherwise.
+
+    Raises:
+        DataError: naming the file, if it cannot be read.
+    """
+    assert item.path is not None
+    if item.path.name in BATCHES:
+        pixels, _ = _read_batch(item.path)
+        row = int(item.key.rpartition("-")[2]) % BATCH_ROWS
+        return Image.fromarray(pixels[row].reshape(3, SIDE, SIDE).transpose(1, 2, 0))
+    try:
+        with Image.open(item.path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{item.path} cannot be read as an image ({error}): download or copy it again") from error
+
+
+def _batch_items(folder: Path) -> list[Item]:
+    """The images of all batches that are there, with their class."""
+    items = []
+    for name, (part, first) in BATCHES.items():
+        path = folder / name
+        if path.is_file():
+            _, labels = _read_batch(path)
+            items += [_item(CLASSES[label], part, first + row, path) for row, label in enumerate(labels)]
+    return items
+
+
+def _folder_items(folder: Path) -> list[Item]:
+    """The images of all class folders that are there, sorted by key."""
+    items: dict[str, Item] = {}
+    for part in PARTS:
+        if not (folder / part).is_dir():
+            continue
+        for name, files in class_folders(folder / part, CLASSES).items():
+            images = [path for path in files.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != "."]
+            if not images:
+                raise DataError(f"{files} holds no {', '.join(SUFFIXES)} files: unpack it again, or remove the folder")
+            for path in images:
+                item = _item(name, part, _number_in(path), path)
+                other = items.setdefault(item.key, item)
+                if other is not item:
+                    raise DataError(f"{other.path} and {path} have the same number: remove or rename one of them")
+    return sorted(items.values())
+
+
+def _number_in(path: Path) -> int:
+    """The one number in the name of an image file, e.g. 12 in `0012.jpg` and in `12_frog.png`."""
+    numbers = re.findall("[0-9]+", path.stem)
+    if len(numbers) != 1:
+        raise DataError(f"{path} does not have one number in its name as the files of CIFAR-10 have: rename it")
+    return int(numbers[0])
+
+
+def _item(class_name: str, part: str, number: int, path: Path) -> Item:
+    return Item(f"{class_name}/{part}-{number:05d}", class_name, path)
+
+
+@lru_cache(maxsize=len(BATCHES))  # 31 MB each; the images of a class lie in all of them
+def _read_batch(path: Path) -> tuple[np.ndarray, list[int]]:
+    """Read a pickled batch: pixels uint8 `[N, 3072]` (read-only, as all callers share them) and labels.
+
+    Raises:
+        DataError: naming the file, if it is no such batch; nothing in it is ever executed.
+    """
+    if file_size(path) > BATCH_BYTES:
+        raise DataError(f"{path} is larger than any batch of CIFAR-10: download it again")
+    with damage_named(path, "batch of CIFAR-10"):
+        batch = _unpickled(path.read_bytes())
+        pixels, labels = array_of(batch["data"]), batch["labels"]
+        if pixels.dtype != np.uint8 or pixels.shape != (len(labels), PIXELS) or not 0 < len(labels) <= BATCH_ROWS:
+            raise ValueError("its pixels and labels do not fit together")
+        if any(type(label) is not int or not 0 <= label < len(CLASSES) for label in labels):
+            raise ValueError("it has labels beyond 0..9")
+    return pixels, labels
+
+
+def _unpickled(content: bytes) -> Any:
+    """What a pickle of Python 2 or 3 holds, with its arrays as calls that are not made."""
+    machine = _Machine()
+    for instruction, value, _ in islice(pickletools.genops(content), BATCH_INSTRUCTIONS):
+        name = instruction.name
+        if name == "STOP":
+            break
+        if name == "SHORT_BINSTRING":  # the short strings of Python 2 are names, the long ones pixels
+            name = "SHORT_BINUNICODE"
+        elif name == "BINSTRING":
+            name, value = "BINBYTES", str(value).encode("latin1")
+        machine.step(name, value)
+    (batch,) = machine.stack
+    return batch

@@ -1,0 +1,160 @@
+"""A user's own pairs: a folder of recordings and one of images, in the same class folders. No code is needed."""
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ...errors import DataError
+from ..readers import READERS, read_events
+from ..static import read_value_channel
+from ..types import Index, Item
+from .base import DATASETS, Card, DataSet
+from .listing import fingerprint_files, kind_of
+
+EVENTS, STATIC = "events", "static"
+
+
+@DATASETS.register("folder")
+class Folder(DataSet):
+    """Recordings in `events/<class>/` and images in `static/<class>/`, of any format there is a reader for.
+
+    If every recording has an image of its class and name (`events/cat/7.npy`, `static/cat/7.jpg`), they are twins; more
+    images are welcome. If none has, recordings and images share classes only: nobody knows which image a recording
+    shows, `clean` draws no images, and protocol `unpaired` draws all of a class and says that it may leak. A mixture is
+    an error, as it hides a missing file or names that agree by chance. Without a folder `static` there are recordings
+    alone, for methods that need no images.
+
+    The sensor is not known, so a frame shows a recording's own extent: from its least to its greatest x and y, whatever
+    part of a sensor that is (deviation D-24).
+    """
+
+    name = "folder"
+    sensor = (4096, 4096)
+    """A bound for damaged files, larger than the sensors there are."""
+    own_extent = True
+    protocols = ("clean", "unpaired")
+    card = Card(
+        title="a folder of your own pairs",
+        source="your own recordings and images",
+        licence="yours",
+        tree=f"""\
+ROOT/
+  {EVENTS}/                    recordings: {" ".join(READERS)}
+    cat/7.npy ...            a folder for each class, no folders in it
+  {STATIC}/                    images, of any format that Pillow reads; may be left out
+    cat/7.jpg ...            the same classes; the image that 7.npy shows has the same name, or no image has""",
+        counts={},
+    )
+
+    def index(self) -> Index:
+        """List recordings and images, in sorted order.
+
+        Raises:
+            DataError: naming the folder or file, if something is missing, nested, unreadable, of an unknown format, or
+                there twice under one name; if the classes of recordings and images differ; or if some recordings have
+                an image of their name and some have none.
+        """
+        recordings = _list_classes(self.root / EVENTS, READERS)
+        items, images = _joined(recordings), self.static_root / STATIC
+        if self.static_root == self.root and not os.path.lexists(images):
+            return Index(tuple(recordings), items, ())
+        statics = _list_classes(images, _image_suffixes())
+        if odd := sorted(recordings.keys() ^ statics.keys()):
+            there, missing = (EVENTS, images) if odd[0] in recordings else (STATIC, self.root / EVENTS)
+            raise DataError(
+                f"{missing / odd[0]} is missing though there is {there}/{odd[0]}: both need the same class folders;"
+                " add it, or remove or rename the other"
+            )
+        partners = _joined(statics)
+        return Index(tuple(recordings), items, partners, twins_known=_are_twins(items, partners))
+
+    def events(self, item: Item) -> np.ndarray:
+        """Read one recording: events `[N]` of `EVENT_DTYPE`; raises DataError as `read_events` does."""
+        assert item.path is not None
+        return read_events(item.path, self.sensor)
+
+    def image(self, item: Item, size: int) -> np.ndarray:
+        """Read the V channel of one image: uint8 `[size, size]`; raises DataError as `read_value_channel` does."""
+        assert item.path is not None
+        return read_value_channel(item.path, size)
+
+    def kind(self) -> str:
+        """`simulated` if the simulator's mark lies with the recordings, else `real`."""
+        return kind_of(self.root / EVENTS, self.root)
+
+    def fingerprint(self, index: Index) -> str:
+        """Hash keys, names, sizes and modification times of all files of `index`."""
+        return fingerprint_files(index.recordings + index.statics)
+
+    def download(self) -> None:
+        """Raise a DataError: these are the user's own files."""
+        raise DataError(f"there is nothing to download: put your own recordings and images into {self.root}")
+
+
+def _image_suffixes() -> Collection[str]:
+    """The suffixes of all formats that Pillow can open."""
+    return [suffix for suffix, form in Image.registered_extensions().items() if form in Image.OPEN]
+
+
+def _joined(classes: dict[str, list[Item]]) -> tuple[Item, ...]:
+    return tuple(sorted(item for items in classes.values() for item in items))
+
+
+def _are_twins(recordings: tuple[Item, ...], statics: tuple[Item, ...]) -> bool:
+    """Whether all recordings, and not none, have an image of their class and name."""
+    shown = {item.key for item in statics}
+    alone = [item for item in recordings if item.key not in shown]
+    if 0 < len(alone) < len(recordings):
+        raise DataError(
+            f"{len(alone)} of {len(recordings)} recordings have no image of their name, such as {alone[0].path}, while"
+            " others have: add or remove files until all have one, or rename files until none has"
+        )
+    return not alone
+
+
+def _list_classes(folder: Path, suffixes: Collection[str]) -> dict[str, list[Item]]:
+    """Class name -> items, both sorted; files beside the class folders are passed over."""
+    classes = {}
+    for entry in _entries(folder):
+        if entry.is_file():
+            continue
+        items: dict[str, Item] = {}
+        for path in _entries(entry):
+            item = _item(path, suffixes)
+            other = items.setdefault(item.key, item)
+            if other is not item:
+                raise DataError(f"{other.path} and {path} have one name: remove or rename one of them")
+        if not items:
+            raise DataError(f"{entry} is empty: put files into it, or remove it")
+        classes[entry.name] = sorted(items.values())
+    if not classes:
+        raise DataError(f"{folder} holds no class folders: put the files of each class into a folder of its name")
+    return classes
+
+
+def _item(path: Path, suffixes: Collection[str]) -> Item:
+    """The item of one file in a class folder."""
+    if path.is_dir():
+        raise DataError(f"{path} is a folder inside a class: move its files up, or make it a class of its own")
+    if path.suffix.lower() not in suffixes:
+        raise DataError(f"{path} has none of the suffixes {' '.join(sorted(suffixes))}: convert or remove it")
+    if not path.is_file():
+        raise DataError(f"{path} is no file (a broken link, or links in a circle?): remove it")
+    return Item(f"{path.parent.name}/{path.stem}", path.parent.name, path)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What lies in a folder, sorted, without hidden files."""
+    try:
+        entries = sorted(path for path in folder.iterdir() if path.name[0] != ".")
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be listed ({error.strerror}): it must be a folder that you may read"
+        ) from error
+    for path in entries:
+        if not path.name.isprintable():
+            raise DataError(f"{folder} holds the name {path.name!r}, which cannot be printed: rename the file")
+    return entries

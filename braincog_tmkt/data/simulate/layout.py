@@ -1,0 +1,171 @@
+"""What every simulated data set has in common: which files are made of which sources, and what is recorded."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ...errors import DataError
+from ..camera import CameraParams, Motion, film
+from ..saccade import saccade_path
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+Writer = Callable[[Path], object]
+"""Writes one file at the path it is given."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """The files of one recording session: made together, and done when all of them are there.
+
+    Args:
+        sources: what is shown, one file a recording.
+        targets: the files to make, relative to the tree's root; the name of the first seeds the noise.
+        class_name: the class of the recordings.
+    """
+
+    sources: tuple[Path, ...]
+    targets: tuple[Path, ...]
+    class_name: str
+
+
+class Layout(ABC):
+    """How a data set is laid out and recorded."""
+
+    folders: ClassVar[tuple[str, ...]]
+    """The folders of the recordings, relative to the tree's root."""
+    suffix: ClassVar[str]
+    """How the name of a recording ends."""
+    sources: ClassVar[str] = "the folder that holds <class>/<image>"
+    """What the user has to give."""
+    bytes_each: ClassVar[int]
+    """Rough size of a recording, for the check of free space."""
+    params: ClassVar[CameraParams] = CameraParams()
+    """The camera, unless the caller has another one."""
+    numbered: ClassVar[bool] = False
+    """Whether recordings are numbered through all classes, so that a limit gives them other names."""
+    own_images: ClassVar[bool] = False
+    """Whether the tree holds the static images, too."""
+
+    @abstractmethod
+    def jobs(self, static_dir: Path, limit: int | None) -> Iterator[Job]:
+        """List the jobs of a static tree with the first `limit` images of every class, sorted."""
+
+    @abstractmethod
+    def record(self, job: Job, params: CameraParams, seed: int) -> Sequence[Writer]:
+        """Make the recordings of a job.
+
+        Returns:
+            A writer for each target.
+
+        Raises:
+            DataError: naming the source, if it cannot be read or makes no events.
+        """
+
+    def notes(self, jobs: Sequence[Job]) -> dict[str, Any]:
+        """What else the marker should say."""
+        return {}
+
+    def tables(self, jobs: Sequence[Job]) -> dict[str, str]:
+        """Text files that name all recordings: path relative to the root -> content."""
+        return {}
+
+
+class ImageLayout(Layout):
+    """One image a recording, moving before the camera."""
+
+    def render(self, image: Image.Image) -> np.ndarray:
+        """Turn an opened grey image into what the sensor sees, uint8 `[H, W]`."""
+        raise NotImplementedError
+
+    def motion(self, params: CameraParams, seed: int) -> Motion:
+        """How the image moves; the three saccades unless a layout knows better."""
+        return saccade_path(params)
+
+    def write(self, path: Path, events: np.ndarray) -> None:
+        """Write a recording in the data set's own format."""
+        raise NotImplementedError
+
+    def record(self, job: Job, params: CameraParams, seed: int) -> Sequence[Writer]:
+        """Film the image."""
+        source = job.sources[0]
+        events = film(self.render(open_image(source).convert("L")), self.motion(params, seed), params, seed)
+        if not events.size:
+            raise DataError(f"{source} makes no events (one colour, no noise): take it away or raise the noise")
+        return (partial(self.write, events=events),)
+
+
+def open_image(path: Path) -> Image.Image:
+    """Load an image.
+
+    Raises:
+        DataError: naming the file, if it cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} cannot be read as an image: replace it or take it away") from error
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """Return the folders in `folder`, sorted; hidden ones are passed over."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def images_in(folder: Path, limit: int | None = None) -> list[Path]:
+    """Return the first `limit` images in `folder`, sorted by name."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())[:limit]
+
+
+def parts_in(folder: Path) -> dict[str, Path]:
+    """Return `{"train": .., "test": ..}` where such folders are, else `{"train": folder}`."""
+    parts = {name: folder / name for name in ("train", "test") if (folder / name).is_dir()}
+    return parts or {"train": folder}
+
+
+def as_classes(static_dir: Path, known: Sequence[str], limit: int | None) -> Iterator[tuple[str, list[Path]]]:
+    """Divide the images of a tree of class folders among the classes of a data set.
+
+    Folders are taken by their names if all of these are classes. Otherwise the k-th folder, sorted, becomes the k-th
+    class, so that any images can be used.
+
+    Args:
+        static_dir: holds `<folder>/<image>` or `train|test/<folder>/<image>`.
+        known: the classes, in label order.
+        limit: only the first so many images of every class.
+
+    Returns:
+        Class name and images, in label order.
+
+    Raises:
+        DataError: if there are more folders than classes.
+    """
+    folders: dict[str, list[Path]] = {}
+    for part in parts_in(static_dir).values():
+        for folder in folders_in(part):
+            folders.setdefault(folder.name, []).extend(images_in(folder))
+    names = sorted(folders)
+    if len(names) > len(known):
+        raise DataError(
+            f"{static_dir} has {len(names)} class folders, but the data set has {len(known)} classes:"
+            " take some folders away"
+        )
+    class_of = {name: name for name in names} if set(names) <= set(known) else dict(zip(names, known, strict=False))
+    for name in sorted(names, key=lambda name: known.index(class_of[name])):
+        yield class_of[name], folders[name][:limit]
+
+
+def named_after(jobs: Sequence[Job]) -> dict[str, str]:
+    """Which class each source folder became, for the marker; nothing if all kept their names."""
+    names = {job.sources[0].parent.name: job.class_name for job in jobs}
+    return {} if all(name == known for name, known in names.items()) else names

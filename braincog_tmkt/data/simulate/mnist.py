@@ -1,0 +1,38 @@
+"""Twins of N-MNIST."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from ..readers.atis import write_atis
+from ..sets.listing import first_folder, number_in
+from ..sets.nmnist import PNG_LAYOUTS
+from .layout import ImageLayout, Job, folders_in, images_in, parts_in
+
+
+class Mnist(ImageLayout):
+    """MNIST as `[train|test/]<digit>/<index>.png`, seen through the three saccades."""
+
+    folders = ("Train", "Test")
+    suffix = ".bin"
+    bytes_each = 25_000
+
+    def jobs(self, static_dir: Path, limit: int | None) -> Iterator[Job]:
+        """One job an image; recording k shows image k - 1, as in N-MNIST."""
+        top = first_folder(static_dir, PNG_LAYOUTS) or static_dir
+        for part, root in parts_in(top).items():
+            for folder in folders_in(root):
+                for source in images_in(folder, limit):
+                    target = Path(part.capitalize(), folder.name, f"{number_in(source) + 1:05d}.bin")
+                    yield Job((source,), (target,), folder.name)
+
+    def render(self, image: Image.Image) -> np.ndarray:
+        """28x28 in the middle of 34x34, dark on bright: the real recordings show the negatives (docs/simulator.md)."""
+        digit = image if image.size == (28, 28) else image.resize((28, 28), Image.Resampling.BILINEAR)
+        return np.asarray(ImageOps.invert(ImageOps.expand(digit, border=3, fill=0)))
+
+    def write(self, path: Path, events: np.ndarray) -> None:
+        """Write an ATIS file."""
+        write_atis(path, events)

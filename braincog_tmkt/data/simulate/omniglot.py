@@ -1,0 +1,113 @@
+"""Twins of N-Omniglot."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import DataError, RecipeError
+from ..camera import Camera, CameraParams
+from ..readers.aedat4 import write_aedat4
+from ..sets.listing import first_folder
+from ..sets.omniglot import DRAWERS, STATIC_LAYOUTS, alphabets_in, characters_in, drawer_files
+from ..strokes import Ink, Screen, ink_of_image, read_strokes
+from .layout import Job, Layout, Writer, open_image
+
+WIDTH, HEIGHT = 346, 260
+LEFT, TOP, SIDE = 54, 4, 250
+"""The part of the sensor that sees the canvas, which is the part that readers cut out."""
+PARTS = {"background": ("background", "background_small1", "background_small2"), "evaluation": ("evaluation",)}
+"""Part of N-Omniglot -> Omniglot's sets that it shows; the first that has an alphabet counts."""
+REST_US = 300_000.0
+"""The screen is still for so long after a drawing, and white for so long before the next."""
+EPOCH_US = 1_600_000_000_000_000
+"""When a recording starts: DV writes microseconds since 1970."""
+
+
+class Omniglot(Layout):
+    """Omniglot's characters, drawn on a screen: 20 drawers one after the other in a file, with a table of their times.
+
+    Strokes are drawn in their own order and pace; characters without strokes from their images.
+    """
+
+    folders = ("dvs_background", "dvs_evaluation")
+    suffix = ".aedat4"
+    sources = "the folder with images_background or strokes_background (or _evaluation, _small1, _small2) of Omniglot"
+    bytes_each = 150_000
+    params = CameraParams(noise_on_hz=0.01, noise_off_hz=0.005, amplitude=0.0, duration_us=8_000_000)
+
+    def jobs(self, static_dir: Path, limit: int | None) -> Iterator[Job]:
+        """One job a character; it always has all its drawers, since they share a file."""
+        if limit is not None and limit < len(DRAWERS):
+            raise RecipeError(
+                f"limit_per_class is {limit}, but the {len(DRAWERS)} drawers of a character share a file:"
+                " leave it out, and give a folder with fewer alphabets"
+            )
+        sets = [
+            f"{place}/{kind}_{name}" for place in STATIC_LAYOUTS for kind in ("images", "strokes") for name in _SETS
+        ]
+        found = first_folder(static_dir, sets)
+        if found is None:
+            return
+        for part, names in PARTS.items():
+            for character, files in _characters(found.parent, names):
+                stem = Path(f"dvs_{part}", character, files[0].stem[:4])
+                yield Job(files, (stem.with_suffix(".aedat4"), stem.with_suffix(".csv")), character)
+
+    def record(self, job: Job, params: CameraParams, seed: int) -> Sequence[Writer]:
+        """Draw all samples one after the other, wiping the screen in between."""
+        white = np.full(WIDTH * HEIGHT, np.log1p(np.float32(params.floor)), np.float32)
+        camera = Camera(white, WIDTH, params)
+        screen = Screen(camera, HEIGHT, params.floor, LEFT, TOP, SIDE)
+        now, spans = REST_US, []
+        for source in job.sources:
+            start, now = now, screen.draw(_ink(source, params), now) + REST_US
+            spans.append((start, now))
+            now = screen.wipe(now) + REST_US
+        events = camera.events(now, seed)
+        events["t"] += EPOCH_US
+        table = _table(events["t"], EPOCH_US + np.array(spans), job)
+        return partial(write_aedat4, events=events, sensor=(WIDTH, HEIGHT)), partial(_write_text, text=table)
+
+
+_SETS = tuple(name for names in PARTS.values() for name in names)
+
+
+def _characters(root: Path, sets: tuple[str, ...]) -> Iterator[tuple[str, tuple[Path, ...]]]:
+    """`<alphabet>/<character>` and what to draw: the strokes of each drawer, or the images where there are none."""
+    alphabets: dict[str, dict[str, Path]] = {}
+    for kind in ("strokes", "images"):
+        for name in reversed(sets):
+            folder = root / f"{kind}_{name}"
+            for alphabet, path in alphabets_in(folder).items() if folder.is_dir() else ():
+                alphabets.setdefault(alphabet, {})[kind] = path
+    for alphabet in sorted(alphabets):
+        folders = {kind: characters_in(path) for kind, path in alphabets[alphabet].items()}
+        for character in sorted(set().union(*folders.values())):
+            if character in folders.get("strokes", ()):
+                files = drawer_files(folders["strokes"][character], ".txt")
+            else:
+                files = drawer_files(folders["images"][character], ".png")
+            yield character, tuple(files[drawer] for drawer in DRAWERS)
+
+
+def _ink(source: Path, params: CameraParams) -> Ink:
+    """The drawing in a file of strokes or an image, hurried if it lasts longer than the camera records."""
+    ink = read_strokes(source) if source.suffix == ".txt" else ink_of_image(np.asarray(open_image(source).convert("L")))
+    if not ink.t.size:
+        raise DataError(f"{source} makes no events (there is no ink on it): replace it")
+    return Ink(ink.x, ink.y, ink.t * min(1.0, params.duration_us / max(ink.t[-1], 1.0)))
+
+
+def _table(times: np.ndarray, spans: np.ndarray, job: Job) -> str:
+    """The csv file: for each sample the times of the first event in it and of the first event after it."""
+    places = np.searchsorted(times, spans)
+    if (places[:, 0] == places[:, 1]).any():
+        raise DataError(f"{job.sources[0].parent} makes no events: lower the thresholds of the camera")
+    rows = [f"{k + 1},{start},{end}" for k, (start, end) in enumerate(times[places])]
+    return "\n".join(["index,start,end", *rows]) + "\n"
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="ascii")

@@ -1,0 +1,171 @@
+"""Recordings for the tests of the readers: events, small valid files of every format, AEDAT4 files made by hand."""
+
+import io
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import dv.fb.EventPacket
+import dv.fb.IOHeader
+import flatbuffers
+import h5py
+import numpy as np
+import scipy.io
+from hypothesis import strategies as st
+
+from braincog_tmkt.data.readers.aedat import write_aedat2, write_aedat3
+from braincog_tmkt.data.readers.aedat4 import write_aedat4
+from braincog_tmkt.data.readers.arrays import write_events_npy
+from braincog_tmkt.data.readers.atis import write_atis
+from braincog_tmkt.data.readers.mat import write_mat
+from braincog_tmkt.data.types import EVENT_DTYPE
+
+TONIC_DTYPE = np.dtype([("x", int), ("y", int), ("t", int), ("p", int)])
+EVENT_STREAM = {0: "EVTS"}
+
+
+def random_events(count: int, width: int = 128, height: int = 128, last: int = 300_000, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    events = np.empty(count, dtype=EVENT_DTYPE)
+    events["t"] = np.sort(rng.integers(0, last, count, endpoint=True))
+    events["x"], events["y"] = rng.integers(0, width, count), rng.integers(0, height, count)
+    events["p"] = rng.integers(0, 2, count)
+    return events
+
+
+SEED_EVENTS = random_events(40, seed=1)
+"""What each file of `seeds` holds."""
+
+
+@st.composite
+def recordings(draw: st.DrawFn, max_x: int = 127, max_y: int = 127, max_t: int = 2**32 - 1) -> np.ndarray:
+    """Up to 60 events, with every value that the bounds allow."""
+    row = st.tuples(st.integers(0, max_t), st.integers(0, max_x), st.integers(0, max_y), st.booleans())
+    return np.array(sorted(draw(st.lists(row, min_size=1, max_size=60))), dtype=EVENT_DTYPE)
+
+
+def as_tonic(events: np.ndarray) -> np.ndarray:
+    out = np.empty(len(events), dtype=TONIC_DTYPE)
+    for name in "xytp":
+        out[name] = events[name]
+    return out
+
+
+def columns(events: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: events[name] for name in ("t", "x", "y", "p")}
+
+
+def description(streams: dict[int, str]) -> str:
+    """The XML of an AEDAT4 header: number of each stream -> its type."""
+    nodes = "".join(
+        f'<node name="{number}"><attr key="originalOutputName">stream{number}</attr>'
+        f'<attr key="typeIdentifier">{kind}</attr>'
+        '<node name="info"><attr key="sizeX">346</attr><attr key="sizeY">260</attr></node></node>'
+        for number, kind in streams.items()
+    )
+    return f'<dv version="2.0"><node name="outInfo">{nodes}</node></dv>'
+
+
+def event_packet(events: np.ndarray) -> bytes:
+    """A size-prefixed flatbuffer, made by iniVation's own generated code."""
+    builder = flatbuffers.Builder(0)
+    dv.fb.EventPacket.EventPacketStartEventsVector(builder, len(events))
+    for t, x, y, p in reversed(events.tolist()):
+        builder.Prep(8, 16)
+        builder.Pad(3)
+        builder.PrependBool(p)
+        builder.PrependInt16(y)
+        builder.PrependInt16(x)
+        builder.PrependInt64(t)
+    vector = builder.EndVector()
+    dv.fb.EventPacket.EventPacketStart(builder)
+    dv.fb.EventPacket.EventPacketAddEvents(builder, vector)
+    builder.FinishSizePrefixed(dv.fb.EventPacket.EventPacketEnd(builder), b"EVTS")
+    return bytes(builder.Output())
+
+
+def aedat4(
+    packets: Iterable[tuple[int, bytes]],
+    compression: int = 0,
+    pack: Callable[[bytes], bytes] = bytes,
+    xml: str = description(EVENT_STREAM),
+    table: bytes = b"",
+) -> bytes:
+    """An AEDAT4 file of (stream, content) packets, made by iniVation's own generated code; `table` is the end of it."""
+
+    def header(position: int) -> bytes:
+        builder = flatbuffers.Builder(0)
+        text = builder.CreateString(xml)
+        dv.fb.IOHeader.IOHeaderStart(builder)
+        dv.fb.IOHeader.IOHeaderAddCompression(builder, compression)
+        dv.fb.IOHeader.IOHeaderAddDataTablePosition(builder, position)
+        dv.fb.IOHeader.IOHeaderAddInfoNode(builder, text)
+        builder.Finish(dv.fb.IOHeader.IOHeaderEnd(builder), b"IOHE")
+        head = bytes(builder.Output())
+        return b"#!AER-DAT4.0\r\n" + len(head).to_bytes(4, "little") + head
+
+    body = b""
+    for stream, content in packets:
+        packed = pack(content)
+        body += stream.to_bytes(4, "little") + len(packed).to_bytes(4, "little") + packed
+    if not table:
+        return header(-1) + body
+    return header(len(header(2**40)) + len(body)) + body + table
+
+
+def seeds(folder: Path) -> dict[str, list[bytes]]:
+    """A few small valid files of each suffix, for the fuzzers; sensor 128x128."""
+    events = SEED_EVENTS
+    made: dict[str, list[bytes]] = {}
+
+    def add(suffix: str, *writers: Callable[[Path], object]) -> None:
+        path = folder / f"seed{suffix}"
+        made[suffix] = []
+        for write in writers:
+            write(path)
+            made[suffix].append(path.read_bytes())
+
+    def put(content: bytes) -> Callable[[Path], object]:
+        return lambda path: path.write_bytes(content)
+
+    plain = np.stack([events[name].astype(np.int64) for name in "txyp"], axis=1)
+    add(".bin", lambda path: write_atis(path, events))
+    add(".aedat", lambda path: write_aedat2(path, events), lambda path: write_aedat3(path, events))
+    add(
+        ".aedat4",
+        lambda path: write_aedat4(path, events, (128, 128)),
+        put(aedat4([(0, event_packet(events[:20])), (1, b"other"), (0, event_packet(events[20:]))])),
+    )
+    structure = {"data": {"events": columns(events)}}
+    add(
+        ".mat",
+        lambda path: write_mat(path, events),
+        put(saved_mat({**columns(events), "ts": events["t"].astype(float)})),
+        put(saved_mat(structure)),
+    )
+    add(".npy", lambda path: np.save(path, events), lambda path: np.save(path, plain))
+    add(
+        ".npz",
+        lambda path: np.savez(path, **columns(events)),
+        lambda path: np.savez_compressed(path, events=events),
+    )
+    add(".h5", lambda path: write_h5(path, columns(events)), lambda path: write_h5(path, columns(events), "events"))
+    header = "t,x,y,p"
+    add(
+        ".csv",
+        lambda path: np.savetxt(path, plain, fmt="%d", delimiter=",", header=header, comments=""),
+        lambda path: np.savetxt(path, plain / [1e6, 1, 1, 1], fmt="%.6f %d %d %d"),
+    )
+    add(".dict", lambda path: write_events_npy(path, events))
+    return made
+
+
+def saved_mat(variables: dict[str, object], **options: object) -> bytes:
+    out = io.BytesIO()
+    scipy.io.savemat(out, variables, **options)
+    return out.getvalue()
+
+
+def write_h5(path: Path, arrays: dict[str, np.ndarray], group: str = "/", **options: object) -> None:
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file.require_group(group).create_dataset(name, data=array, **options)

@@ -1,0 +1,201 @@
+"""The readers of AER-DAT 2.0 and 3.1 against tonic's and dv's, SpikingJelly's rule and files made by hand."""
+
+import struct
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from braincog_tmkt.data.readers.aedat import read_aedat, read_aedat2, read_aedat3, write_aedat2, write_aedat3
+from braincog_tmkt.data.types import EVENT_DTYPE
+from braincog_tmkt.errors import DataError
+from tests.data.corpus import random_events, recordings
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import tonic.io
+    from dv import LegacyAedatFile
+
+DVS128 = (128, 128)
+LINES2 = b"#!AER-DAT2.0\r\n# This is a raw AE data file - do not edit\r\n# created Thu Dec 03 14:47:00 CET 2015\r\n"
+LINES3 = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#Start-Time: 2016-10-12 15:19:28 (TZ-0400)\r\n"
+END3 = b"#!END-HEADER\r\n"
+
+
+def tonic_events(path: Path, read: Callable[[Path], tuple[tuple[int, int], np.ndarray]]) -> np.ndarray:
+    """What a reader of tonic 1.7 gives once it runs: it takes two of the three values its header reader returns."""
+    read_header = tonic.io.read_aedat_header_from_file
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tonic.io, "read_aedat_header_from_file", lambda path: read_header(path)[:2])
+        return read(path)[1]
+
+
+def pairs2(*events: tuple[int, int]) -> bytes:
+    return LINES2 + b"".join(struct.pack(">II", address, time) for address, time in events)
+
+
+def block(rows: list[tuple[int, int]], kind: int = 1, high: int = 0, size: int = 8, spare: int = 0) -> bytes:
+    head = struct.pack("<HHIIIIII", kind, 1, size, 4, high, len(rows) + spare, len(rows), len(rows))
+    return head + b"".join(struct.pack("<II", *row) for row in rows) + b"\0" * (size * spare)
+
+
+def polarity(x: int, y: int, on: bool, valid: bool = True) -> int:
+    return x << 17 | y << 2 | on << 1 | valid
+
+
+def written(tmp_path: Path, content: bytes) -> Path:
+    path = tmp_path / "made.aedat"
+    path.write_bytes(content)
+    return path
+
+
+# AER-DAT 2.0
+
+
+def test_a_picture_is_turned_as_spikingjelly_turns_it(tmp_path: Path) -> None:
+    path = written(tmp_path, pairs2((3 << 8 | 5 << 1 | 0, 10), (127 << 8 | 0 << 1 | 1, 11), (1, 12)))
+    expected = [(10, 124, 122, True), (11, 0, 127, False), (12, 127, 127, False)]
+    assert read_aedat2(path, DVS128).tolist() == expected
+    assert read_aedat(path, None).tolist() == expected
+
+
+@settings(deadline=None, max_examples=60)
+@given(events=recordings())
+def test_version_2_is_tonics_layout_turned(tmp_path_factory: pytest.TempPathFactory, events: np.ndarray) -> None:
+    path = tmp_path_factory.getbasetemp() / "round2.aedat"
+    write_aedat2(path, events)
+    np.testing.assert_array_equal(read_aedat2(path, DVS128), events)
+    theirs = tonic_events(path, tonic.io.read_dvs_128)
+    np.testing.assert_array_equal(theirs["t"], events["t"])
+    np.testing.assert_array_equal(127 - theirs["x"], events["x"])
+    np.testing.assert_array_equal(127 - theirs["y"], events["y"])
+    np.testing.assert_array_equal(~theirs["p"], events["p"])
+
+
+def test_the_plug_of_the_camera_makes_no_events(tmp_path: Path) -> None:
+    path = written(tmp_path, pairs2((0, 1), (2**15, 2), (2**15 | 6, 3), (2, 4)))
+    assert read_aedat2(path, DVS128)["t"].tolist() == [1, 4]
+
+
+def test_a_clock_that_lost_a_carry_is_sorted_stably(tmp_path: Path) -> None:
+    path = written(tmp_path, pairs2((2, 20_000), (4, 30_000), (6, 30_000 - 2**14), (8, 20_000)))
+    events = read_aedat2(path, DVS128)
+    assert events["t"].tolist() == [13_616, 20_000, 20_000, 30_000]
+    assert events["y"].tolist() == [124, 126, 123, 125]
+    far = written(tmp_path, pairs2((2, 20_000), (4, 30_000), (6, 30_000 - 2**14 - 1)))
+    with pytest.raises(DataError, match="back in time after event 1"):
+        read_aedat2(far, DVS128)
+
+
+BAD_FILES2 = {
+    "empty": (b"", "start with"),
+    "version_1": (LINES2.replace(b"2.0", b"1.0"), "start with"),
+    "endless_line": (b"#!AER-DAT2.0", "inside its text header"),
+    "no_events": (LINES2, "no events"),
+    "truncated": (pairs2((0, 1))[:-1], "truncated"),
+    "davis": (pairs2((0, 1), (2**16, 2)), "not of a DVS128"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES2)
+def test_bad_files_of_version_2_are_named_with_their_fault(tmp_path: Path, case: str) -> None:
+    content, fault = BAD_FILES2[case]
+    with pytest.raises(DataError, match=rf"made\.aedat.*{fault}"):
+        read_aedat2(written(tmp_path, content), DVS128)
+
+
+@pytest.mark.parametrize(("field", "value"), [("x", 128), ("y", 128), ("x", -1), ("t", 2**32), ("t", -1)])
+def test_version_2_refuses_what_it_cannot_hold(tmp_path: Path, field: str, value: int) -> None:
+    events = random_events(1)
+    events[field] = value
+    with pytest.raises(DataError, match=r"no\.aedat"):
+        write_aedat2(tmp_path / "no.aedat", events)
+    assert not list(tmp_path.iterdir())
+
+
+# AER-DAT 3.1
+
+
+def dv_events(path: Path) -> list[tuple[int, int, int, bool]]:
+    """iniVation's own reader."""
+    with LegacyAedatFile(str(path)) as file:
+        return [(event.timestamp, event.x, event.y, bool(event.polarity)) for event in file]
+
+
+@settings(deadline=None, max_examples=60)
+@given(events=recordings(max_x=2**13 - 1, max_y=2**13 - 1, max_t=2**31 - 1))
+def test_version_3_as_tonic_and_dv_read_it(tmp_path_factory: pytest.TempPathFactory, events: np.ndarray) -> None:
+    path = tmp_path_factory.getbasetemp() / "round3.aedat"
+    write_aedat3(path, events)
+    for read in (read_aedat3, read_aedat):
+        np.testing.assert_array_equal(read(path, None), events)
+    theirs = tonic_events(path, tonic.io.read_dvs_ibm)
+    for name in ("t", "x", "y", "p"):
+        np.testing.assert_array_equal(theirs[name], events[name])
+    assert dv_events(path) == events.tolist()
+
+
+def test_version_3_keeps_the_upper_bits_of_the_time_in_blocks_of_their_own(tmp_path: Path) -> None:
+    events = random_events(9000, 2**15, 2**15, last=2**40)
+    write_aedat3(tmp_path / "long.aedat", events)
+    np.testing.assert_array_equal(read_aedat3(tmp_path / "long.aedat", None), events)
+    late = np.array([(2**62, 2**15 - 1, 2**15 - 1, True)], dtype=EVENT_DTYPE)
+    write_aedat3(tmp_path / "late.aedat", late)
+    np.testing.assert_array_equal(read_aedat3(tmp_path / "late.aedat", None), late)
+
+
+def test_version_3_counts_valid_polarity_events_only(tmp_path: Path) -> None:
+    """Where tonic's reader differs: it would give seven events, with times below 2^31."""
+    content = LINES3 + END3
+    content += block([(polarity(1, 2, True), 5), (polarity(3, 4, False, valid=False), 6)])
+    content += block([(0xFFFFFFFF, 1)] * 2, kind=0) + block([(9, 9)] * 3, kind=3, size=8)
+    content += block([(polarity(127, 126, False), 7)], high=1, spare=2) + block([])
+    path = written(tmp_path, content)
+    assert read_aedat3(path, DVS128).tolist() == [(5, 1, 2, True), (2**31 + 7, 127, 126, False)]
+
+
+def test_version_3_reads_events_that_look_like_text_after_the_end_of_the_header(tmp_path: Path) -> None:
+    content = LINES3 + END3 + block([(1, 0)] * 35, kind=ord("#")) + block([(polarity(1, 2, True), 5)])
+    assert read_aedat3(written(tmp_path, content), DVS128).tolist() == [(5, 1, 2, True)]
+
+
+def test_version_3_is_sorted_where_the_clock_lost_a_carry(tmp_path: Path) -> None:
+    rows = [(polarity(number, 0, True), time) for number, time in enumerate([20_000, 30_000, 13_616])]
+    events = read_aedat3(written(tmp_path, LINES3 + END3 + block(rows[:2]) + block(rows[2:])), DVS128)
+    assert events["x"].tolist() == [2, 0, 1]
+
+
+ONE = LINES3 + END3 + block([(polarity(1, 2, True), 5)])
+BAD_FILES3 = {
+    "empty": (b"", "start with"),
+    "version_2": (pairs2((0, 1)), "start with"),
+    "no_events": (LINES3 + END3, "no events"),
+    "invalid_events": (LINES3 + END3 + block([(polarity(1, 2, True, valid=False), 5)]), "no events"),
+    "half_a_head": (ONE + b"\1\0\1\0", "inside the head"),
+    "half_a_block": (ONE[:-1], "ends after the file"),
+    "more_than_room": (ONE.replace(struct.pack("<III", 1, 1, 1), struct.pack("<III", 1, 2, 2)), "ends after the file"),
+    "huge": (ONE.replace(struct.pack("<III", 1, 1, 1), b"\xff" * 12), "ends after the file"),
+    "other_size": (LINES3 + END3 + block([(3, 4)] * 3, size=4), "of 4 bytes"),
+    "late": (LINES3 + END3 + block([(polarity(1, 2, True), 5)], high=2**32 - 1), "outside 0"),
+    "beyond": (LINES3 + END3 + block([(polarity(128, 2, True), 5)]), "beyond the 128x128 sensor"),
+    "backwards": (LINES3 + END3 + block([(3, 20_000), (3, 3_615)]), "back in time after event 0"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES3)
+def test_bad_files_of_version_3_are_named_with_their_fault(tmp_path: Path, case: str) -> None:
+    content, fault = BAD_FILES3[case]
+    with pytest.raises(DataError, match=rf"made\.aedat.*{fault}"):
+        read_aedat3(written(tmp_path, content), DVS128)
+
+
+def test_unsorted_or_no_events_are_not_written(tmp_path: Path) -> None:
+    events = random_events(50)
+    for write in (write_aedat2, write_aedat3):
+        for bad in (events[::-1], events[:0]):
+            with pytest.raises(DataError, match=r"no\.aedat"):
+                write(tmp_path / "no.aedat", bad)
+    assert not list(tmp_path.iterdir())

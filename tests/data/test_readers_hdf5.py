@@ -1,0 +1,145 @@
+"""The HDF5 reader against h5py, on files that h5py itself would follow out of the file or crash on."""
+
+import os
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from braincog_tmkt.data.readers import hdf5
+from braincog_tmkt.data.readers.hdf5 import read_h5
+from braincog_tmkt.errors import DataError
+from tests.data.corpus import columns, random_events, write_h5
+
+SENSOR = (128, 128)
+EVENTS = random_events(50, seed=4)
+
+
+def test_data_sets_at_the_root_and_in_the_group_events(tmp_path: Path) -> None:
+    numbers = {"X": EVENTS["x"], "y": EVENTS["y"][None], "timestamps": EVENTS["t"] * 1.0, "pol": EVENTS["p"]}
+    write_h5(tmp_path / "group.h5", numbers, "events", compression="gzip", shuffle=True)
+    np.testing.assert_array_equal(read_h5(tmp_path / "group.h5", SENSOR), EVENTS)
+    write_h5(tmp_path / "root.h5", {**columns(EVENTS), "events": np.zeros(3), "more": np.zeros((2, 2))})
+    np.testing.assert_array_equal(read_h5(tmp_path / "root.h5", SENSOR), EVENTS)
+
+
+def replaced(path: Path, name: str, put: Callable[[h5py.File], None]) -> None:
+    write_h5(path, {other: column for other, column in columns(EVENTS).items() if other != name})
+    with h5py.File(path, "r+") as file:
+        put(file)
+
+
+def outside_link(path: Path) -> None:
+    write_h5(path.with_name("other.h5"), columns(EVENTS))
+    replaced(path, "t", lambda file: file.__setitem__("t", h5py.ExternalLink("other.h5", "t")))
+
+
+def soft_link_outside(path: Path) -> None:
+    write_h5(path.with_name("other.h5"), columns(EVENTS), "events")
+    with h5py.File(path, "w") as file:
+        file["door"] = h5py.ExternalLink("other.h5", "/")
+        file["events"] = h5py.SoftLink("/door/events")
+
+
+def outside_numbers(path: Path) -> None:
+    path.with_name("raw").write_bytes(EVENTS["t"].tobytes())
+    place = [(str(path.with_name("raw")), 0, h5py.h5f.UNLIMITED)]
+    replaced(path, "t", lambda file: file.create_dataset("t", (50,), "i8", external=place))
+
+
+def virtual_numbers(path: Path) -> None:
+    write_h5(path.with_name("other.h5"), columns(EVENTS))
+    layout = h5py.VirtualLayout((50,), "i8")
+    layout[:] = h5py.VirtualSource(str(path.with_name("other.h5")), "t", (50,))
+    replaced(path, "t", lambda file: file.create_virtual_dataset("t", layout))
+
+
+def never_written(path: Path) -> None:
+    """Four data sets of nothing but a fill value: 16 GB in 3 kB."""
+    with h5py.File(path, "w") as file:
+        for name in "txyp":
+            file.create_dataset(name, (2**30,), "i4", chunks=(2**20,))
+
+
+def deflated(path: Path) -> None:
+    """A chunk that says it is small and unpacks to 2 GB, in blocks that are all alike."""
+    replaced(path, "t", lambda file: file.create_dataset("t", (50,), "i8", chunks=(50,), compression="gzip"))
+    packer = zlib.compressobj()
+    first, again = (packer.compress(b"\0" * 2**24) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    with h5py.File(path, "r+") as file:
+        file["t"].id.write_direct_chunk((0,), first + 127 * again + packer.flush())
+
+
+def crash(path: Path) -> None:
+    """A chunk too short for its checksum: HDF5 2.0 reads before its start and dies of a segmentation fault."""
+    write_h5(path, columns(EVENTS), chunks=(25,), fletcher32=True)
+    with h5py.File(path) as file:
+        size = file["t"].id.get_chunk_info(0).size
+    content = path.read_bytes()
+    key = struct.pack("<IIQ", size, 0, 0)
+    assert content.count(key) == 1
+    path.write_bytes(content.replace(key, struct.pack("<IIQ", 2, 0, 0)))
+
+
+BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "empty": (lambda path: path.write_bytes(b""), "HDF5"),
+    "text": (lambda path: path.write_text("hello"), "signature"),
+    "cut_off": (lambda path: (write_h5(path, columns(EVENTS)), os.truncate(path, 2000)), "truncated"),
+    "one_missing": (lambda path: write_h5(path, {"t": EVENTS["t"]}), "no data sets t, x, y and p"),
+    "text_column": (lambda path: write_h5(path, {**columns(EVENTS), "t": np.array([b"1"] * 50)}), "no numbers"),
+    "group_column": (lambda path: replaced(path, "t", lambda file: file.create_group("t")), "no numbers"),
+    "outside_link": (outside_link, "no data sets"),
+    "soft_link_outside": (soft_link_outside, "no data sets"),
+    "outside_numbers": (outside_numbers, "no numbers of its own"),
+    "virtual_numbers": (virtual_numbers, "no numbers of its own"),
+    "never_written": (never_written, "more than events can"),
+    "deflated": (deflated, "HDF5"),
+    "crash": (crash, "HDF5"),
+    "backwards": (lambda path: write_h5(path, columns(EVENTS[::-1])), "back in time"),
+    "lengths": (lambda path: write_h5(path, {**columns(EVENTS), "t": EVENTS["t"][1:]}), "different lengths"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_bad_files_are_named_with_their_fault(tmp_path: Path, case: str) -> None:
+    make, fault = BAD_FILES[case]
+    path = tmp_path / "bad.h5"
+    make(path)
+    with pytest.raises(DataError, match=rf"bad\.h5.*{fault}"):
+        read_h5(path, SENSOR)
+
+
+def test_h5py_itself_follows_and_crashes(tmp_path: Path) -> None:
+    """Why the reader looks at links first, and reads in a process of its own."""
+    outside_link(tmp_path / "link.h5")
+    with h5py.File(tmp_path / "link.h5") as file:
+        np.testing.assert_array_equal(file["t"], EVENTS["t"])
+    crash(tmp_path / "crash.h5")
+    code = f"import h5py; h5py.File({str(tmp_path / 'crash.h5')!r})['t'][...]"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode != 0
+
+
+def test_a_library_that_never_ends_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "child.py").write_text("while True: pass")
+    write_h5(tmp_path / "a.h5", columns(EVENTS))
+    monkeypatch.setattr(hdf5, "CHILD", tmp_path / "child.py")
+    monkeypatch.setattr(hdf5, "START_SECONDS", 1)
+    start = time.monotonic()
+    with pytest.raises(DataError, match=r"a\.h5 could not be read in 1 seconds"):
+        read_h5(tmp_path / "a.h5", SENSOR)
+    assert time.monotonic() - start < 20
+
+
+def test_the_library_does_not_see_the_folder_of_the_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module beside the child, or in the current folder, must not take the place of an installed one."""
+    (tmp_path / "h5py.py").write_text("raise SystemExit('the wrong h5py')")
+    monkeypatch.chdir(tmp_path)
+    write_h5(tmp_path / "a.h5", columns(EVENTS))
+    np.testing.assert_array_equal(read_h5(tmp_path / "a.h5", SENSOR), EVENTS)

@@ -1,0 +1,102 @@
+"""The text reader against what numpy and pandas-like tools write."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from braincog_tmkt.data.readers.text import read_text
+from braincog_tmkt.errors import DataError
+from tests.data.corpus import random_events, recordings
+
+SENSOR = (128, 128)
+EVENTS = random_events(50, seed=4)
+PLAIN = np.stack([EVENTS[name].astype(np.int64) for name in "txyp"], axis=1)
+
+
+def put(tmp_path: Path, content: str | bytes) -> Path:
+    path = tmp_path / "made.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def lines(table: np.ndarray, separator: str = ",", form: str = "%d", header: str = "", **options: str) -> str:
+    out = io.StringIO()
+    np.savetxt(out, table, form, separator, header=header, comments="", **options)
+    return out.getvalue()
+
+
+GOOD = {
+    "no_names": lines(PLAIN),
+    "names": lines(PLAIN, header="t,x,y,p"),
+    "other_names_and_order": lines(PLAIN[:, [3, 2, 1, 0]], header="Polarity, y , x,Timestamp"),
+    "names_behind_a_hash": lines(PLAIN[:, [1, 2, 3, 0]], " ", header="# x y p t"),
+    "a_column_more": lines(np.c_[np.arange(50), PLAIN], header=",t,x,y,p"),
+    "comments": "# made by hand\n" + lines(PLAIN, " ") + "# the end\n\n",
+    "tabs": lines(PLAIN, "\t"),
+    "semicolons": lines(PLAIN, ";", header="t;x;y;p"),
+    "many_spaces": lines(PLAIN, "   ", "%8d"),
+    "windows": lines(PLAIN, header="t,x,y,p", newline="\r\n"),
+    "byte_order_mark": b"\xef\xbb\xbf" + lines(PLAIN, header="t,x,y,p").encode(),
+    "floats": lines(PLAIN, " ", "%.18e"),
+    "signed": lines(PLAIN * [1, 1, 1, 2] - [0, 0, 0, 1]),
+    "seconds": lines(PLAIN / [1e6, 1, 1, 1], " ", "%.6f"),
+    "seconds_as_rpg_writes_them": lines(PLAIN / [1e6, 1, 1, 1], " ", ["%.9f", "%d", "%d", "%d"]),
+    "seconds_with_names": lines(PLAIN / [1e6, 1, 1, 1], ",", "%.7g", header="t,x,y,p"),
+}
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_text_of_many_kinds(tmp_path: Path, case: str) -> None:
+    np.testing.assert_array_equal(read_text(put(tmp_path, GOOD[case]), SENSOR), EVENTS)
+
+
+@settings(deadline=None, max_examples=60)
+@given(events=recordings(max_x=345, max_y=259, max_t=2**53))
+def test_whole_microseconds_are_exact(tmp_path_factory: pytest.TempPathFactory, events: np.ndarray) -> None:
+    path = put(
+        tmp_path_factory.getbasetemp(), lines(np.stack([events[name].astype(np.int64) for name in "txyp"], axis=1))
+    )
+    np.testing.assert_array_equal(read_text(path, (346, 260)), events)
+
+
+def test_seconds_since_1970_keep_their_microseconds(tmp_path: Path) -> None:
+    times = 1605537493718345 + np.arange(1000)
+    text = "".join(f"{time // 10**6}.{time % 10**6:06d} 1 2 1\n" for time in times.tolist())
+    np.testing.assert_array_equal(read_text(put(tmp_path, text), SENSOR)["t"], times)
+
+
+BAD_FILES: dict[str, tuple[str | bytes, str]] = {
+    "empty": ("", "it is empty"),
+    "blank": ("\n\n\n", "it is empty"),
+    "only_names": ("t,x,y,p\n", "no whole text"),
+    "only_comments": ("# nothing\n# more\n", "columns"),
+    "words": ("one two three four\n", "columns one, two, three, four, not t, x, y and p"),
+    "other_names": (lines(PLAIN, header="time_us,x,y,p"), "columns time_us, x, y, p, not t, x, y and p"),
+    "a_word_later": (lines(PLAIN) + "one,2,3,4\n", "no whole text"),
+    "ragged": ("1,2,3,1\n1,2,3\n", "no whole text"),
+    "three_columns": ("1,2,3\n", "3 columns without names"),
+    "five_columns": ("1,2,3,1,5\n", "5 columns without names"),
+    "no_text": (b"\xff\xfe\0\1" * 20, "no whole text"),
+    "nul": (b"1,2,3,1\n\0,2,3,1\n", "no whole text"),
+    "not_a_number": ("nan,2,3,1\n", "times beyond"),
+    "infinite": ("inf,2,3,1\n", "times beyond"),
+    "huge": ("1e300,2,3,1\n", "times beyond"),
+    "huge_seconds": ("0.5,2,3,1\n1e308,2,3,1\n", "times beyond"),
+    "fraction_of_a_pixel": ("1,2.5,3,1\n", "x with a fraction"),
+    "x_first": ("120,90,1000,1\n110,80,2000,0\n", "back in time|another order|beyond"),
+    "negative": ("1,-2,3,1\n", "values of x"),
+    "negative_time": ("-1,2,3,1\n", "values of t"),
+    "polarity": ("1,2,3,2\n", "values of p"),
+    "backwards": ("2,2,3,1\n1,2,3,1\n", "back in time"),
+    "beyond": ("1,128,3,1\n", "beyond the 128x128 sensor"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_bad_files_are_named_with_their_fault(tmp_path: Path, case: str) -> None:
+    content, fault = BAD_FILES[case]
+    with pytest.raises(DataError, match=rf"made\.csv.*({fault})"):
+        read_text(put(tmp_path, content), SENSOR)
