@@ -97,6 +97,7 @@ def prepare(
     about = {
         "dataset": dataset.name,
         **spec.as_dict(),
+        **({"steps": 1} if dataset.still else {}),
         "reader_version": READER_VERSION,
         "fingerprint": dataset.fingerprint(index),
     }

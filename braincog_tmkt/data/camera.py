@@ -144,7 +144,7 @@ class Camera:
         self.width, self.params = width, params
         self._light = light.copy()
         self._memory = light.copy()
-        self._free = np.zeros(light.size)  # when a pixel may send again
+        self._free = np.zeros(light.size)  # when a pixel may send again; negative once it has woken
         self._thresholds = _thresholds(params, light.size)
         self._everywhere = np.arange(light.size)
         self._sent = [(self._everywhere[:0], self._free[:0], np.zeros(0, bool))]
@@ -156,7 +156,7 @@ class Camera:
             light: float32 `[N]`, one value for each pixel of `where`.
             start: microseconds, not before the last `end`.
             end: microseconds, after `start`.
-            where: int64 `[N]`, flat numbers of the pixels whose light changes; all if None.
+            where: int64 `[N]`, flat numbers of these pixels; all if None. The light of the others does not change.
         """
         where = self._everywhere if where is None else where
         state = self._light, self._memory, self._free
@@ -202,8 +202,9 @@ def _see(
     """
     fires, count, most = np.empty(where.size, np.int64), 0, 0
     for k, p in enumerate(where):
-        if start < free[p] <= end:  # it wakes, and remembers the light of that moment
-            memory[p] = before[p] + (light[k] - before[p]) / (end - start) * (free[p] - start)
+        if 0 < free[p] <= end and refractory > 0:  # it wakes, and remembers the light of that moment
+            memory[p] = before[p] + (light[k] - before[p]) / (end - start) * (max(free[p], start) - start)
+            free[p] = -free[p]
         change = light[k] - memory[p]
         if change >= threshold_on[p] or change <= -threshold_off[p]:
             fires[count] = k
@@ -222,13 +223,14 @@ def _see(
                 break
             level = memory[p] + step
             moment = start + (level - before[p]) / rate
-            moment = min(max(moment, max(start, free[p])), end)
+            moment = min(max(moment, max(start, abs(free[p]))), end)
             pixel[n], time[n], on[n] = p, moment, change > 0
             n += 1
             free[p] = moment + refractory
             memory[p] = level
             if refractory > 0 and free[p] <= end:
                 memory[p] = before[p] + rate * (free[p] - start)
+                free[p] = -free[p]
     before[where] = light
     return pixel[:n], time[:n], on[:n]
 

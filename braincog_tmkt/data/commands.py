@@ -13,7 +13,7 @@ from .cache import prepare as make_frames
 from .duplicates import find_duplicates
 from .frames import check_spec
 from .sets import DATASETS, DataSet
-from .simulate import simulate_tree
+from .simulate import LAYOUTS, simulate_tree
 from .splits import Protocol, Split, make_split
 from .types import FrameSpec, Index
 
@@ -121,9 +121,11 @@ def _instructions(dataset: DataSet) -> str:
     card = dataset.card
     counts = ", ".join(f"{count} {what}" for what, count in card.counts.items())
     tree = "\n".join(f"  {line}" for line in card.tree.splitlines())
+    layout = f"{card.title} should lie in {dataset.root} like this:\n{tree}"
+    if not counts:  # nobody's data but the user's
+        return layout
+    twin = f"\nOr simulate a twin from images: tmkt data simulate {dataset.name} --static IMAGES --out {dataset.root}"
     return (
-        f"{card.title} should lie in {dataset.root} like this:\n{tree}\n"
-        f"Size:    {counts}\nSource:  {card.source}\nLicence: {card.licence}\n"
-        f"Fetch:   tmkt data download {dataset.name} --root {dataset.root}\n"
-        f"Or simulate a twin from images: tmkt data simulate {dataset.name} --static IMAGES --out {dataset.root}"
+        f"{layout}\nSize:    {counts}\nSource:  {card.source}\nLicence: {card.licence}\n"
+        f"Fetch:   tmkt data download {dataset.name} --root {dataset.root}{twin if dataset.name in LAYOUTS else ''}"
     )

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ..errors import DataError
 from .sets.base import DataSet
-from .types import Index, Item
+from .types import FrameSpec, Index, Item
 
 IMAGE_SIZE = 64
 """Side in pixels at which images that share one file are compared."""
@@ -37,9 +37,18 @@ def find_duplicates(dataset: DataSet, index: Index, progress: bool = True) -> tu
     Raises:
         DataError: naming a file that cannot be read.
     """
-    recordings = _groups(index.recordings, lambda item: dataset.events(item).tobytes(), "recordings", progress)
-    images = _groups(index.statics, lambda item: dataset.image(item, IMAGE_SIZE).tobytes(), "images", progress)
-    return recordings, images
+
+    def events(item: Item) -> bytes:
+        return dataset.events(item).tobytes()
+
+    def frames(item: Item) -> bytes:
+        return dataset.frames(item, FrameSpec(1, IMAGE_SIZE)).tobytes()
+
+    def image(item: Item) -> bytes:
+        return dataset.image(item, IMAGE_SIZE).tobytes()
+
+    recordings = _groups(index.recordings, frames if dataset.still else events, "recordings", progress)
+    return recordings, _groups(index.statics, image, "images", progress)
 
 
 def _groups(items: tuple[Item, ...], decode: Callable[[Item], bytes], what: str, progress: bool) -> Groups:
@@ -47,6 +56,7 @@ def _groups(items: tuple[Item, ...], decode: Callable[[Item], bytes], what: str,
     owners = Counter(item.path for item in items)
     own_file = [item for item in items if item.path is not None and owners[item.path] == 1]
     shared = [item for item in items if item.path is None or owners[item.path] > 1]
+    shared.sort(key=lambda item: str(item.path))  # a data set can then read a file of many recordings once
     suspects = [item for group in _grouped(own_file, _size) for item in group]
     bar = tqdm(total=len(suspects) + len(shared), desc=f"comparing {what}", disable=not progress)
 

@@ -139,53 +139,40 @@ class Screen:
         places = np.stack([self.left + ink.x * self.scale, self.top + ink.y * self.scale], axis=1) - 0.5
         frames = np.floor(ink.t / FRAME_US).astype(int)
         last = int(frames[-1])
-        bounds = np.searchsorted(frames, np.arange(last + 4))
-        tip, changed = places[:0], _NOTHING
-        for k in range(last + 3):  # after the last dot, the tip is taken away and the camera settles
+        bounds = np.searchsorted(frames, np.arange(last + 3))
+        tip = places[:0]
+        for k in range(last + 2):
             dots = places[bounds[k] : bounds[k + 1]]
-            before, changed = changed, _NOTHING
-            if dots.size or k > last:  # else the pen rests, and its tip stays
-                tip, changed = dots, self._around(np.concatenate([tip, dots]))
-            self._show(_union(before, changed), tip, start + k * FRAME_US)
-        return start + (last + 3) * FRAME_US
+            if dots.size or k > last:  # else the pen rests, and its tip stays; after the last dot it is taken away
+                self._show(dots, self._around(np.concatenate([tip, dots])), start + k * FRAME_US)
+                tip = dots
+        return start + (last + 2) * FRAME_US
 
     def wipe(self, start: float) -> float:
         """Make the screen white again at the time `start`, in microseconds, and return when it is."""
         inked = np.flatnonzero(self.ink)
         self.ink[:] = 0
         white = np.full(inked.size, np.log1p(np.float32(self.floor)), np.float32)
-        for k in range(2):
-            self.camera.see(white, start + k * FRAME_US, start + (k + 1) * FRAME_US, inked)
-        return start + 2 * FRAME_US
+        self.camera.see(white, start, start + FRAME_US, inked)
+        return start + FRAME_US
 
-    def _around(self, dots: np.ndarray) -> Box:
-        """The pixels that dots can reach."""
-        if not dots.size:
-            return _NOTHING
-        height, width = self.ink.shape
+    def _around(self, dots: np.ndarray) -> tuple[slice, slice]:
+        """Rows and columns that dots can reach."""
         reach = TIP_RADIUS + 0.5
         left, top = np.maximum(np.floor(dots.min(axis=0) - reach), 0).astype(int)
         right, bottom = (np.ceil(dots.max(axis=0) + reach) + 1).astype(int)
-        return int(top), min(int(bottom), height), int(left), min(int(right), width)
+        return slice(top, min(bottom, self.ink.shape[0])), slice(left, min(right, self.ink.shape[1]))
 
-    def _show(self, box: Box, tip: np.ndarray, start: float) -> None:
-        """Set the dots under the tip, and let the camera see what changes in `box` from one picture to the next."""
-        top, bottom, left, right = box
-        if top >= bottom:
-            return
-        ink = self.ink[top:bottom, left:right]
+    def _show(self, tip: np.ndarray, part: tuple[slice, slice], start: float) -> None:
+        """Set the dots under the tip, and let the camera see what changes in `part` from one picture to the next."""
+        top, left = part[0].start, part[1].start
+        ink = self.ink[part]
         _cover(ink, tip - (left, top), INK_RADIUS)
         covered = ink.copy()
         _cover(covered, tip - (left, top), TIP_RADIUS)
         light = np.log(1 - np.float32(1 - INK_LIGHT) * covered + np.float32(self.floor))
-        where = np.arange(top, bottom)[:, None] * self.ink.shape[1] + np.arange(left, right)
+        where = np.arange(top, part[0].stop)[:, None] * self.ink.shape[1] + np.arange(left, part[1].stop)
         self.camera.see(light.ravel(), start, start + FRAME_US, where.ravel())
-
-
-Box = tuple[int, int, int, int]
-"""First row, row after the last, first column, column after the last."""
-
-_NOTHING: Box = (0, 0, 0, 0)
 
 
 @njit(cache=True)
@@ -197,10 +184,3 @@ def _cover(part: np.ndarray, dots: np.ndarray, radius: float) -> None:
             for column in range(max(int(x - reach), 0), min(int(x + reach) + 2, part.shape[1])):
                 cover = reach - np.sqrt((row - y) ** 2 + (column - x) ** 2)
                 part[row, column] = max(part[row, column], np.float32(min(max(cover, 0.0), 1.0)))
-
-
-def _union(one: Box, other: Box) -> Box:
-    """The smallest box around both."""
-    if _NOTHING in (one, other):
-        return other if one == _NOTHING else one
-    return min(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), max(one[3], other[3])

@@ -88,12 +88,17 @@ def describe_data(data: DataConfig) -> dict[str, Any]:
 
     Raises:
         DataError: if files are missing.
-        RecipeError: for an unknown data set, protocol or augmentation.
+        RecipeError: for an unknown data set, protocol or augmentation, or frames that the networks cannot take.
     """
     for name in data.augment:
         AUGMENTS[name]  # an unknown name raises now, not at the first step
     frame_spec(data)
     dataset, index = open_dataset(data)
+    if dataset.channels != 2:
+        raise RecipeError(
+            f"{data.name} has frames of {dataset.channels} channels, but the two-stream networks take 2, OFF and ON:"
+            " it is for conversion from a plain network"
+        )
     return _facts(dataset, index, data, make_split(index, protocol_of(data)))
 
 

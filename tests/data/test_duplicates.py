@@ -81,6 +81,7 @@ def test_items_that_share_a_file_are_compared_one_by_one():
     path = __file__  # any file: it is theirs together
     items = tuple(Item(key, "a", path) for key in streams)
     dataset = SimpleNamespace(
+        still=False,
         events=lambda item: np.full(4, streams[item.key]),
         image=lambda item, size: np.full((size, size), streams[item.key]),
     )

@@ -190,12 +190,3 @@ def test_bad_files_of_version_3_are_named_with_their_fault(tmp_path: Path, case:
     content, fault = BAD_FILES3[case]
     with pytest.raises(DataError, match=rf"made\.aedat.*{fault}"):
         read_aedat3(written(tmp_path, content), DVS128)
-
-
-def test_unsorted_or_no_events_are_not_written(tmp_path: Path) -> None:
-    events = random_events(50)
-    for write in (write_aedat2, write_aedat3):
-        for bad in (events[::-1], events[:0]):
-            with pytest.raises(DataError, match=r"no\.aedat"):
-                write(tmp_path / "no.aedat", bad)
-    assert not list(tmp_path.iterdir())

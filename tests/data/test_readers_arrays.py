@@ -298,10 +298,3 @@ def test_an_array_that_claims_more_than_it_has_is_refused() -> None:
         array = np.arange(6).reshape(2, 3).astype(kind)
         for order in "CF":
             np.testing.assert_array_equal(array_of(unpickled(pickle.dumps(np.asarray(array, order=order), 4))), array)
-
-
-def test_unsorted_or_no_events_are_not_written(tmp_path: Path) -> None:
-    for bad in (EVENTS[::-1], EVENTS[:0]):
-        with pytest.raises(DataError, match=r"no\.npy"):
-            write_events_npy(tmp_path / "no.npy", bad)
-    assert not list(tmp_path.iterdir())

@@ -107,6 +107,18 @@ def test_a_folder_that_cannot_be_written_is_named_and_nothing_is_left(tmp_path: 
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
+def test_unsorted_negative_or_no_events_are_not_written(tmp_path: Path, suffix: str) -> None:
+    events = random_events(50)
+    bad = {name: events.copy() for name in ("t", "x", "y")}
+    for name, changed in bad.items():
+        changed[name][0] = -1
+    for wrong in (events[::-1], events[:0], *bad.values()):
+        with pytest.raises(DataError, match=f"a{suffix}"):
+            WRITERS[suffix](tmp_path / f"a{suffix}", wrong)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
 def test_a_file_is_replaced_at_once(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_bytes(b"old")

@@ -92,7 +92,8 @@ def write_aedat4(path: str | Path, events: np.ndarray, sensor: tuple[int, int]) 
         rows[name] = events[name]
     description = DESCRIPTION.format(width=sensor[0], height=sensor[1]).encode()
     position = len(MAGIC) + 4 + len(_header(0, description))
-    packets, entries = [], []
+    packets: list[bytes] = []
+    entries: list[tuple[int, ...]] = []
     for start in range(0, rows.size, PACKET_EVENTS):
         some = rows[start : start + PACKET_EVENTS]
         # size, root, EVTS, field offsets | table: vector, its length

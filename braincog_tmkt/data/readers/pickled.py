@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 NUMBERS = ("BININT", "BININT1", "BININT2", "LONG1")
-STRINGS = ("BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8")
+STRINGS = ("BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "SHORT_BINSTRING")
 CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 RECONSTRUCT = ("numpy._core.multiarray _reconstruct", "numpy.core.multiarray _reconstruct")
@@ -56,6 +56,8 @@ class _Machine:
         """
         if code in NUMBERS or code in STRINGS:
             self.stack.append(value)
+        elif code == "BINSTRING":  # of Python 2: its long strings are the content of arrays, its short ones names
+            self.stack.append(value.encode("latin1"))
         elif code in CONSTANTS:
             self.stack.append(CONSTANTS[code])
         elif code in TUPLES:
@@ -94,7 +96,7 @@ def unpickled(content: bytes | memoryview, most: int = 100_000) -> Any:
     """What a pickle holds, with the calls that loading would make written down instead of made.
 
     Args:
-        content: the pickle, of Python 3.
+        content: the pickle, of Python 2 (protocol 2) or 3.
         most: how many instructions to follow before it counts as damaged.
 
     Returns:
@@ -141,6 +143,3 @@ def _text(key: Any) -> str:
     if not isinstance(key, str):
         raise ValueError("its pickle has keys that are no text")
     return key
-
-
-_array = array_of

@@ -1,18 +1,15 @@
 """CIFAR-10 alone: still images in the place of recordings, for conversion from a plain network (HSD)."""
 
-import pickletools
 import re
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from ...errors import DataError
 from ..readers.check import damage_named, file_size
-from ..readers.pickled import _Machine, array_of
+from ..readers.pickled import array_of, unpickled
 from ..static import value_channel
 from ..types import FrameSpec, Index, Item
 from .base import DATASETS, Card, DataSet
@@ -203,26 +200,10 @@ def _read_batch(path: Path) -> tuple[np.ndarray, list[int]]:
     if file_size(path) > BATCH_BYTES:
         raise DataError(f"{path} is larger than any batch of CIFAR-10: download it again")
     with damage_named(path, "batch of CIFAR-10"):
-        batch = _unpickled(path.read_bytes())
+        batch = unpickled(path.read_bytes(), BATCH_INSTRUCTIONS)
         pixels, labels = array_of(batch["data"]), batch["labels"]
         if pixels.dtype != np.uint8 or pixels.shape != (len(labels), PIXELS) or not 0 < len(labels) <= BATCH_ROWS:
             raise ValueError("its pixels and labels do not fit together")
         if any(type(label) is not int or not 0 <= label < len(CLASSES) for label in labels):
             raise ValueError("it has labels beyond 0..9")
     return pixels, labels
-
-
-def _unpickled(content: bytes) -> Any:
-    """What a pickle of Python 2 or 3 holds, with its arrays as calls that are not made."""
-    machine = _Machine()
-    for instruction, value, _ in islice(pickletools.genops(content), BATCH_INSTRUCTIONS):
-        name = instruction.name
-        if name == "STOP":
-            break
-        if name == "SHORT_BINSTRING":  # the short strings of Python 2 are names, the long ones pixels
-            name = "SHORT_BINUNICODE"
-        elif name == "BINSTRING":
-            name, value = "BINBYTES", str(value).encode("latin1")
-        machine.step(name, value)
-    (batch,) = machine.stack
-    return batch
