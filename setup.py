@@ -19,6 +19,17 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["braincog_tmkt", "braincog_tmkt.*"]),
     install_requires=REQUIREMENTS,
-    extras_require={"dev": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6", "mypy>=1.10", "types-PyYAML", "types-tqdm"]},
+    extras_require={
+        "dev": [
+            "pytest>=8",
+            "hypothesis>=6.100",
+            "aedat>=2.2",
+            "flatbuffers>=23",
+            "ruff>=0.6",
+            "mypy>=1.10",
+            "types-PyYAML",
+            "types-tqdm",
+        ]
+    },
     entry_points={"console_scripts": ["tmkt = braincog_tmkt.cli:main"]},
 )

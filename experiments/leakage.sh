@@ -30,8 +30,9 @@ nmnist() {
 }
 
 ncaltech101() {
-  study ncaltech101 "$1" "$2" data.root="$TWIN" data.train_portion=0.8 data.size=32 model.width=0.125 \
-    train.epochs=10 train.batch=32 train.eval_every=10 optim.lr=1e-3 optim.lr_scale_base=null optim.warmup_epochs=1
+  study ncaltech101 "$1" "$2" data.root="$TWIN" data.train_portion=0.8 data.size=28 \
+    model.name=tmkt_scnn model.act_fun=BackEIGateGrad train.epochs=40 train.batch=32 train.eval_every=40 \
+    optim.lr=2e-3 optim.lr_scale_base=null optim.warmup_epochs=1
 }
 
 for SEED in ${SEEDS:-42 1024 90210}; do

@@ -21,7 +21,7 @@ from ..registry import Registry
 from .types import FrameSpec
 
 FRAMES = Registry("kind of frames")
-"""Kind of frames -> generator function of (view, T, size) that yields T frames `[1, 2, size, size]`, float32. One that
+"""Kind of frames -> generator function of (view, T, size) that yields T frames `[2, 1, size, size]`, float32. One that
 also takes `antialias` can average over the pixels which its resize leaves out."""
 
 READER_VERSION = 1
@@ -54,6 +54,7 @@ def to_frames(
         RecipeError: as `check_spec` does.
 
     Example:
+        >>> from braincog_tmkt.data.types import EVENT_DTYPE
         >>> events = np.array([(0, 0, 0, True), (5, 1, 1, False), (9, 1, 0, True)], dtype=EVENT_DTYPE)
         >>> to_frames(events, FrameSpec(steps=2, size=2), sensor=(2, 2))[0, 1].tolist()
         [[1.0, 0.0], [0.0, 0.0]]
@@ -61,7 +62,7 @@ def to_frames(
     check_spec(spec)
     extra = {"antialias": True} if spec.antialias else {}
     frames = FRAMES[spec.kind](View(events, sensor, crop), spec.steps, spec.size, **extra)
-    return torch.cat(list(frames)).numpy()
+    return torch.cat(list(frames)).view(spec.steps, 2, spec.size, spec.size).numpy()
 
 
 def check_spec(spec: FrameSpec) -> None:
@@ -115,9 +116,12 @@ class View:
         return self._counts
 
     def shown(self, area: np.ndarray) -> Tensor:
-        """The part `[1, 2, h, w]` that a frame shows of `[2, height, width]` values."""
+        """The part `[2, 1, h, w]` that a frame shows of `[2, height, width]` values.
+
+        A polarity counts as an image of its own: torch resizes those to the same bits, but in half the time.
+        """
         left, top, width, height = self.crop
-        return torch.from_numpy(area[None, :, top : top + height, left : left + width])
+        return torch.from_numpy(area[:, None, top : top + height, left : left + width])
 
 
 def _compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
@@ -182,10 +186,10 @@ def presences(view: View, steps: int, size: int) -> Iterator[Tensor]:
     """
     edges = [len(view.t) // steps * step for step in range(steps + 1)]
     for first, last in pairwise(edges):
-        off, on = (view.shown(view.count(first, last))[0] > 0).byte().mul(255).numpy()
+        off, on = (view.shown(view.count(first, last))[:, 0] > 0).byte().mul(255).numpy()
         image = Image.merge("LA", (Image.fromarray(off), Image.fromarray(on)))
         resized = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR)) / np.float32(255)
-        yield torch.from_numpy(resized).permute(2, 0, 1)[None].contiguous()
+        yield torch.from_numpy(resized).permute(2, 0, 1)[:, None]
 
 
 @FRAMES.register("frequency")

@@ -52,6 +52,8 @@ class Ink:
 def read_strokes(path: Path) -> Ink:
     """Read a drawing of Omniglot's: lines `x,y,t` (y upwards, from -105 to 0; t in milliseconds), `START`, `BREAK`.
 
+    The numbers count pixels: 0 is the middle of the first one (seen by laying strokes over their images).
+
     Raises:
         DataError: naming the file, if it cannot be read or is no such drawing.
     """
@@ -66,7 +68,7 @@ def read_strokes(path: Path) -> Ink:
         raise DataError(f"{path} has numbers that are not finite: unpack the archive again")
     passed = np.clip(np.diff(t) * 1000, 0, PAUSE_US)  # a few official files go back by some milliseconds
     moments = np.concatenate([[0], np.cumsum(passed)])
-    x, y = np.clip(x, 0, CANVAS), np.clip(-y, 0, CANVAS)
+    x, y = np.clip(x + 0.5, 0, CANVAS), np.clip(0.5 - y, 0, CANVAS)
     ends = np.cumsum([len(stroke) for stroke in strokes])
     parts = [_resampled(x[a:b], y[a:b], moments[a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
     return _bounded(*(np.concatenate(part) for part in zip(*parts, strict=True)))

@@ -3,13 +3,16 @@
 import colorsys
 import random
 import re
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tonic
 import torch
-from braincog_tmkt.data.readers.mat import write_mat
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import loadmat
 from torchvision.transforms import Resize
@@ -17,11 +20,13 @@ from torchvision.transforms.functional import to_tensor
 
 from braincog_tmkt.data.audit import audit, require_clean
 from braincog_tmkt.data.frames import to_frames
+from braincog_tmkt.data.readers.mat import write_mat
 from braincog_tmkt.data.sets.cepdvs import CEPDVS, CLASSES, IMAGES, LABELS, LAYOUTS, RECORDINGS
 from braincog_tmkt.data.splits import Protocol, make_split
 from braincog_tmkt.data.splits.published import CEPDVS_TEST, CEPDVS_TRAIN
 from braincog_tmkt.data.types import FrameSpec, Item
 from braincog_tmkt.errors import DataError
+from braincog_tmkt.recipe import load_recipe
 
 from .trees import picture, recording
 
@@ -212,6 +217,34 @@ def test_missing_folders_are_named(root: Path) -> None:
         CEPDVS(root).index()
 
 
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_whatever_happens_to_the_files_pairs_are_right_or_there_is_an_error(data: st.DataObject) -> None:
+    """A file is lost or renamed, and lines of the list are lost, doubled, swapped or moved."""
+    names = ["fish", "fish", "trees", "people", "people", "people"]
+    place = st.integers(0, len(names))
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        empty_tree(root, names)
+        before = CEPDVS(root).index()
+        path = data.draw(st.sampled_from(sorted(root.rglob("0000*"))))
+        target = data.draw(st.none() | place.map(lambda number: path.with_name(f"{number:05d}{path.suffix}")))
+        path.rename(target) if target else path.unlink()
+        lines = (root / LABELS).read_text().splitlines()
+        for change in data.draw(st.lists(st.sampled_from(["lose", "double", "swap", "move"]), max_size=3)):
+            one, other = data.draw(place) % len(lines), data.draw(place) % len(lines)
+            text = lines[one]
+            if change == "swap":
+                lines[one], lines[other] = lines[other], text
+            if change in ("lose", "move"):
+                lines.remove(text)
+            if change in ("double", "move"):
+                lines.insert(other, text)
+        (root / LABELS).write_text("\n".join(lines))
+        with suppress(DataError):
+            assert CEPDVS(root).index() == before
+
+
 # the list of labels
 
 
@@ -326,11 +359,15 @@ def test_a_list_of_any_size_is_not_read_into_memory(root: Path) -> None:
         CEPDVS(root).index()
 
 
-def test_a_changed_label_changes_the_fingerprint(root: Path) -> None:
+def test_the_fingerprint_follows_recordings_images_and_labels(root: Path) -> None:
     dataset = CEPDVS(root)
-    before = dataset.fingerprint(dataset.index())
+    seen = {dataset.fingerprint(dataset.index())}
+    for file in (f"{RECORDINGS}/00003.mat", f"{IMAGES}/00003.jpg"):
+        (root / "CEP-DVS" / file).write_bytes(b"other")
+        seen.add(dataset.fingerprint(dataset.index()))
     write_labels(root / "CEP-DVS", ["trees", *STORED[1:]])
-    assert dataset.fingerprint(dataset.index()) != before
+    seen.add(dataset.fingerprint(dataset.index()))
+    assert len(seen) == 4
 
 
 def test_simulated_recordings_say_so(root: Path) -> None:
@@ -418,3 +455,29 @@ def test_a_damaged_image_is_named(root: Path, content: bytes | None) -> None:
 def test_there_is_no_download_but_an_address(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"github\.com/SuppDoc/EventKD"):
         CEPDVS(tmp_path).download()
+
+
+# recipes
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("baseline", {"name": "baseline", "mse_weight": 1e-3}),
+        ("knowledge_transfer", {"name": "knowledge_transfer"}),
+        ("tsm", {"name": "tmkt", "mix_ratio": 0.9, "modality_weight": 0.0, "ratio_weight": 0.0}),
+        ("mag", {"name": "tmkt", "mix_ratio": 0.9, "ratio_weight": 0.0}),
+        ("mrp", {"name": "tmkt", "mix_ratio": 0.9, "modality_weight": 0.0}),
+        ("tmkt", {"name": "tmkt", "mix_ratio": 0.9}),
+    ],
+)
+def test_recipes_have_the_papers_settings(name: str, method: dict[str, object]) -> None:
+    recipe = load_recipe(Path(__file__).parents[2] / f"experiments/cepdvs/{name}.yaml")
+    data, train, optim = recipe.data, recipe.train, recipe.optim
+    assert recipe.method == method
+    assert recipe.model.name == "tmkt_resnet18"
+    assert (data.steps, data.size, data.frames, data.protocol) == (6, 48, "time", "clean")
+    assert data.augment == ["crop", "flip", "rotate"]
+    assert (train.epochs, train.batch, train.balanced, train.seeds) == (200, 120, False, [42, 1024, 90210])
+    assert (optim.name, optim.lr, optim.lr_scale_base, optim.weight_decay) == ("adamw", 5e-3, 1024, 0.01)
+    assert (optim.schedule, optim.warmup_epochs, optim.warmup_lr, optim.min_lr) == ("cosine", 5, 1e-6, 1e-5)

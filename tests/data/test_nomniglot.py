@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import Dataset
 from torchvision import transforms
@@ -319,6 +321,33 @@ def test_faults_of_a_table_are_named(tree: Path, row: int, text: str | None, fau
     (tree / "dvs_evaluation/Angelic/character01/0003.csv").write_text("\n".join(lines))
     with pytest.raises(DataError, match=fault):
         NOmniglot(tree).index()
+
+
+EDITS = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 3), st.binary(max_size=12)), max_size=6)
+
+
+@settings(max_examples=150, deadline=None)
+@given(edits=EDITS)
+def test_a_table_with_any_bytes_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, edits: list) -> None:
+    """Bytes cut out and put in anywhere: 20 pieces that share no event, or our error with the name of the file."""
+    data = "\n".join(table(*tape(3))).encode()
+    for place, gone, new in edits:
+        at = place % len(data)
+        data = data[:at] + new + data[at + gone :]
+    path = tmp_path_factory.getbasetemp() / "0003.csv"
+    path.write_bytes(data)
+    fault = ""
+    try:
+        spans = sorted(module._read_table(path).values())
+    except DataError as error:
+        fault = str(error)
+    if fault:
+        assert "0003.csv" in fault
+        return
+    assert len(spans) == 20
+    flat = [time for span in spans for time in span]
+    assert flat == sorted(flat)
+    assert all(start < end for start, end in spans)
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,7 @@ AGAIN = "download or copy the recording again"
 
 
 def file_size(path: str | Path) -> int:
-    """The size in bytes of the regular file at `path`; folders, pipes and devices are refused, they could block for
-    ever.
+    """The size in bytes of the regular file at `path`: pipes and devices, which could block for ever, are refused.
 
     Raises:
         DataError: if there is no such file, or it is none, or it is too large.

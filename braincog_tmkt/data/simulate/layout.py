@@ -44,7 +44,7 @@ class Layout(ABC):
     """The folders of the recordings, relative to the tree's root."""
     suffix: ClassVar[str]
     """How the name of a recording ends."""
-    sources: ClassVar[str] = "the folder that holds <class>/<image>"
+    wanted: ClassVar[str] = "the folder that holds <class>/<image>"
     """What the user has to give."""
     bytes_each: ClassVar[int]
     """Rough size of a recording, for the check of free space."""
@@ -115,6 +115,11 @@ def open_image(path: Path) -> Image.Image:
             return image
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be read as an image: replace it or take it away") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file of text."""
+    path.write_text(text, encoding="utf-8")
 
 
 def folders_in(folder: Path) -> list[Path]:

@@ -12,15 +12,16 @@ from ..readers.aedat4 import write_aedat4
 from ..sets.listing import first_folder
 from ..sets.omniglot import DRAWERS, STATIC_LAYOUTS, alphabets_in, characters_in, drawer_files
 from ..strokes import Ink, Screen, ink_of_image, read_strokes
-from .layout import Job, Layout, Writer, open_image
+from .layout import Job, Layout, Writer, open_image, write_text
 
 WIDTH, HEIGHT = 346, 260
 LEFT, TOP, SIDE = 54, 4, 250
 """The part of the sensor that sees the canvas, which is the part that readers cut out."""
 PARTS = {"background": ("background", "background_small1", "background_small2"), "evaluation": ("evaluation",)}
 """Part of N-Omniglot -> Omniglot's sets that it shows; the first that has an alphabet counts."""
-REST_US = 300_000.0
-"""The screen is still for so long after a drawing, and white for so long before the next."""
+SETS = tuple(f"{kind}_{name}" for names in PARTS.values() for name in names for kind in ("images", "strokes"))
+REST_US = 300_000
+"""The screen is still for so long before a drawing, after it, and after it is wiped."""
 EPOCH_US = 1_600_000_000_000_000
 """When a recording starts: DV writes microseconds since 1970."""
 
@@ -33,7 +34,7 @@ class Omniglot(Layout):
 
     folders = ("dvs_background", "dvs_evaluation")
     suffix = ".aedat4"
-    sources = "the folder with images_background or strokes_background (or _evaluation, _small1, _small2) of Omniglot"
+    wanted = "the folder with images_background or strokes_background (or _evaluation, _small1, _small2) of Omniglot"
     bytes_each = 150_000
     params = CameraParams(noise_on_hz=0.01, noise_off_hz=0.005, amplitude=0.0, duration_us=8_000_000)
 
@@ -44,10 +45,7 @@ class Omniglot(Layout):
                 f"limit_per_class is {limit}, but the {len(DRAWERS)} drawers of a character share a file:"
                 " leave it out, and give a folder with fewer alphabets"
             )
-        sets = [
-            f"{place}/{kind}_{name}" for place in STATIC_LAYOUTS for kind in ("images", "strokes") for name in _SETS
-        ]
-        found = first_folder(static_dir, sets)
+        found = first_folder(static_dir, [f"{place}/{name}" for place in STATIC_LAYOUTS for name in SETS])
         if found is None:
             return
         for part, names in PARTS.items():
@@ -57,21 +55,16 @@ class Omniglot(Layout):
 
     def record(self, job: Job, params: CameraParams, seed: int) -> Sequence[Writer]:
         """Draw all samples one after the other, wiping the screen in between."""
-        white = np.full(WIDTH * HEIGHT, np.log1p(np.float32(params.floor)), np.float32)
-        camera = Camera(white, WIDTH, params)
-        screen = Screen(camera, HEIGHT, params.floor, LEFT, TOP, SIDE)
-        now, spans = REST_US, []
-        for source in job.sources:
-            start, now = now, screen.draw(_ink(source, params), now) + REST_US
-            spans.append((start, now))
-            now = screen.wipe(now) + REST_US
-        events = camera.events(now, seed)
-        events["t"] += EPOCH_US
-        table = _table(events["t"], EPOCH_US + np.array(spans), job)
-        return partial(write_aedat4, events=events, sensor=(WIDTH, HEIGHT)), partial(_write_text, text=table)
-
-
-_SETS = tuple(name for names in PARTS.values() for name in names)
+        now, spans, parts = EPOCH_US, [], []
+        for k, source in enumerate(job.sources):
+            events, end = _session(source, params, seed + k)
+            events["t"] += now
+            parts.append(events)
+            spans.append((now + REST_US, now + end))
+            now += end + 2 * REST_US
+        events = np.concatenate(parts)
+        table = _table(events["t"], np.array(spans), job)
+        return partial(write_aedat4, events=events, sensor=(WIDTH, HEIGHT)), partial(write_text, text=table)
 
 
 def _characters(root: Path, sets: tuple[str, ...]) -> Iterator[tuple[str, tuple[Path, ...]]]:
@@ -92,6 +85,19 @@ def _characters(root: Path, sets: tuple[str, ...]) -> Iterator[tuple[str, tuple[
             yield character, tuple(files[drawer] for drawer in DRAWERS)
 
 
+def _session(source: Path, params: CameraParams, seed: int) -> tuple[np.ndarray, int]:
+    """Film a white screen, a drawing on it and its wiping: the events from 0 on, and when the drawing ends.
+
+    The camera starts anew for each drawing, so that none depends on those before it.
+    """
+    white = np.full(WIDTH * HEIGHT, np.log1p(np.float32(params.floor)), np.float32)
+    camera = Camera(white, WIDTH, params)
+    screen = Screen(camera, HEIGHT, params.floor, LEFT, TOP, SIDE)
+    end = int(screen.draw(_ink(source, params), REST_US)) + 1
+    screen.wipe(end + REST_US)
+    return camera.events(end + 2 * REST_US, seed), end
+
+
 def _ink(source: Path, params: CameraParams) -> Ink:
     """The drawing in a file of strokes or an image, hurried if it lasts longer than the camera records."""
     ink = read_strokes(source) if source.suffix == ".txt" else ink_of_image(np.asarray(open_image(source).convert("L")))
@@ -103,11 +109,7 @@ def _ink(source: Path, params: CameraParams) -> Ink:
 def _table(times: np.ndarray, spans: np.ndarray, job: Job) -> str:
     """The csv file: for each sample the times of the first event in it and of the first event after it."""
     places = np.searchsorted(times, spans)
-    if (places[:, 0] == places[:, 1]).any():
-        raise DataError(f"{job.sources[0].parent} makes no events: lower the thresholds of the camera")
+    if (places[:, 0] == places[:, 1]).any() or places[-1, 1] == times.size:
+        raise DataError(f"{job.sources[0].parent} makes no events in a sample: lower the thresholds of the camera")
     rows = [f"{k + 1},{start},{end}" for k, (start, end) in enumerate(times[places])]
     return "\n".join(["index,start,end", *rows]) + "\n"
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="ascii")

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from ...errors import DataError
 from ..camera import SIMULATOR_VERSION, CameraParams
 from ..sets.listing import SIMULATED
-from .layout import Job, Layout, Writer
+from .layout import Job, Layout, Writer, write_text
 
 DECISIVE = {
     "simulator": "another version of the simulator",
@@ -52,7 +52,7 @@ def make_tree(
     _mark(out_dir, layout, description)
     for path, text in layout.tables(jobs).items():
         if not (out_dir / path).exists():
-            _write({out_dir / path: partial(_write_text, text=text)})
+            _write({out_dir / path: partial(write_text, text=text)})
     todo = [job for job in jobs if not all((out_dir / target).exists() for target in job.targets)]
     _check_space(out_dir, _count(todo) * layout.bytes_each)
     for folder in {(out_dir / target).parent for job in todo for target in job.targets}:
@@ -77,7 +77,7 @@ def _list_jobs(static_dir: Path, layout: Layout, limit: int | None) -> list[Job]
         raise DataError(f"{static_dir} is no folder: give the folder of the static images")
     jobs = list(layout.jobs(static_dir, limit))
     if not jobs:
-        raise DataError(f"{static_dir} has nothing to simulate: give {layout.sources}")
+        raise DataError(f"{static_dir} has nothing to simulate: give {layout.wanted}")
     seen: dict[Path, Path] = {}
     for job in jobs:
         target, source = job.targets[0], job.sources[0]
@@ -114,7 +114,7 @@ def _mark(out_dir: Path, layout: Layout, description: dict[str, Any]) -> None:
             raise DataError(f"{folder} holds recordings that are not simulated: choose another folder for the twin")
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            _write({marker: partial(_write_text, text=text)})
+            _write({marker: partial(write_text, text=text)})
 
 
 def _check_same(marker: Path, description: dict[str, Any]) -> None:
@@ -178,7 +178,3 @@ def _write(files: dict[Path, Writer]) -> None:
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
