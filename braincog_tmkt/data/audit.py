@@ -5,6 +5,7 @@ The audit trusts no protocol: it compares the keys of a split with the index, ho
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -136,7 +137,8 @@ def audit(index: Index, split: Split, duplicates: tuple[Groups, Groups] | None =
         1
     """
     train, val, test, pool = (set(keys) for keys in (split.train, split.val, split.test, split.pool))
-    drawable = [item for item in index.statics if item.key in pool]
+    drawn = [item for item in index.statics if item.key in pool]
+    draws = drawable(index, split)
     trained = _class_names([item for item in index.recordings if item.key in train])
     recorded, shown = _class_names(index.recordings), _class_names(index.statics)
     class_of_image = {item.key: item.class_name for item in index.statics}
@@ -155,12 +157,12 @@ def audit(index: Index, split: Split, duplicates: tuple[Groups, Groups] | None =
         same_content=None if duplicates is None else _count_same_content(split, *duplicates),
         unknown=len((train | val | test) - {item.key for item in index.recordings}) + len(pool - set(class_of_image)),
         twins_known=index.twins_known,
-        wrong_class_draws=_wrong_class_draws(index, split),
-        pool_without_training=sum(item.class_name not in trained for item in drawable),
+        wrong_class_draws=_wrong_class_draws(index, split, draws),
+        pool_without_training=sum(item.class_name not in trained for item in drawn),
         twins_of_other_class=sum(
             class_of_image.get(item.key, item.class_name) != item.class_name for item in index.recordings
         ),
-        classes_without_pool=tuple(sorted(trained - _class_names(drawable))),
+        classes_without_pool=tuple(sorted(trained - set(draws))) if pool else (),
         classes_without_images=tuple(sorted(recorded - shown)),
         classes_without_recordings=tuple(sorted(shown - recorded)),
     )
@@ -175,12 +177,12 @@ def _count_same_content(split: Split, recordings: Groups, images: Groups) -> int
     return len(equal | shown)
 
 
-def _wrong_class_draws(index: Index, split: Split) -> float:
+def _wrong_class_draws(index: Index, split: Split, draws: Mapping[str, list[str]]) -> float:
     """Share of draws that give an image of another class, if every training recording draws equally often."""
     class_of_image = {item.key: item.class_name for item in index.statics}
     wrong = {
         name: sum(class_of_image.get(key, name) != name for key in keys) / max(1, len(keys))
-        for name, keys in drawable(index, split).items()
+        for name, keys in draws.items()
     }
     train = set(split.train)
     names = [item.class_name for item in index.recordings if item.key in train]

@@ -13,9 +13,10 @@ from .types import Draw
 
 AUGMENTS = Registry("augmentation")
 
-CROP_STREAM, FLIP_STREAM, ROTATE_STREAM = 2, 3, 4
+CROP_STREAM, FLIP_STREAM, ROTATE_STREAM, ROLL_STREAM = 2, 3, 4, 5
 PADDING = 4
 MAX_DEGREES = 15.0
+MAX_ROLL = 5
 
 
 @AUGMENTS.register("crop")
@@ -33,13 +34,16 @@ def crop(frames: Tensor, draw: Draw) -> Tensor:
 
 def _cut_out(frames: Tensor, offsets: Tensor, height: int, width: int) -> Tensor:
     """Cut `height` x `width` out of the padded frames at `offsets` `[B, 2]` (top, left), as one gather."""
-    padded = F.pad(frames, (PADDING,) * 4).flatten(1, 2)
     along = torch.arange(max(height, width), device=frames.device)
-    rows = offsets[:, :1] + along[:height]
-    columns = offsets[:, 1:] + along[:width]
-    places = (rows[:, :, None] * padded.shape[-1] + columns[:, None, :]).flatten(1)
-    pixels = padded.flatten(2).gather(2, places[:, None].expand(-1, padded.shape[1], -1))
-    return pixels.view(frames.shape)
+    return _picked(F.pad(frames, (PADDING,) * 4), offsets[:, :1] + along[:height], offsets[:, 1:] + along[:width])
+
+
+def _picked(frames: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Pixels at `rows` `[B, H']` and `columns` `[B, W']` of frames `[B, T, C, H, W]`, as one gather."""
+    places = (rows[:, :, None] * frames.shape[-1] + columns[:, None, :]).flatten(1)
+    flat = frames.flatten(3).flatten(1, 2)
+    pixels = flat.gather(2, places[:, None].expand(-1, flat.shape[1], -1))
+    return pixels.view(*frames.shape[:3], rows.shape[1], columns.shape[1])
 
 
 @AUGMENTS.register("flip")
@@ -47,6 +51,16 @@ def flip(frames: Tensor, draw: Draw) -> Tensor:
     """Mirror left and right with probability 1/2."""
     mirrored = (draw.uniform(stream=FLIP_STREAM) < 0.5).to(frames.device)
     return torch.where(mirrored.view(-1, 1, 1, 1, 1), frames.flip(-1), frames)
+
+
+@AUGMENTS.register("roll")
+def roll(frames: Tensor, draw: Draw) -> Tensor:
+    """Shift by up to 5 pixels along each side, round the edges: TET's and HSD's augmentation of CIFAR10-DVS."""
+    height, width = frames.shape[-2:]
+    shifts = (draw.uniform(2, stream=ROLL_STREAM) * (2 * MAX_ROLL + 1)).long().to(frames.device) - MAX_ROLL
+    rows = (torch.arange(height, device=frames.device) - shifts[:, :1]) % height
+    columns = (torch.arange(width, device=frames.device) - shifts[:, 1:]) % width
+    return _picked(frames, rows, columns)
 
 
 @AUGMENTS.register("rotate")

@@ -8,7 +8,7 @@ from torchvision.transforms import functional as TF
 from braincog_tmkt.data.augment import AUGMENTS
 from braincog_tmkt.data.types import Draw
 
-CROP, FLIP, ROTATE = 2, 3, 4  # streams of the random numbers
+CROP, FLIP, ROTATE, ROLL = 2, 3, 4, 5  # streams of the random numbers
 SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 4), st.integers(5, 20), st.integers(5, 20))
 
 
@@ -47,6 +47,15 @@ def test_rotate_is_torchvisions_rotate(shape, seed):
     assert torch.equal(AUGMENTS["rotate"](frames, draw), torch.stack(expected))
 
 
+@settings(max_examples=60, deadline=None)
+@given(SHAPES, st.integers(0, 2**31))
+def test_roll_is_torchs_roll_by_up_to_five_pixels(shape, seed):
+    frames, draw = counts(shape), whole(seed, shape[0])
+    shifts = ((draw.uniform(2, stream=ROLL) * 11).floor().int() - 5).tolist()
+    expected = [sample.roll(shift, (-2, -1)) for sample, shift in zip(frames, shifts, strict=True)]
+    assert torch.equal(AUGMENTS["roll"](frames, draw), torch.stack(expected))
+
+
 @settings(max_examples=30, deadline=None)
 @given(SHAPES, st.integers(0, 2**31))
 def test_flip_is_torchvisions_flip_of_half_the_samples(shape, seed):
@@ -56,7 +65,7 @@ def test_flip_is_torchvisions_flip_of_half_the_samples(shape, seed):
     assert torch.equal(AUGMENTS["flip"](frames, draw), torch.stack(expected))
 
 
-@pytest.mark.parametrize("name", ["crop", "flip", "rotate"])
+@pytest.mark.parametrize("name", ["crop", "flip", "rotate", "roll"])
 def test_one_geometry_for_all_steps_and_its_own_for_each_sample(name):
     still = counts((1, 1, 24, 24)).expand(16, 5, 2, -1, -1)
     before = still.clone()
@@ -68,7 +77,7 @@ def test_one_geometry_for_all_steps_and_its_own_for_each_sample(name):
     assert torch.equal(still, before), "the input is left as it is"
 
 
-@pytest.mark.parametrize("name", ["crop", "flip", "rotate"])
+@pytest.mark.parametrize("name", ["crop", "flip", "rotate", "roll"])
 def test_both_polarities_move_together(name):
     frames = counts((8, 2, 16, 16))
     frames[:, :, 1] = frames[:, :, 0] + 20_000
@@ -102,7 +111,7 @@ def test_rotation_stays_within_fifteen_degrees_and_turns_both_ways():
     assert degrees.mean().abs() < 4
 
 
-@pytest.mark.parametrize("name", ["crop", "flip", "rotate"])
+@pytest.mark.parametrize("name", ["crop", "flip", "rotate", "roll"])
 def test_ranks_share_the_draws_of_the_global_batch(name):
     frames = counts((8, 2, 12, 12))
     one = AUGMENTS[name](frames, whole(9, 8))
@@ -111,4 +120,4 @@ def test_ranks_share_the_draws_of_the_global_batch(name):
 
 
 def test_the_three_are_registered():
-    assert list(AUGMENTS) == ["crop", "flip", "rotate"]
+    assert list(AUGMENTS) == ["crop", "flip", "rotate", "roll"]

@@ -1,4 +1,4 @@
-"""The rules of the baseline's public code, against the figures of spec/baseline.md (simulated there with other code)."""
+"""The rules of the baseline's public code, against figures that were counted with other code (spec/baseline.md)."""
 
 import random
 from collections import defaultdict
@@ -140,6 +140,11 @@ def test_images_of_unknown_origin_are_drawn_by_no_protocol_that_calls_itself_cle
     assert "no static image is drawn" in audit(index, split).sentence()
     with pytest.raises(RecipeError, match="'unpaired'"):
         make_split(index, Protocol("clean", static_pool="open"))
+
+
+def test_published_rules_draw_no_images_of_unknown_origin():
+    split = make_split(unpaired(), Protocol("published"))
+    assert (split.pool, split.leaky) == ((), False)
 
 
 def test_the_protocol_that_draws_them_says_that_it_may_leak():

@@ -39,7 +39,7 @@ def pairs2(*events: tuple[int, int]) -> bytes:
 
 def block(rows: list[tuple[int, int]], kind: int = 1, high: int = 0, size: int = 8, spare: int = 0) -> bytes:
     head = struct.pack("<HHIIIIII", kind, 1, size, 4, high, len(rows) + spare, len(rows), len(rows))
-    return head + b"".join(struct.pack("<II", *row) for row in rows) + b"\0" * (size * spare)
+    return head + b"".join(struct.pack("<II", *row) for row in rows) + b"\xff" * (size * spare)
 
 
 def polarity(x: int, y: int, on: bool, valid: bool = True) -> int:

@@ -126,6 +126,14 @@ def test_no_pixel_sends_within_its_refractory_time(refractory):
     assert gaps.min() < refractory + 100  # the time is used, not exceeded
 
 
+def test_noise_takes_no_event_away():
+    noisy = replace(CameraParams(), refractory_us=5000.0, noise_on_hz=40.0, noise_off_hz=40.0)
+    with_noise = simulate_events(texture(), noisy, 5)
+    without = simulate_events(texture(), replace(noisy, noise_on_hz=0.0, noise_off_hz=0.0), 5)
+    assert len(with_noise) > len(without) + 1000
+    assert set(without.tolist()) <= set(with_noise.tolist())
+
+
 def test_a_refractory_pixel_forgets_what_changes_while_it_is_silent(monkeypatch):
     """It wakes with the light of that moment: a ramp of log light gives an event every threshold / slope + silence."""
     straight(monkeypatch, 1.0, 0.0)

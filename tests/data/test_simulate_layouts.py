@@ -302,6 +302,8 @@ def test_other_folders_become_classes_in_order_and_the_marker_says_so(tmp_path):
     assert marked == {"Apple": "aquatic_mammals", "fish": "fish", "zebra": "flowers"}
     shown = [(tmp_path / f"twin/CEP-DVS/data/img/0000{k}.jpg").read_bytes() for k in range(3)]
     assert shown == [(source / name / "0000.jpg").read_bytes() for name in ("Apple", "fish", "zebra")]
+    (source / "empty").mkdir()
+    assert make(source, tmp_path / "twin", "cepdvs") == 0  # a folder without images is no class
     with pytest.raises(DataError, match="10 classes"):
         make(images(tmp_path / "many", tuple("abcdefghijk"), 1), tmp_path / "other", "cifar10dvs")
 

@@ -157,6 +157,24 @@ def test_a_wiped_screen_is_white_again():
     assert counts[0] > counts[2] > 1000
 
 
+def test_a_wiped_line_does_not_come_back():
+    dot = Ink(np.array([50.5]), np.array([46.5]), np.zeros(1))
+    events, times = filmed(line(), dot)
+    after = events[(events["t"] > times[2]) & (events["t"] < times[3])]
+    assert after.size > 50
+    assert np.hypot(after["x"] - 50, after["y"] - 46.0).max() <= TIP_RADIUS + 1
+
+
+def test_a_pen_that_jumps_leaves_its_place():
+    """The tip at the old place is taken away at once, not when the drawing ends."""
+    jump = Ink(np.array([20.5, 80.5, 80.5]), np.full(3, 50.5), np.array([0, 1e6, 2e6]))
+    events, _ = filmed(jump)
+    left = events[(events["x"] < 50) & events["p"] & (events["t"] < 1_900_000)]
+    assert left.size > 20
+    assert left["t"].min() >= 1_000_000 - 17_000
+    assert left["t"].max() < 1_100_000
+
+
 def test_a_pen_that_rests_is_still_there_and_sends_nothing():
     ink = line()
     paused = Ink(ink.x, ink.y, np.where(ink.t > 5e5, ink.t + 1e6, ink.t))

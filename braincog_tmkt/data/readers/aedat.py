@@ -13,6 +13,7 @@ from ...errors import DataError
 from ..types import EVENT_DTYPE
 from .check import AGAIN, check_events, check_writable, read_bytes, write_bytes
 
+VERSION_2, VERSION_3 = b"#!AER-DAT2", b"#!AER-DAT3"
 DVS128 = 128
 CLOCK = 2**14
 """A DVS128 counts time in 14 bits; a carry that is lost sets its clock back by at most this."""
@@ -26,7 +27,8 @@ EXTERNAL = 2**15
 
 def read_aedat(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
     """Read either version, whichever the first line names: see `read_aedat2` and `read_aedat3`."""
-    return read_aedat3(path, sensor) if read_bytes(path).startswith(b"#!AER-DAT3") else read_aedat2(path, sensor)
+    content = read_bytes(path)
+    return _events_of_3(content, path, sensor) if content.startswith(VERSION_3) else _events_of_2(content, path, sensor)
 
 
 def read_aedat2(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
@@ -52,8 +54,12 @@ def read_aedat2(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
         DataError: naming the file, if it is missing, truncated, empty, of another version or camera, or far out of time
             order.
     """
-    content = read_bytes(path)
-    if not content.startswith(b"#!AER-DAT2"):
+    return _events_of_2(read_bytes(path), path, sensor)
+
+
+def _events_of_2(content: bytes, path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
+    """What `read_aedat2` returns."""
+    if not content.startswith(VERSION_2):
         raise DataError(f"{path} does not start with #!AER-DAT2.0: it is corrupt or of another format; {AGAIN}")
     data = memoryview(content)[_end_of_lines(content, path) :]
     if len(data) % ROW2.itemsize:
@@ -110,8 +116,12 @@ def read_aedat3(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
         DataError: naming the file, if it is missing, truncated, empty, of another version, beyond the sensor or far out
             of time order.
     """
-    content = read_bytes(path)
-    if not content.startswith(b"#!AER-DAT3"):
+    return _events_of_3(read_bytes(path), path, sensor)
+
+
+def _events_of_3(content: bytes, path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
+    """What `read_aedat3` returns."""
+    if not content.startswith(VERSION_3):
         raise DataError(f"{path} does not start with #!AER-DAT3: it is corrupt or of another format; {AGAIN}")
     blocks = list(_blocks(content, _end_of_lines(content, path), path))
     rows = np.concatenate([np.empty(0, dtype=ROW3), *(rows for rows, _ in blocks)])

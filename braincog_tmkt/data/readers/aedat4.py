@@ -4,9 +4,9 @@ A file is a line `#!AER-DAT4.0`, a header (a flatbuffer `IOHE`: compression, pos
 description in XML) and packets: stream, length, content. The content is a flatbuffer, compressed; one of events
 (`EVTS`) is a vector of 16 bytes an event.
 
-PyPI `aedat` reads this format too, and the tests hold this reader equal to it, to `dv` and to tonic. It is not used here
-because a damaged header can abort the whole process in it (4 of 5,000 fuzzed files do), and because it unpacks without a
-limit.
+PyPI `aedat` reads this format too, and the tests hold this reader equal to it, to `dv` and to tonic. It is not used
+here because a damaged header can abort the whole process in it (4 of 5,000 fuzzed files do), and because it unpacks
+without a limit.
 """
 
 import struct

@@ -79,13 +79,18 @@ class DataSet(ABC):
             DataError: naming the file, if it is missing, truncated, empty or out of the sensor.
         """
 
+    def area(self, events: np.ndarray) -> tuple[int, int] | None:
+        """Width and height of the counted area; None counts on the recording's own extent."""
+        return None if self.own_extent else self.sensor
+
     def frames(self, item: Item, spec: FrameSpec) -> np.ndarray:
         """Make the frames of one recording: float32 `[T, channels, size, size]` (`[1, ...]` if `still`).
 
         Raises:
             DataError: as `events` does, or if the recording is too short to have any events in its frames.
         """
-        made = to_frames(self.events(item), spec, None if self.own_extent else self.sensor, self.crop)
+        events = self.events(item)
+        made = to_frames(events, spec, self.area(events), self.crop)
         if not made.any():
             raise DataError(
                 f"{item.path or item.key} has no events in its {spec.steps} frames (it may last less than {spec.steps}"

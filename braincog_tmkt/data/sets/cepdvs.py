@@ -9,10 +9,9 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from ...errors import DataError
-from ..frames import to_frames
 from ..readers.check import file_size, read_bytes
 from ..readers.mat import read_mat
-from ..types import FrameSpec, Index, Item
+from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
 from .listing import class_files, fingerprint_files, kind_of, need_folder, number_in
 
@@ -109,22 +108,9 @@ ROOT/
         assert item.path is not None
         return read_mat(item.path, self.sensor)
 
-    def frames(self, item: Item, spec: FrameSpec) -> np.ndarray:
-        """Make the frames of one recording, as large as its last column and row: float32 `[T, 2, size, size]`.
-
-        The baseline counts so, and does not shift the events to 0 as it does for N-Caltech101.
-
-        Raises:
-            DataError: as `events` does, or if the recording is too short to have any events in its frames.
-        """
-        events = self.events(item)
-        made = to_frames(events, spec, (int(events["x"].max()) + 1, int(events["y"].max()) + 1))
-        if not made.any():
-            raise DataError(
-                f"{item.path} has no events in its {spec.steps} frames (it may last less than {spec.steps}"
-                " microseconds): download or copy the recording again"
-            )
-        return made
+    def area(self, events: np.ndarray) -> tuple[int, int]:
+        """As wide and high as the last column and row with an event; the baseline shifts nothing to 0 here."""
+        return int(events["x"].max()) + 1, int(events["y"].max()) + 1
 
     def image(self, item: Item, size: int) -> np.ndarray:
         """Read the V channel of one image: uint8 `[size, size]`.

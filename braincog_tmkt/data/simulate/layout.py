@@ -158,7 +158,8 @@ def as_classes(static_dir: Path, known: Sequence[str], limit: int | None) -> Ite
     folders: dict[str, list[Path]] = {}
     for part in parts_in(static_dir).values():
         for folder in folders_in(part):
-            folders.setdefault(folder.name, []).extend(images_in(folder))
+            if images := images_in(folder):
+                folders.setdefault(folder.name, []).extend(images)
     names = sorted(folders)
     if len(names) > len(known):
         raise DataError(

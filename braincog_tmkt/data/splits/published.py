@@ -118,13 +118,14 @@ def _by_portion(index: Index, protocol: Protocol, listed: Mapping[str, list[str]
     train: list[str] = []
     test: list[str] = []
     pool: list[str] = []
-    images = keys_by_class(index.statics)
+    statics = index.statics if index.twins_known else ()  # the code was never run on such a set
+    images = keys_by_class(statics)
     for name, keys in listed.items():
         kept, rest = cut(keys, round(protocol.train_portion * len(keys)))
         train += kept
         test += rest
         pool += images.get(name, [])[: len(kept) + 1]
-    leaky = bool(index.statics)
+    leaky = bool(statics)
     return Split(replace(protocol, val_portion=0.0), in_order(train), (), in_order(test), in_order(pool), leaky)
 
 
