@@ -7,15 +7,14 @@ way, since results published with it depend on it. All give `[T, 2, size, size]`
 import inspect
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ..compiled import compiled
 from ..errors import DataError, RecipeError
 from ..registry import Registry
 from .types import FrameSpec
@@ -124,15 +123,7 @@ class View:
         return torch.from_numpy(area[:, None, top : top + height, left : left + width])
 
 
-def _compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a kernel at its first call; keep the machine code on the disk where there is a place for it."""
-    try:
-        return njit(cache=True)(kernel)
-    except RuntimeError:  # numba found no folder it may write
-        return njit(kernel)
-
-
-@_compiled
+@compiled
 def _extent(events):  # type: ignore[no-untyped-def]
     """The least and greatest x, the least and greatest y."""
     left, top = events[0].x, events[0].y
@@ -143,7 +134,7 @@ def _extent(events):  # type: ignore[no-untyped-def]
     return left, right, top, bottom
 
 
-@_compiled
+@compiled
 def _count(events, left, top, counts):  # type: ignore[no-untyped-def]
     """Set `counts[p, y, x]` to the number of events at this polarity and pixel."""
     counts[:] = 0
@@ -223,7 +214,7 @@ def _shares(most: int, microseconds: int, exact: bool) -> np.ndarray:
     return (rate / max(rate[-1], np.float16(1e-5))).astype(np.float32)
 
 
-@_compiled
+@compiled
 def _look_up(counts, table):  # type: ignore[no-untyped-def]
     """Replace every count by its entry in a table."""
     for y in range(counts.shape[0]):

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
+
+from ..compiled import compiled
 
 SURROGATES = {"QGateGrad": 0, "BackEIGateGrad": 1, "GateGrad": 2, "AtanGrad": 3}
 """BrainCog's surrogates whose derivative is written out below; all of them spike strictly above the threshold."""
@@ -23,14 +24,6 @@ BLOCK = 4096
 
 WORTH_THREADS = 1 << 16
 """Neurons from which a second thread pays."""
-
-
-def compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """Compile a kernel at its first call; keep the machine code on the disk where there is a place for it."""
-    try:
-        return njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # numba found no folder it may write
-        return njit(nogil=True)(function)
 
 
 @compiled

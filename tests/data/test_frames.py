@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms import InterpolationMode, Resize, ToPILImage, ToTensor
 
-from braincog_tmkt.data import frames as module
 from braincog_tmkt.data.frames import FRAMES, check_spec, to_frames
 from braincog_tmkt.data.readers.atis import read_atis
 from braincog_tmkt.data.types import EVENT_DTYPE, FrameSpec
@@ -337,13 +336,3 @@ def test_an_unknown_kind_is_answered_with_the_known_ones() -> None:
     for spec in (FrameSpec(2, 4, "numbers"), FrameSpec(2, 4, "numbers", antialias=True)):
         with pytest.raises(RecipeError, match="did you mean 'number'"):
             check_spec(spec)
-
-
-def test_frames_are_made_where_no_machine_code_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    def njit(*kernel: object, cache: bool = False) -> object:
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return kernel[0]
-
-    monkeypatch.setattr(module, "njit", njit)
-    assert module._compiled(len) is len

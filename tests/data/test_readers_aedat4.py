@@ -232,6 +232,14 @@ def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path, packer: st
         tracemalloc.stop()
 
 
+def test_a_bomb_of_many_packets_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.aedat4"
+    write_aedat4(path, np.zeros(4_000_000, dtype=EVENT_DTYPE), SENSOR)
+    assert path.stat().st_size < 350_000
+    with pytest.raises(DataError, match=r"bomb\.aedat4.*unpacks to more than events can"):
+        read_aedat4(path, None)
+
+
 def test_events_beyond_the_sensor_are_neither_read_nor_written(tmp_path: Path) -> None:
     events = random_events(50)
     with pytest.raises(DataError, match=r"no\.aedat4 lie beyond 100x128"):

@@ -151,7 +151,7 @@ TWO = struct.pack("<2d", 0, 1)
 HEADER = COMPRESSED[:128]
 GOOD = HEADER + b"".join(variable(name, (1, 2), TWO) for name in (b"t", b"x", b"y", b"p"))
 NESTED = variable(b"x", (1, 2), TWO)
-for _ in range(30):
+for _ in range(1500):
     head = element(6, struct.pack("<II", 2, 0)) + element(5, struct.pack("<2i", 1, 1)) + element(1, b"s")
     NESTED = matrix(head, element(5, struct.pack("<i", 8)), element(1, b"x".ljust(8, b"\0")), NESTED)
 
@@ -166,11 +166,11 @@ BAD_FILES = {
         "columns",
     ),
     "no_arrays": (saved_mat(dict.fromkeys("txyp", "text")), "without names"),
-    "nested": (HEADER + NESTED, "columns"),
+    "nested": (HEADER + NESTED, "recursion"),
     "cut_off": (GOOD[:-1], "cut off"),
     "cut_inside_a_tag": (GOOD + b"\1", "unpack"),
     "huge_element": (HEADER + struct.pack("<II", 14, 2**32 - 1) + GOOD[136:], "cut off"),
-    "small_element": (HEADER + struct.pack("<HH", 14, 9) + GOOD[132:], "cut off"),
+    "small_element": (HEADER + struct.pack("<HH", 14, 5) + GOOD[132:], "cut off"),
     "huge_shape": (GOOD.replace(struct.pack("<2i", 1, 2), struct.pack("<2i", 2**31 - 1, 2**31 - 1)), "reshape"),
     "free_shape": (GOOD.replace(struct.pack("<2i", 1, 2), struct.pack("<2i", 1, -1)), "negative size"),
     "wrong_shape": (saved_mat({name: np.zeros((2, 2)) for name in "txyp"}), r"shape \(2, 2\)"),

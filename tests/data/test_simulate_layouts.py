@@ -213,7 +213,9 @@ def test_a_sample_does_not_depend_on_the_others(tmp_path):
         dataset = NOmniglot(root / "twin", root)
         events = [dataset.events(item) for item in dataset.index().recordings[:2]]
         for part in events:
+            assert part["t"][0] > 1_600_000_000_000_000  # since 1970
             part["t"] -= part["t"][0]
+            assert part["t"][-1] < 270_000  # the drawing and two pictures of the screen: no rest before or after
         samples.append(events)
     assert not np.array_equal(samples[0][0], samples[1][0])
     assert np.array_equal(samples[0][1], samples[1][1])
@@ -260,9 +262,13 @@ def test_a_drawing_without_ink_is_named(tmp_path):
     Image.new("L", (105, 105), 255).save(path)
     with pytest.raises(DataError, match=f"{path.name} makes no events"):
         make(source, tmp_path / "twin", "nomniglot")
-    blind = CameraParams(threshold_on=9, threshold_off=9, noise_on_hz=0, duration_us=200_000)
-    with pytest.raises(DataError, match="makes no events in a sample"):
-        make(strokes(tmp_path / "other"), tmp_path / "blind", "nomniglot", params=blind)
+
+
+@pytest.mark.parametrize("threshold_off", [9, 0.2])
+def test_a_camera_that_sees_no_end_of_a_sample_is_refused(tmp_path, threshold_off):
+    blind = CameraParams(threshold_on=9, threshold_off=threshold_off, noise_on_hz=0, duration_us=200_000)
+    with pytest.raises(DataError, match="too few events"):
+        make(strokes(tmp_path / "source"), tmp_path / "twin", "nomniglot", params=blind)
 
 
 # --- CEP-DVS --------------------------------------------------------------------------------------------------------
@@ -278,6 +284,7 @@ def test_the_tree_is_read_as_cepdvs_and_as_the_baseline_reads_it(tmp_path):
     assert index.classes == ("aquatic_mammals", "fish")
     assert [item.key for item in index.recordings] == [item.key for item in index.statics]
     lines = (tmp_path / "twin/CEP-DVS/pathFile.csv").read_text().splitlines()[1:]
+    assert [line.split("\t")[0] for line in lines] == [str(k) for k in range(7)]
     assert b"Created" not in index.recordings[0].path.read_bytes()[:116]  # the time of writing
     for item in index.recordings:
         assert item.path is not None
@@ -396,4 +403,5 @@ def test_parts_of_cifar10_are_counted_one_after_the_other_and_a_thousand_is_all(
     many = [os.fspath(Path(f"{k:05d}.png")) for k in range(1200)]
     for name in many:
         (tmp_path / "source/train/cat" / name).touch()
-    assert len([job for job in layout.jobs(tmp_path / "source", None) if job.class_name == "cat"]) == 1000
+    for limit in (None, 5000):
+        assert len([job for job in layout.jobs(tmp_path / "source", limit) if job.class_name == "cat"]) == 1000

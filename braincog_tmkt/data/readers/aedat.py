@@ -16,7 +16,7 @@ from .check import AGAIN, check_events, check_writable, read_bytes, write_bytes
 VERSION_2, VERSION_3 = b"#!AER-DAT2", b"#!AER-DAT3"
 DVS128 = 128
 CLOCK = 2**14
-"""A DVS128 counts time in 14 bits; a carry that is lost sets its clock back by at most this."""
+"""A DVS128 counts microseconds in 14 bits, says libcaer's driver; a lost carry sets its clock back by at most this."""
 ROW2 = np.dtype([("address", ">u4"), ("t", ">u4")])
 ROW3 = np.dtype([("address", "<u4"), ("t", "<u4")])
 BLOCK = struct.Struct("<HHIIIIII")
@@ -36,11 +36,11 @@ def read_aedat2(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
 
     Bits 1-7 and 8-14 of the address are the pixel and bit 0 is clear for ON; where bit 15 is set it is no pixel but the
     camera's plug, and left out. The picture is turned as SpikingJelly's `CIFAR10DVS` and the fork of tonic that
-    BrainCog asks for turn it: x = 127 - bits 8-14, y = 127 - bits 1-7. The data set's authors point to `dat2mat.m` (x
-    = 127 - bits 1-7, y = bits 8-14, ON where bit 0 is clear); tonic's `read_dvs_128` has x = bits 8-14, y = bits 1-7,
-    ON where bit 0 is set (deviation D-14).
+    BrainCog asks for turn it: x = 127 - bits 8-14, y = 127 - bits 1-7. The data set's authors point to `dat2mat.m`,
+    which has x = 127 - bits 1-7, y = bits 8-14, ON where bit 0 is clear; tonic's `read_dvs_128` has x = bits 8-14,
+    y = bits 1-7, ON where bit 0 is set (deviation D-14).
 
-    Older cameras lose a carry of their clock now and then, says the maker's description of the format. So events that
+    Older cameras lose a carry of their clock now and then, says iniVation's description of the format. So events that
     go back by no more than the clock's 2^14 microseconds are sorted, stably (deviation D-15).
 
     Args:

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ...compiled import compiled
 from ...errors import DataError
 from ..types import EVENT_DTYPE
 from .check import AGAIN, check_events, check_writable, read_bytes, write_bytes
 
-BYTES = 5
+ROW = np.dtype([("x", "u1"), ("y", "u1"), ("p", "u1"), ("middle", "u1"), ("low", "u1")])
+"""The five bytes; `p` has the polarity as its first bit, and then the first seven of the time."""
+
 OVERFLOW_ROW = 240
 OVERFLOW_STEP = 2**13
 TIME_LIMIT = 2**23
@@ -35,18 +38,27 @@ def read_atis(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
         DataError: naming the file, if it is missing, truncated, empty, beyond the sensor or out of time order.
     """
     raw = np.frombuffer(read_bytes(path), dtype=np.uint8)
-    if raw.size % BYTES:
-        raise DataError(f"{path} is truncated: {raw.size} bytes are no multiple of {BYTES}; {AGAIN}")
-    rows = raw.reshape(-1, BYTES)
-    marks = rows[:, 1] == OVERFLOW_ROW
-    time = (rows[:, 2] & 127).astype(np.int64) << 16 | rows[:, 3].astype(np.int64) << 8 | rows[:, 4]
-    if marks.any():
-        time = (time + OVERFLOW_STEP * np.cumsum(marks))[~marks]
-        rows = rows[~marks]
-    events = np.empty(time.size, dtype=EVENT_DTYPE)
-    events["t"], events["x"], events["y"], events["p"] = time, rows[:, 0], rows[:, 1], rows[:, 2] >> 7
+    if raw.size % ROW.itemsize:
+        raise DataError(f"{path} is truncated: {raw.size} bytes are no multiple of {ROW.itemsize}; {AGAIN}")
+    events = np.empty(raw.size // ROW.itemsize, dtype=EVENT_DTYPE)
+    events = events[: _decode(raw.view(ROW), events)]
     check_events(events, path, sensor)
     return events
+
+
+@compiled
+def _decode(rows, events):  # type: ignore[no-untyped-def]
+    """Fill in one event after the other, and return how many there are."""
+    late, count = np.int64(0), 0
+    for row in rows:
+        if row.y == OVERFLOW_ROW:
+            late += OVERFLOW_STEP
+        else:
+            event = events[count]
+            event.t = late + (np.int64(row.p & 127) << 16 | np.int64(row.middle) << 8 | np.int64(row.low))
+            event.x, event.y, event.p = row.x, row.y, row.p >> 7
+            count += 1
+    return count
 
 
 def write_atis(path: str | Path, events: np.ndarray) -> None:

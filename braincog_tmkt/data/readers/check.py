@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...compiled import compiled
 from ...errors import DataError
 
 MAX_EVENTS = 200_000_000
@@ -112,19 +113,33 @@ def check_events(events: np.ndarray, path: str | Path, sensor: tuple[int, int] |
         raise DataError(f"{path} holds no events: {AGAIN}")
     if events.size > MAX_EVENTS:
         raise DataError(f"{path} holds more than {MAX_EVENTS} events: cut it into shorter recordings")
-    x, y, t = events["x"], events["y"], events["t"]
-    if x.min() < 0 or y.min() < 0:
+    left, right, top, bottom, ordered = _survey(events)
+    if left < 0 or top < 0:
         raise DataError(f"{path} has events at negative coordinates: it is corrupt; {AGAIN}")
-    if sensor is not None and (x.max() >= sensor[0] or y.max() >= sensor[1]):
+    if sensor is not None and (right >= sensor[0] or bottom >= sensor[1]):
         raise DataError(
-            f"{path} has events at x up to {x.max()} and y up to {y.max()}, beyond the {sensor[0]}x{sensor[1]} sensor:"
+            f"{path} has events at x up to {right} and y up to {bottom}, beyond the {sensor[0]}x{sensor[1]} sensor:"
             f" it is corrupt or of another data set; {AGAIN}"
         )
-    backwards = np.flatnonzero(t[1:] < t[:-1])
-    if backwards.size:
-        raise DataError(f"{path} goes back in time after event {backwards[0]}: it is corrupt; {AGAIN}")
-    if t[0] < 0 or t[-1] > MAX_TIME:
+    if ordered < events.size:
+        raise DataError(f"{path} goes back in time after event {ordered - 1}: it is corrupt; {AGAIN}")
+    if events["t"][0] < 0 or events["t"][-1] > MAX_TIME:
         raise DataError(f"{path} has times outside 0..2^62 microseconds: it is corrupt; {AGAIN}")
+
+
+@compiled
+def _survey(events):  # type: ignore[no-untyped-def]
+    """The least and greatest x, the least and greatest y, and how many events come before time first goes backwards."""
+    left, top, before = events[0].x, events[0].y, events[0].t
+    right, bottom, ordered = left, top, events.size
+    for number in range(events.size):
+        event = events[number]
+        left, right = min(left, event.x), max(right, event.x)
+        top, bottom = min(top, event.y), max(bottom, event.y)
+        if event.t < before:
+            ordered = min(ordered, number)
+        before = event.t
+    return left, right, top, bottom, ordered
 
 
 def check_writable(events: np.ndarray, path: str | Path, width: int, height: int, last: int = MAX_TIME) -> None:

@@ -25,7 +25,6 @@ STRUCT = 2
 NUMERIC = range(6, 16)
 COMPLEX = 0x800
 STORED = {1: "<i1", 2: "<u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8", 12: "<i8", 13: "<u8"}
-MAX_DEPTH = 8
 SHORTEST = 1000
 
 
@@ -85,7 +84,7 @@ def _groups(content: bytes) -> list[dict[str, np.ndarray]]:
             kind, data = _inflate(data, allowed)
             allowed -= len(data)
         if kind == MATRIX:
-            _add_matrix(data, "", groups, groups[0], 0)
+            _add_matrix(data, "", groups, groups[0])
     return groups
 
 
@@ -103,7 +102,6 @@ def _inflate(packed: memoryview, allowed: int) -> tuple[int, memoryview]:
     data = decoder.decompress(decoder.unconsumed_tail, size) if size else b""
     if len(data) < size:
         raise ValueError("a compressed variable is cut off")
-    decoder.decompress(decoder.unconsumed_tail, 1)
     return kind, memoryview(data)
 
 
@@ -116,15 +114,13 @@ def _elements(view: memoryview) -> Iterator[tuple[int, memoryview]]:
             kind, size, first, step = kind & 0xFFFF, kind >> 16, start + 4, 8
         else:
             first, step = start + 8, 8 + (size if kind == COMPRESSED else size + -size % 8)
-        if first + size > len(view) or size > step:
+        if first + size > min(len(view), start + step):
             raise ValueError("an element is cut off")
         yield kind, view[first : first + size]
         start += step
 
 
-def _add_matrix(
-    data: memoryview, name: str, groups: list[dict[str, np.ndarray]], group: dict[str, np.ndarray], depth: int
-) -> None:
+def _add_matrix(data: memoryview, name: str, groups: list[dict[str, np.ndarray]], group: dict[str, np.ndarray]) -> None:
     """Put a numeric matrix into `group`, or the fields of a structure into a new one; leave out what is neither.
 
     Args:
@@ -132,25 +128,24 @@ def _add_matrix(
         name: what to call it; variables of the file carry their own names.
         groups: where new groups are added.
         group: where the matrix belongs.
-        depth: how many structures it lies in.
     """
-    head, dimensions, label_of_file, *parts = _elements(data)
+    head, dimensions, title, *parts = _elements(data)
     flags, shape = int(_numbers(*head)[0]), tuple(_numbers(*dimensions).tolist())
-    name = bytes(label_of_file[1]).decode("latin-1") or name
+    name = bytes(title[1]).decode("latin-1") or name
     kind = flags & 0xFF
     if kind in NUMERIC and not flags & COMPLEX:
         numbers = _numbers(*parts[0])
         if min(shape, default=-1) < 0:
             raise ValueError("a variable has a negative size")
-        group[name] = numbers.reshape(shape, order="F")
-    elif kind == STRUCT and shape == (1, 1) and depth < MAX_DEPTH:
+        group[name] = numbers.reshape(shape)
+    elif kind == STRUCT and shape == (1, 1):
         width, names = int(_numbers(*parts[0])[0]), bytes(parts[1][1])
         fields: dict[str, np.ndarray] = {}
         groups.append(fields)
         for number, (_, field) in enumerate(parts[2:]):
             label = names[number * width : (number + 1) * width].split(b"\0")[0].decode("latin-1")
             if field:
-                _add_matrix(field, label, groups, fields, depth + 1)
+                _add_matrix(field, label, groups, fields)
 
 
 def _numbers(kind: int, data: memoryview) -> np.ndarray[Any, np.dtype[Any]]:

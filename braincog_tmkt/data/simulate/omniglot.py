@@ -110,6 +110,6 @@ def _table(times: np.ndarray, spans: np.ndarray, job: Job) -> str:
     """The csv file: for each sample the times of the first event in it and of the first event after it."""
     places = np.searchsorted(times, spans)
     if (places[:, 0] == places[:, 1]).any() or places[-1, 1] == times.size:
-        raise DataError(f"{job.sources[0].parent} makes no events in a sample: lower the thresholds of the camera")
+        raise DataError(f"{job.sources[0].parent} makes too few events to tell its samples apart: lower the thresholds")
     rows = [f"{k + 1},{start},{end}" for k, (start, end) in enumerate(times[places])]
     return "\n".join(["index,start,end", *rows]) + "\n"

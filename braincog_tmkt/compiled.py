@@ -1,0 +1,25 @@
+"""Machine code for loops that numpy and torch would walk many times."""
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a kernel at its first call; keep the machine code on the disk where there is a place for it.
+
+    Example:
+        >>> @compiled
+        ... def total(numbers):
+        ...     result = 0
+        ...     for number in numbers:
+        ...         result += number
+        ...     return result
+        >>> total((1, 2, 3))
+        6
+    """
+    try:
+        return njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # numba found no folder it may write
+        return njit(nogil=True)(function)
