@@ -93,8 +93,8 @@ class DataSet(ABC):
         made = to_frames(events, spec, self.area(events), self.crop)
         if not made.any():
             raise DataError(
-                f"{item.path or item.key} leaves its {spec.steps} frames of {spec.size}x{spec.size} empty: it has very few"
-                f" events, or lasts less than {spec.steps} microseconds; take larger frames, or download or copy it again"
+                f"{item.path or item.key} leaves its {spec.steps} frames of {spec.size}x{spec.size} empty: it has very"
+                f" few events, or lasts less than {spec.steps} microseconds; take larger frames, or copy it again"
             )
         return made
 
