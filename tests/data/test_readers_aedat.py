@@ -37,8 +37,11 @@ def pairs2(*events: tuple[int, int]) -> bytes:
     return LINES2 + b"".join(struct.pack(">II", address, time) for address, time in events)
 
 
-def block(rows: list[tuple[int, int]], kind: int = 1, high: int = 0, size: int = 8, spare: int = 0) -> bytes:
-    head = struct.pack("<HHIIIIII", kind, 1, size, 4, high, len(rows) + spare, len(rows), len(rows))
+def block(
+    rows: list[tuple[int, int]], kind: int = 1, high: int = 0, size: int = 8, spare: int = 0, valid: int | None = None
+) -> bytes:
+    valid = sum(row[0] & 1 for row in rows) if valid is None else valid
+    head = struct.pack("<HHIIIIII", kind, 1, size, 4, high, len(rows) + spare, len(rows), valid)
     return head + b"".join(struct.pack("<II", *row) for row in rows) + b"\xff" * (size * spare)
 
 
@@ -185,6 +188,12 @@ BAD_FILES3 = {
     "beyond": (LINES3 + END3 + block([(polarity(128, 2, True), 5)]), "beyond the 128x128 sensor"),
     "backwards": (LINES3 + END3 + block([(3, 20_000), (3, 3_615)]), "back in time after event 0"),
 }
+
+
+def test_version_3_believes_a_block_that_calls_all_its_events_valid(tmp_path: Path) -> None:
+    rows = [(polarity(1, 2, True, valid=False), 5), (polarity(3, 4, False, valid=False), 6)]
+    path = written(tmp_path, LINES3 + END3 + block(rows, valid=2))
+    assert read_aedat3(path, (128, 128)).tolist() == [(5, 1, 2, True), (6, 3, 4, False)]
 
 
 @pytest.mark.parametrize("case", BAD_FILES3)

@@ -119,6 +119,7 @@ def test_of_two_files_that_belong_together_one_alone_does_not_count(tmp_path, na
         make(source, tmp_path / "twin", name)
     monkeypatch.undo()
     assert len(done) == 1
+    assert not list((tmp_path / "twin").rglob("*.part"))
     assert make(source, tmp_path / "twin", name) == make(source, tmp_path / "other", name)
     assert contents(tmp_path / "twin") == contents(tmp_path / "whole")
 

@@ -126,10 +126,9 @@ def _events_of_3(content: bytes, path: str | Path, sensor: tuple[int, int] | Non
     blocks = list(_blocks(content, _end_of_lines(content, path), path))
     rows = np.concatenate([np.empty(0, dtype=ROW3), *(rows for rows, _ in blocks)])
     high = np.repeat(np.array([high for _, high in blocks], dtype=np.int64), [len(rows) for rows, _ in blocks])
-    valid = rows["address"] & 1 == 1
-    address = rows["address"][valid]
+    address = rows["address"]
     events = np.empty(address.size, dtype=EVENT_DTYPE)
-    events["t"] = high[valid] << 31 | rows["t"][valid]
+    events["t"] = high << 31 | rows["t"]
     events["x"], events["y"] = address >> 17, address >> 2 & 2**15 - 1
     events["p"] = address & 2 != 0
     return _in_order(events, path, sensor)
@@ -179,14 +178,16 @@ def _blocks(content: bytes, position: int, path: str | Path) -> Iterator[tuple[n
     while position < len(content):
         if position + BLOCK.size > len(content):
             raise DataError(f"{path} is truncated: it ends inside the head of a block; {AGAIN}")
-        kind, _, size, _, high, capacity, number, _ = BLOCK.unpack_from(content, position)
+        kind, _, size, _, high, capacity, number, valid = BLOCK.unpack_from(content, position)
         position += BLOCK.size
         if position + size * capacity > len(content) or number > capacity:
             raise DataError(f"{path} is truncated: a block of {capacity} events ends after the file does; {AGAIN}")
         if kind == POLARITY_EVENT and number:
             if size != ROW3.itemsize:
                 raise DataError(f"{path} has polarity events of {size} bytes instead of 8: it is corrupt; {AGAIN}")
-            yield np.frombuffer(content, dtype=ROW3, count=number, offset=position), high
+            rows = np.frombuffer(content, dtype=ROW3, count=number, offset=position)
+            # Other readers ignore the mark; so does this one where the block itself says that all its events are valid.
+            yield (rows if valid == number else rows[rows["address"] & 1 == 1]), high
         position += size * capacity
 
 

@@ -34,7 +34,7 @@ class Cifar10Dvs(ImageLayout):
     folders = ("CIFAR10DVS",)
     suffix = ".aedat"
     bytes_each = 1_300_000
-    # A DVS128 takes smaller changes for events than the calibrated camera (docs/simulator.md).
+    # A DVS128 takes smaller changes for events than the calibrated camera (docs/simulator.md, deviation D-18).
     params = CameraParams(
         threshold_on=0.12,
         threshold_off=0.12,
