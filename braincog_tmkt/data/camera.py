@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 
+from ..compiled import compiled
 from ..errors import DataError, RecipeError
 from .types import EVENT_DTYPE
 
@@ -183,7 +183,7 @@ class Camera:
         return _pack(pixel[keep], time[keep], on[keep], self.width)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled
 def _see(
     where: np.ndarray,
     light: np.ndarray,

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
+from ..compiled import compiled
 from ..errors import DataError
 from .camera import Camera
 
@@ -177,7 +177,7 @@ class Screen:
         self.camera.see(light.ravel(), start, start + FRAME_US, where.ravel())
 
 
-@njit(cache=True)
+@compiled
 def _cover(part: np.ndarray, dots: np.ndarray, radius: float) -> None:
     """Cover the pixels of `part` with dots, whose rims are a pixel soft."""
     reach = radius + 0.5

@@ -19,7 +19,7 @@ from braincog_tmkt.results.store import read_records
 
 SETS = {
     "nmnist": "N-MNIST, real: half of the recordings train",
-    "ncaltech101": "N-Caltech101, simulated twin: 90 % train",
+    "ncaltech101": "N-Caltech101, simulated, 20 classes: 80 % train",
 }
 METHODS = {"baseline": "baseline", "knowledge_transfer": "Knowledge-Transfer", "tmkt": "TMKT"}
 PROTOCOLS = {

@@ -63,10 +63,10 @@ def virtual_numbers(path: Path) -> None:
 
 
 def never_written(path: Path) -> None:
-    """Four data sets of nothing but a fill value: 16 GB in 3 kB."""
+    """Four data sets of nothing but a fill value: 1 GB in 3 kB."""
     with h5py.File(path, "w") as file:
         for name in "txyp":
-            file.create_dataset(name, (2**30,), "i4", chunks=(2**20,))
+            file.create_dataset(name, (2**26,), "i4", chunks=(2**20,))
 
 
 def deflated(path: Path) -> None:

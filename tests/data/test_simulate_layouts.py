@@ -145,9 +145,6 @@ def test_an_unreadable_source_is_named_and_leaves_nothing_half_written(tmp_path,
     assert left.count(LAYOUTS[name].suffix) == {"nomniglot": 1}.get(name, 3)
 
 
-# --- N-Omniglot -----------------------------------------------------------------------------------------------------
-
-
 def test_braincogs_own_conversion_cuts_out_the_same_samples(tmp_path):
     """BrainCog reads with `dv` and `pandas` and looks start and end times up among the events."""
     pytest.importorskip("dv")
@@ -268,9 +265,6 @@ def test_a_camera_that_sees_no_end_of_a_sample_is_refused(tmp_path, threshold_of
         make(strokes(tmp_path / "source"), tmp_path / "twin", "nomniglot", params=blind)
 
 
-# --- CEP-DVS --------------------------------------------------------------------------------------------------------
-
-
 def test_the_tree_is_read_as_cepdvs_and_as_the_baseline_reads_it(tmp_path):
     source = images(tmp_path / "source", ("fish", "aquatic_mammals"), count=3)
     texture(24, 99).save(source / "fish/0009.png")
@@ -329,9 +323,6 @@ def test_every_recording_of_cepdvs_moves_another_way():
     assert (right[0], down[0]) == (0, 0)
     extents = [np.ptp(random_path(params, seed)[k]) for seed in range(50) for k in (1, 2)]
     assert 0.5 * params.amplitude < np.mean(extents) < 1.1 * params.amplitude
-
-
-# --- CIFAR10-DVS ----------------------------------------------------------------------------------------------------
 
 
 def as_spikingjelly_reads(path: Path) -> np.ndarray:

@@ -6,6 +6,7 @@ process of its own, with bounded memory and time. That costs a fifth of a second
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
-from .check import AGAIN, MAX_EVENTS, damage_named, file_size, unpacked_limit
+from .check import AGAIN, damage_named, file_size, unpacked_limit
 from .columns import NAMES, events_of_columns
 
 CHILD = Path(__file__).with_name("hdf5_child.py")
 BYTES_A_SECOND = 10_000_000
 START_SECONDS = 30
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # others would take 40 MB each of its bounded memory
 
 
 def read_h5(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
@@ -38,11 +40,18 @@ def read_h5(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
             such data sets, or holds events beyond the sensor or out of time order.
     """
     size = file_size(path)
-    limits = {"names": NAMES, "bytes": unpacked_limit(size), "events": MAX_EVENTS}
+    limits = {"names": NAMES, "bytes": unpacked_limit(size)}
     command = [sys.executable, "-P", str(CHILD), str(path), json.dumps(limits)]
     seconds = START_SECONDS + size // BYTES_A_SECOND
     try:
-        child = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False)
+        child = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=seconds,
+            check=False,
+            env=os.environ | ONE_THREAD,
+        )
     except subprocess.TimeoutExpired as error:
         raise DataError(f"{path} could not be read in {seconds} seconds: it is corrupt; {AGAIN}") from error
     if child.returncode:

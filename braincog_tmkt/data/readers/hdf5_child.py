@@ -32,7 +32,7 @@ def find_column(group: h5py.Group, names: list[str], limits: dict[str, Any]) -> 
     if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual or data.dtype.kind not in "biuf":
         raise ValueError(f"{name} holds no numbers of its own")
     limits["bytes"] -= data.size * data.dtype.itemsize
-    if data.size > limits["events"] or limits["bytes"] < 0:
+    if limits["bytes"] < 0:
         raise ValueError("it unpacks to more than events can")
     return data[...]
 

@@ -1,7 +1,8 @@
 """Simulated twins of event data sets: a tree of images becomes a tree of recordings, in the real layout and bytes.
 
 The camera is in `data/camera.py`; each data set has a file here. A file `SIMULATED.json` beside the recordings says
-what they are, so that no reader takes them for real ones.
+what they are, so that no reader takes them for real ones. How the real recordings were made is known in part only; what
+is assumed stands in docs/simulator.md (deviation D-18).
 """
 
 from __future__ import annotations
