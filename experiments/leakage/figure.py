@@ -6,6 +6,7 @@ Run it as `python experiments/leakage/figure.py [RECORDS] [PICTURE] [CSV]`; it p
 import csv
 import sys
 from collections import defaultdict
+from math import isnan
 from statistics import fmean, stdev
 
 import matplotlib
@@ -93,7 +94,7 @@ def effects_of(found: dict) -> list[dict[str, object]]:
                             "method": method,
                             "what": words,
                             "points": f"{mean:+.2f}",
-                            "95 %": f"{low:+.2f} .. {high:+.2f}",
+                            "95 %": "one seed" if isnan(low) else f"{low:+.2f} .. {high:+.2f}",
                         }
                     )
     return rows

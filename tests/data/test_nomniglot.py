@@ -375,7 +375,8 @@ def test_a_damaged_or_missing_file_is_named(tree: Path) -> None:
     dataset = NOmniglot(tree)
     item = dataset.index().recordings[0]
     assert item.path is not None
-    item.path.write_bytes(item.path.read_bytes()[:-100])
+    content = item.path.read_bytes()
+    item.path.write_bytes(content[: len(content) // 2])  # not the table at its end: without it all events are there
     with pytest.raises(DataError, match=r"0003\.aedat4"):
         dataset.events(item)
     item.path.unlink()

@@ -1,6 +1,7 @@
 """The HDF5 reader against h5py, on files that h5py itself would follow out of the file or crash on."""
 
 import os
+import resource
 import shutil
 import struct
 import subprocess
@@ -101,7 +102,6 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "outside_numbers": (outside_numbers, "no numbers of its own"),
     "virtual_numbers": (virtual_numbers, "no numbers of its own"),
     "never_written": (never_written, "more than events can"),
-    "deflated": (deflated, "HDF5"),
     "crash": (crash, "HDF5"),
     "backwards": (lambda path: write_h5(path, columns(EVENTS[::-1])), "back in time"),
     "lengths": (lambda path: write_h5(path, {**columns(EVENTS), "t": EVENTS["t"][1:]}), "different lengths"),
@@ -115,6 +115,15 @@ def test_bad_files_are_named_with_their_fault(tmp_path: Path, case: str) -> None
     make(path)
     with pytest.raises(DataError, match=rf"bad\.h5.*{fault}"):
         read_h5(path, SENSOR)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds the memory")
+def test_a_bomb_does_not_fill_the_memory(tmp_path: Path) -> None:
+    deflated(tmp_path / "bomb.h5")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    with pytest.raises(DataError, match=r"bomb\.h5"):
+        read_h5(tmp_path / "bomb.h5", SENSOR)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= max(before, 500_000)  # kilobytes
 
 
 def test_h5py_itself_follows_and_crashes(tmp_path: Path) -> None:
