@@ -62,7 +62,19 @@ class DataConfig:
 
 @dataclass
 class ModelConfig:
-    """The backbone; the keys are constructor arguments, see `models.two_stream.TwoStream`."""
+    """The backbone; the keys are constructor arguments, see `models.two_stream.TwoStream`.
+
+    Args:
+        name: registered name, see `tmkt list`.
+        node_type: BrainCog's node.
+        act_fun: BrainCog's surrogate gradient.
+        threshold: firing threshold.
+        tau: membrane time constant of leaky nodes, in steps.
+        width: factor on all channel numbers.
+        execution: `multi_step` (fast) or `step` (BrainCog's own, the reference); the numbers agree up to rounding.
+        recompute: keep the inputs of layers only and compute the rest again in the backward pass: the same numbers
+            from less memory, in more time.
+    """
 
     name: str = "tmkt_vggsnn"
     node_type: str = "LIFNode"
@@ -71,6 +83,7 @@ class ModelConfig:
     tau: float = 2.0
     width: float = 1.0
     execution: str = "multi_step"
+    recompute: bool = False
 
 
 @dataclass
@@ -109,7 +122,8 @@ class TrainConfig:
     Args:
         epochs: of each stage of the method.
         batch: recordings of one optimiser step, over all processes together.
-        eval_batch: recordings of one evaluation step; null takes `batch`.
+        eval_batch: recordings of one evaluation step; null takes twice `batch`, whose one stream has as many frames as
+            the two of a training step.
         eval_every: epochs between two evaluations; the last epoch always has one.
         balanced: draw every class equally often, with replacement; otherwise each recording once an epoch.
         precision: `32-true` or `bf16-mixed`.
@@ -125,6 +139,11 @@ class TrainConfig:
     precision: str = "32-true"
     seeds: list[int] = field(default_factory=lambda: [42, 1024, 90210])
     threads: int | None = None
+
+    @property
+    def at_once(self) -> int:
+        """Recordings of one evaluation step, over all processes together."""
+        return self.eval_batch or 2 * self.batch
 
 
 @dataclass
@@ -171,6 +190,7 @@ IRRELEVANT = frozenset(
         "data.root",
         "data.static_root",
         "data.cache",
+        "model.recompute",
         "train.seeds",
         "train.threads",
         "train.eval_batch",
@@ -241,7 +261,7 @@ def with_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
 
 def recipe_hash(recipe: Recipe) -> str:
     """SHA-256 (hex) of everything that changes the result; see `IRRELEVANT` for what does not."""
-    return hashlib.sha256(json.dumps(_relevant(recipe.as_dict()), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(relevant(recipe.as_dict()), sort_keys=True).encode()).hexdigest()
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -251,7 +271,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
         >>> differences({"train": {"batch": 16, "threads": 1}}, {"train": {"batch": 32, "threads": 2}})
         ['train.batch (16, 32)']
     """
-    left, right = _relevant(one), _relevant(other)
+    left, right = relevant(one), relevant(other)
     keys = sorted(left.keys() | right.keys())
     return [f"{key} ({left.get(key)}, {right.get(key)})" for key in keys if left.get(key) != right.get(key)]
 
@@ -364,7 +384,13 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _relevant(values: Mapping[str, Any]) -> dict[str, Any]:
+def relevant(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a recipe (as a dictionary) that change a result, by dotted key.
+
+    Example:
+        >>> relevant({"train": {"batch": 16, "threads": 1}})
+        {'train.batch': 16}
+    """
     return {
         key: value
         for key, value in _flat(values).items()

@@ -38,6 +38,8 @@ def test_defaults_are_the_papers(write):
     assert (recipe.data.steps, recipe.data.size, recipe.data.protocol) == (10, 48, "clean")
     assert (recipe.model.name, recipe.model.node_type, recipe.model.act_fun) == ("tmkt_vggsnn", "LIFNode", "QGateGrad")
     assert (recipe.model.threshold, recipe.model.tau) == (0.5, 2.0)
+    assert (recipe.model.execution, recipe.model.recompute) == ("multi_step", False)
+    assert (recipe.train.at_once, load_recipe(write(BASE), ["train.eval_batch=7"]).train.at_once) == (240, 7)
     assert (recipe.train.epochs, recipe.train.batch, recipe.train.seeds) == (300, 120, [42, 1024, 90210])
     assert (recipe.optim.name, recipe.optim.lr, recipe.optim.weight_decay) == ("adamw", 5e-3, 0.01)
     assert (recipe.optim.warmup_epochs, recipe.optim.warmup_lr, recipe.optim.min_lr) == (5, 1e-6, 1e-5)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..registry import Registry
-from .types import Draw
+from .types import Draw, to_device
 
 AUGMENTS = Registry("augmentation")
 
@@ -29,7 +29,7 @@ def crop(frames: Tensor, draw: Draw) -> Tensor:
     """
     height, width = frames.shape[-2:]
     offsets = (draw.uniform(2, stream=CROP_STREAM) * (2 * PADDING + 1)).long()
-    return _cut_out(frames, offsets.to(frames.device), height, width)
+    return _cut_out(frames, to_device(offsets, frames.device), height, width)
 
 
 def _cut_out(frames: Tensor, offsets: Tensor, height: int, width: int) -> Tensor:
@@ -49,7 +49,7 @@ def _picked(frames: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 @AUGMENTS.register("flip")
 def flip(frames: Tensor, draw: Draw) -> Tensor:
     """Mirror left and right with probability 1/2."""
-    mirrored = (draw.uniform(stream=FLIP_STREAM) < 0.5).to(frames.device)
+    mirrored = to_device(draw.uniform(stream=FLIP_STREAM) < 0.5, frames.device)
     return torch.where(mirrored.view(-1, 1, 1, 1, 1), frames.flip(-1), frames)
 
 
@@ -57,7 +57,8 @@ def flip(frames: Tensor, draw: Draw) -> Tensor:
 def roll(frames: Tensor, draw: Draw) -> Tensor:
     """Shift by up to 5 pixels along each side, round the edges: TET's and HSD's augmentation of CIFAR10-DVS."""
     height, width = frames.shape[-2:]
-    shifts = (draw.uniform(2, stream=ROLL_STREAM) * (2 * MAX_ROLL + 1)).long().to(frames.device) - MAX_ROLL
+    drawn = (draw.uniform(2, stream=ROLL_STREAM) * (2 * MAX_ROLL + 1)).long() - MAX_ROLL
+    shifts = to_device(drawn, frames.device)
     rows = (torch.arange(height, device=frames.device) - shifts[:, :1]) % height
     columns = (torch.arange(width, device=frames.device) - shifts[:, 1:]) % width
     return _picked(frames, rows, columns)
@@ -77,7 +78,7 @@ def _rotated(frames: Tensor, degrees: Tensor) -> Tensor:
     # Grid coordinates run from -1 to 1 along each side, so a side ratio other than 1 enters the rotation.
     top = torch.stack((cos, -sin * height / width, zero), dim=1)
     bottom = torch.stack((sin * width / height, cos, zero), dim=1)
-    theta = torch.stack((top, bottom), dim=1).to(frames.device, frames.dtype)
+    theta = to_device(torch.stack((top, bottom), dim=1).to(frames.dtype), frames.device)
     grid = F.affine_grid(theta, [len(frames), 1, height, width], align_corners=False)
     turned = F.grid_sample(frames.flatten(1, 2), grid, mode="nearest", padding_mode="zeros", align_corners=False)
     return turned.view(frames.shape)

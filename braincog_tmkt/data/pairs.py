@@ -15,11 +15,9 @@ from torch import Tensor
 from ..errors import DataError
 from .augment import AUGMENTS
 from .splits import Split, drawable
-from .types import Batch, Draw, Index
+from .types import Batch, Draw, Index, to_device
 
 PARTNER_STREAM = 1
-DEVICE_BYTES = 4 * 2**30
-"""What a device gives to a data set unless told otherwise; N-Caltech101 takes 1.5 GiB at T 10 and 48x48."""
 
 Part = Literal["train", "val", "test"]
 
@@ -99,8 +97,11 @@ class PairSet:
         """The rows of a part of the split in `index.recordings`, int64, in the order of the split."""
         return self._rows[part]
 
-    def to(self, device: torch.device | str, max_bytes: int = DEVICE_BYTES) -> PairSet:
-        """Make batches on `device`, and keep all frames there if they take `max_bytes` or less."""
+    def to(self, device: torch.device | str, max_bytes: int = 0) -> PairSet:
+        """Make batches on `device`, and keep all frames there if they take `max_bytes` or less.
+
+        N-Caltech101 takes 1.5 GiB at T 10 and 48x48.
+        """
         self.device = torch.device(device)
         if self._events.nbytes + self._images.nbytes <= max_bytes:
             self._events, self._images = self._events.to(self.device), self._images.to(self.device)
@@ -122,20 +123,24 @@ class PairSet:
         events, label = self.events(rows)
         for name in augment:
             events = AUGMENTS[name](events, draw)
-        return Batch(self._statics(rows, draw), events, label, rows.to(self.device), draw)
+        return Batch(self._statics(rows, draw), events, label, to_device(rows, self.device), draw)
 
     def _statics(self, rows: Tensor, draw: Draw) -> Tensor:
         """Drawn images `[B, 2, H, W]` in [0, 1], or `[B, 0, H, W]` if there are none to draw."""
         if not self.has_statics:
             return torch.empty(len(rows), 0, *self._events.shape[-2:], device=self.device)
-        static = _take(self._images, self._partners(rows, draw)).to(self.device).float().div_(255)
+        static = self._take(self._images, self._partners(rows, draw)).float().div_(255)
         # One channel stands for both polarities: a view, so that nothing is copied.
         return static[:, None].expand(-1, 2, -1, -1)
 
     def events(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Event frames `[B, T, 2, H, W]` and labels `[B]` of any recordings; no static image is touched."""
-        frames = _take(self._events, rows).to(self.device)
-        return frames.expand(-1, self.steps, -1, -1, -1), self.labels[rows].to(self.device)
+        frames = self._take(self._events, rows)
+        return frames.expand(-1, self.steps, -1, -1, -1), to_device(self.labels[rows], self.device)
+
+    def _take(self, array: Tensor, rows: Tensor) -> Tensor:
+        """Rows of the events or images, on the device, wherever these are kept."""
+        return to_device(array.index_select(0, to_device(rows, array.device)), self.device)
 
     def class_weights(self, rows: Tensor) -> Tensor:
         """Weights `[len(rows)]`, float64, under which every class among `rows` is drawn equally often.
@@ -161,10 +166,6 @@ def _tensor(array: np.ndarray) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # we only read
         return torch.from_numpy(array)
-
-
-def _take(array: Tensor, rows: Tensor) -> Tensor:
-    return array.index_select(0, rows.to(array.device))
 
 
 def _rows_of_parts(index: Index, split: Split) -> dict[Part, Tensor]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import platform
-import resource
 import subprocess
-import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -50,16 +48,6 @@ def machine(fabric: Fabric) -> dict[str, Any]:
         "world_size": fabric.world_size,
         "threads": torch.get_num_threads(),
     }
-
-
-def peak_memory(device: torch.device) -> dict[str, float]:
-    """Peak memory of this process, and of its tensors on a GPU, in MiB."""
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    per_mib = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, the others KiB
-    peak = {"host_mib": round(resident / per_mib, 1)}
-    if device.type == "cuda":
-        peak["device_mib"] = round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
-    return peak
 
 
 def now() -> str:

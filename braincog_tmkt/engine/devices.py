@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from lightning_fabric.strategies import DDPStrategy, Strategy
 from torch import Tensor
 
 from ..errors import RecipeError, TmktError, TrainingError
+from .memory import keep_freed_memory
 
 
 class _Autocast(MixedPrecision):
@@ -24,6 +26,8 @@ class _Autocast(MixedPrecision):
 
 def make_fabric(precision: str = "32-true", devices: int | None = None) -> Fabric:
     """Fabric on the GPUs if there are any, else on the CPU; `fabric.launch()` is left to the caller.
+
+    It also sets up the process: exact fp32 on GPUs (`set_up_cuda`), `memory.keep_freed_memory` on the CPU.
 
     Args:
         precision: `32-true` or `bf16-mixed`.
@@ -37,18 +41,32 @@ def make_fabric(precision: str = "32-true", devices: int | None = None) -> Fabri
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     if kind == "cuda" and count > torch.cuda.device_count():
         raise RecipeError(f"{count} devices were asked for, but this machine has {torch.cuda.device_count()} GPUs")
+    set_up = set_up_cuda if kind == "cuda" else keep_freed_memory
+    set_up()
     strategy: Strategy | str = "auto"
     if count * nodes > 1:
-        strategy = DDPStrategy(find_unused_parameters=True)  # some methods leave a head or the step weights unused
+        # Some methods leave a head or the step weights unused. The gradients share the memory they are sent from.
+        strategy = DDPStrategy(find_unused_parameters=True, gradient_as_bucket_view=True)
     plugins: Any = [_Autocast("bf16-mixed", kind)] if precision == "bf16-mixed" else []
     return Fabric(accelerator=kind, devices=count, num_nodes=nodes, strategy=strategy, plugins=plugins)
 
 
+def set_up_cuda() -> None:
+    """Have fp32 mean fp32 (no TF32, which torch lets convolutions use), and each convolution take its fastest way."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True
+
+
 def reduced(fabric: Fabric, value: Tensor, operation: str) -> Tensor:
-    """The `mean`, `sum` or `max` of a tensor over all processes; the tensor itself in one process."""
-    result = fabric.all_reduce(value, reduce_op=operation)
-    assert isinstance(result, Tensor)
-    return result
+    """The `mean`, `sum` or `max` of a tensor over all processes, in its place; the tensor itself in one process.
+
+    `fabric.all_reduce` has all processes wait for each other, and so for their devices, first.
+    """
+    if fabric.world_size == 1:
+        return value
+    dist.all_reduce(value, dist.ReduceOp.MAX if operation == "max" else dist.ReduceOp.SUM)
+    return value.div_(fabric.world_size) if operation == "mean" else value
 
 
 def on_first_rank(fabric: Fabric, action: Callable[[], Any]) -> Any:

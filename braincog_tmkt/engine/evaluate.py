@@ -38,7 +38,7 @@ class Evaluation:
         return {"accuracy": self.accuracy, "loss": self.loss}
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def evaluate(
     method: Method, pairs: PairSet, rows: Tensor, batch: int, fabric: Fabric, check: Callable[[], None] = lambda: None
 ) -> Evaluation:
@@ -58,13 +58,15 @@ def evaluate(
         totals = torch.stack([_score(method, pairs, chunk, fabric, check) for chunk in rows.split(batch)]).sum(0)
     finally:
         method.train()
-    totals = reduced(fabric, totals.to(fabric.device), "sum").cpu()
-    loss, *correct = (totals / len(rows)).tolist()
+    loss, *correct = (reduced(fabric, totals, "sum") / len(rows)).tolist()
     return Evaluation(correct[-1], correct, loss, len(rows))
 
 
 def _score(method: Method, pairs: PairSet, rows: Tensor, fabric: Fabric, check: Callable[[], None]) -> Tensor:
-    """Summed loss, then recordings that are right after 1..T steps, of this process's share: float64 `[1 + T]`."""
+    """Summed loss, then recordings that are right after 1..T steps, of this process's share: float64 `[1 + T]`.
+
+    They stay on the device: the host queues the next batch while this one is computed.
+    """
     mine = rows[fabric.global_rank :: fabric.world_size]
     # A share may be empty at the end of the rows: one recording keeps the shapes, and counts for nothing.
     events, label = pairs.events(mine if len(mine) else rows[:1])
@@ -74,16 +76,22 @@ def _score(method: Method, pairs: PairSet, rows: Tensor, fabric: Fabric, check: 
     correct = (first.argmax(2) == label).sum(1).double()
     loss = functional.cross_entropy(first[-1], label, reduction="sum")
     check()
-    return torch.cat([loss[None], correct]).cpu() * bool(len(mine))
+    return torch.cat([loss[None], correct]) * bool(len(mine))
 
 
 @dataclass
 class Activity:
-    """Running sums over the modules of a network while recordings pass through it."""
+    """Running sums over the modules of a network while recordings pass through it; float64, on the device.
 
-    spikes: dict[str, float]
+    Args:
+        spikes: spikes of a node, by its name.
+        outputs: neurons times steps of a node, by its name.
+        operations: synaptic operations of all layers.
+    """
+
+    spikes: dict[str, Tensor]
     outputs: dict[str, int]
-    operations: float = 0.0
+    operations: Tensor
 
 
 @contextmanager
@@ -92,19 +100,19 @@ def count_spikes(network: nn.Module) -> Iterator[Activity]:
 
     Synaptic operations are an estimate: multiply-accumulates of a layer times the share of its inputs that are not 0.
     """
-    activity = Activity({}, {})
+    activity = Activity({}, {}, torch.zeros((), dtype=torch.float64))
 
     def see_node(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            activity.spikes[name] = activity.spikes.get(name, 0.0) + float(output.sum(dtype=torch.float64))
+            activity.spikes[name] = activity.spikes.get(name, 0.0) + output.sum(dtype=torch.float64)
             activity.outputs[name] = activity.outputs.get(name, 0) + output.numel()
 
         return hook
 
     def see_layer(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         assert isinstance(module.weight, Tensor)
-        share = float(torch.count_nonzero(inputs[0])) / inputs[0].numel()
-        activity.operations += share * output.numel() * module.weight[0].numel()
+        share = torch.count_nonzero(inputs[0]).double() / inputs[0].numel()
+        activity.operations = activity.operations + share * output.numel() * module.weight[0].numel()
 
     handles = []
     for name, module in network.named_modules():
@@ -119,7 +127,7 @@ def count_spikes(network: nn.Module) -> Iterator[Activity]:
             handle.remove()
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def measure_activity(method: Method, pairs: PairSet, rows: Tensor, batch: int, fabric: Fabric) -> dict[str, Any]:
     """Firing rates and synaptic operations over some recordings, all of them in this process.
 
@@ -131,5 +139,8 @@ def measure_activity(method: Method, pairs: PairSet, rows: Tensor, batch: int, f
         for chunk in rows.split(batch):
             method.predict(pairs.events(chunk)[0])
     method.train()
-    rates = {name: activity.spikes[name] / count for name, count in activity.outputs.items()}
-    return {"firing_rates": rates, "synaptic_operations": activity.operations / len(rows)}
+    sums = [activity.operations, *activity.spikes.values()]
+    operations, *spikes = torch.stack([value.to(fabric.device) for value in sums]).tolist()
+    counts = zip(activity.spikes, spikes, strict=True)
+    rates = {name: count / activity.outputs[name] for name, count in counts}
+    return {"firing_rates": rates, "synaptic_operations": operations / len(rows)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from ..data.types import Draw
 from ..errors import TrainingError
 from ..recipe import Recipe, recipe_hash
 from . import checkpoint
-from .about import machine, now, peak_memory, versions
+from .about import machine, now, versions
 from .devices import on_first_rank, reduced
 from .evaluate import Evaluation, evaluate, measure_activity
+from .late import LateValues
 from .log import open_log
+from .memory import peak_memory, reset_peak_memory
 from .optim import make_optimizer, make_scheduler
 from .order import epoch_rows, seed_of, steps_per_epoch
 from .signals import Stopped, catch_signals
@@ -55,14 +58,15 @@ def fit(
     """
     if recipe.train.threads:
         torch.set_num_threads(recipe.train.threads)
-    if fabric.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(fabric.device)
+    reset_peak_memory(fabric.device)
     task = task or load_task(recipe, fabric)
     steps = steps_per_epoch(len(task.pairs.rows("train")), recipe.train, fabric.world_size)
     folder = Path(run_dir)
     with exclusive(folder, fabric), catch_signals() as stop:
         method = build_method(recipe, len(task.pairs.classes), seed)
         run = Run(recipe, seed, folder, fabric, task, method, Progress(), stop)
+        run.losses = LateValues(fabric.device, partial(_take_losses, run))
+        run.signals = LateValues(fabric.device, partial(_take_signal, run))
         run.restore(resume)
         _train(run, steps)
         return on_first_rank(fabric, lambda: _record(run))
@@ -82,6 +86,7 @@ def _train(run: Run, steps: int) -> None:
                 if run.progress.stage + 1 < len(stages):
                     run.progress = run.progress.next_stage()
         except Stopped as stopped:
+            _require_finite(run)
             run.save(checkpoint.LAST)
             place = f"epoch {run.progress.epoch + 1} after {run.progress.step} of {steps} steps"
             advice = "run the same command with --resume to go on"
@@ -110,16 +115,13 @@ def _train_epoch(run: Run, wrapped: nn.Module, optimizer: Any) -> None:
     rows = epoch_rows(run.task.pairs, train, seed_of(run.seed, at.stage, at.epoch))
     while at.step < len(rows):
         share_done = (at.epoch + at.step / len(rows)) / train.epochs
-        parts = _train_step(run, wrapped, optimizer, rows[at.step], share_done)
-        at.sums = {name: at.sums.get(name, 0.0) + value for name, value in parts.items()}
+        _train_step(run, wrapped, optimizer, rows[at.step], share_done)
         at.step += 1
-        if run.log:
-            run.log.step(at.epoch, parts["loss"])
         _check_stop(run)
 
 
-def _train_step(run: Run, wrapped: nn.Module, optimizer: Any, rows: Tensor, share_done: float) -> dict[str, float]:
-    """One optimiser step on a global batch; returns the parts of its loss, mean over the processes."""
+def _train_step(run: Run, wrapped: nn.Module, optimizer: Any, rows: Tensor, share_done: float) -> None:
+    """One optimiser step on a global batch; the parts of its loss, mean over the processes, go to `run.losses`."""
     at, fabric = run.progress, run.fabric
     seed = seed_of(run.seed, at.stage, at.epoch, at.step)
     torch.manual_seed(seed + fabric.global_rank)  # for layers that draw by themselves (dropout)
@@ -130,21 +132,31 @@ def _train_step(run: Run, wrapped: nn.Module, optimizer: Any, rows: Tensor, shar
     optimizer.zero_grad()
     parts = wrapped(batch, share_done)
     fabric.backward(parts["loss"])
-    # Read after the backward pass was queued: on a GPU, waiting for the loss first would leave the device idle.
     values = reduced(fabric, torch.stack([part.detach().float() for part in parts.values()]), "mean")
-    numbers = dict(zip(parts, values.tolist(), strict=True))
-    _require_finite(run, numbers)
+    run.losses.send((at.step, tuple(parts)), values)  # on the CPU, a loss that is not finite raises here
     optimizer.step()
-    return numbers
 
 
-def _require_finite(run: Run, parts: dict[str, float]) -> None:
-    if all(math.isfinite(value) for value in parts.values()):
-        return
-    at = run.progress
-    values = ", ".join(f"{name} {value:.6g}" for name, value in parts.items())
-    place = f"epoch {at.epoch + 1}, step {at.step + 1}"
-    raise TrainingError(f"the loss is not finite in {place} ({values}); {_way_back(run)}")
+def _take_losses(run: Run, sent: tuple[int, tuple[str, ...]], values: list[float]) -> None:
+    """Check, add up and show the parts of the loss of one step of this epoch."""
+    at, (step, names) = run.progress, sent
+    parts = dict(zip(names, values, strict=True))
+    if not all(math.isfinite(value) for value in values):
+        shown = ", ".join(f"{name} {value:.6g}" for name, value in parts.items())
+        place = f"epoch {at.epoch + 1}, step {step + 1}"
+        raise TrainingError(f"the loss is not finite in {place} ({shown}); {_way_back(run)}")
+    at.sums = {name: at.sums.get(name, 0.0) + value for name, value in parts.items()}
+    if run.log:
+        run.log.step(at.epoch, parts["loss"])
+
+
+def _require_finite(run: Run) -> None:
+    """Look at all losses and weights: nothing that is not finite is saved."""
+    run.losses.flush()
+    weights = [value for value in run.method.state_dict().values() if value.is_floating_point()]
+    if not torch.stack([value.isfinite().all() for value in weights]).all():
+        place = f"epoch {run.progress.epoch + 1}, step {run.progress.step}"
+        raise TrainingError(f"a weight is not finite after {place}; {_way_back(run)}")
 
 
 def _way_back(run: Run) -> str:
@@ -154,19 +166,26 @@ def _way_back(run: Run) -> str:
 
 
 def _check_stop(run: Run) -> None:
-    """Raise `Stopped` in all processes if one of them got a signal."""
-    if run.fabric.world_size > 1:
-        signum = torch.tensor(float(run.stop.signum), device=run.fabric.device)
-        run.stop.signum = int(reduced(run.fabric, signum, "max"))
-    run.stop.check()
+    """Raise `Stopped` in all processes, at the same step, if one of them got a signal."""
+    if run.fabric.world_size == 1:
+        run.stop.check()
+        return
+    signum = torch.full((1,), float(run.stop.signum), device=run.fabric.device)
+    run.signals.send(None, reduced(run.fabric, signum, "max"))
+
+
+def _take_signal(run: Run, sent: None, values: list[float]) -> None:
+    """Stop if any process got a signal by the time of this value; one that came later is still on its way."""
+    if values[0]:
+        run.stop.signum = int(values[0])
+        run.stop.check()
 
 
 def _finish_epoch(run: Run) -> None:
     """Evaluate, save, report."""
     at, train = run.progress, run.recipe.train
     assert run.optimizer is not None
-    if not all(value.isfinite().all() for value in run.method.state_dict().values() if value.is_floating_point()):
-        raise TrainingError(f"a weight is not finite after epoch {at.epoch + 1}; {_way_back(run)}")
+    _require_finite(run)
     mean = {name: value / at.step for name, value in at.sums.items()}
     entry = {"stage": at.stage, "epoch": at.epoch, "lr": run.optimizer.param_groups[0]["lr"], "train": mean}
     if (at.epoch + 1) % train.eval_every == 0 or at.epoch + 1 == train.epochs:
@@ -187,8 +206,8 @@ def _evaluate(run: Run) -> dict[str, dict[str, float]]:
     for part in parts:
         rows = pairs.rows(part)
         if len(rows):
-            batch = train.eval_batch or train.batch
-            found[part] = evaluate(run.method, pairs, rows, batch, run.fabric, lambda: _check_stop(run))
+            found[part] = evaluate(run.method, pairs, rows, train.at_once, run.fabric, lambda: _check_stop(run))
+    run.signals.flush()  # no signal stays on its way when the run may end
     test = found["test"]
     result = {"epoch": at.epoch, **test.summary(), "accuracy_by_step": test.accuracy_by_step}
     best_on_test = at.best_test is None or test.accuracy > at.best_test["accuracy"]
@@ -208,7 +227,7 @@ def _evaluate(run: Run) -> dict[str, dict[str, float]]:
 def _record(run: Run) -> dict[str, Any]:
     """What is kept of a finished run."""
     at, pairs, train = run.progress, run.task.pairs, run.recipe.train
-    activity = measure_activity(run.method, pairs, pairs.rows("test"), train.eval_batch or train.batch, run.fabric)
+    activity = measure_activity(run.method, pairs, pairs.rows("test"), train.at_once, run.fabric)
     run.tick()
     return {
         "format": 1,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
@@ -20,6 +20,7 @@ from . import checkpoint
 from .devices import make_fabric, on_first_rank
 from .evaluate import evaluate
 from .fit import fit
+from .memory import peak_memory, reset_peak_memory
 from .optim import learning_rate_in_words, make_optimizer
 from .order import epoch_rows, seed_of, steps_per_epoch
 from .task import Task, build_method, describe_data, import_modules, load_task
@@ -104,14 +105,25 @@ def dry_run(cells: list[Cell], runs: Path) -> None:
     total = 0.0
     for cell, task in _with_tasks(cells, runs, fabric):
         _announce(cell, task, cell.folder(runs), fabric)
-        seconds = estimate_seconds(cell, task, fabric)
-        total += seconds
-        print(f"about {_duration(seconds)} on this {fabric.device.type}, one process, from {TIMED_STEPS} steps\n")
+        cost = estimate(cell, task, fabric)
+        total += cost.seconds
+        print(
+            f"about {_duration(cost.seconds)} on this {fabric.device.type}, one process, from {TIMED_STEPS} steps\n"
+            f"peak memory {', '.join(f'{name[:-4]} {value:.0f} MiB' for name, value in cost.memory.items())}\n"
+        )
     print(f"about {_duration(total)} in all")
 
 
-def estimate_seconds(cell: Cell, task: Task, fabric: Fabric) -> float:
-    """Seconds a run would take: steps and evaluations, each timed on a few batches."""
+class Estimate(NamedTuple):
+    """What a run would cost: seconds, and peak memory as in its record."""
+
+    seconds: float
+    memory: dict[str, float]
+
+
+def estimate(cell: Cell, task: Task, fabric: Fabric) -> Estimate:
+    """What a run would cost, from a few steps and one batch of an evaluation."""
+    reset_peak_memory(fabric.device)
     recipe, pairs, settings = cell.recipe, task.pairs, cell.recipe.train
     method = build_method(recipe, len(task.pairs.classes), cell.seed)
     wrapped = fabric.setup_module(method)
@@ -122,20 +134,21 @@ def estimate_seconds(cell: Cell, task: Task, fabric: Fabric) -> float:
         chosen = rows[number % len(rows)]
         start = time.perf_counter()
         batch = pairs.batch(chosen, Draw(number, 0, len(chosen), len(chosen)), tuple(recipe.data.augment))
-        loss = wrapped(batch, 0.0)["loss"]
         optimizer.zero_grad()
+        loss = wrapped(batch, 0.0)["loss"]
         fabric.backward(loss)
         optimizer.step()
         loss.item()  # waits for the device
         times.append(time.perf_counter() - start)
     step = min(times[1:])  # the first one also compiles and allocates
     held_out = torch.cat([pairs.rows("val"), pairs.rows("test")])
-    few = held_out[: settings.eval_batch or settings.batch]
+    few = held_out[: settings.at_once]
     start = time.perf_counter()
     evaluate(method, pairs, few, len(few), fabric)
     evaluation = (time.perf_counter() - start) / len(few) * len(held_out)
     evaluations = -(-settings.epochs // settings.eval_every)
-    return len(method.stages()) * (settings.epochs * len(rows) * step + evaluations * evaluation)
+    seconds = len(method.stages()) * (settings.epochs * len(rows) * step + evaluations * evaluation)
+    return Estimate(seconds, peak_memory(fabric.device))
 
 
 def re_evaluate(place: Path, overrides: Iterable[str] = ()) -> bool:
@@ -161,7 +174,7 @@ def re_evaluate(place: Path, overrides: Iterable[str] = ()) -> bool:
         raise TrainingError(f"the data in {recipe.data.root} give another split than the record's: use the same files")
     method = build_method(recipe, len(task.pairs.classes), record["seed"])
     fabric.to_device(method)
-    rows, batch = task.pairs.rows("test"), recipe.train.eval_batch or recipe.train.batch
+    rows, batch = task.pairs.rows("test"), recipe.train.at_once
     selected = "best_val" if record["best_val"] else "best_test"
     same = True
     for name, entry in ((checkpoint.LAST, record["last"]), (checkpoint.BEST, record[selected])):

@@ -19,6 +19,7 @@ from ..recipe import Recipe, differences, recipe_hash
 from . import checkpoint
 from .about import now
 from .devices import on_first_rank
+from .late import LateValues
 from .log import Log
 from .signals import StopRequest
 from .task import Task
@@ -59,7 +60,12 @@ class Progress:
 
 @dataclass
 class Run:
-    """Everything the loop works on."""
+    """Everything the loop works on.
+
+    Args:
+        losses: brings in the parts of the loss, step by step.
+        signals: brings in the signal that any process got, if there are several.
+    """
 
     recipe: Recipe
     seed: int
@@ -70,6 +76,8 @@ class Run:
     progress: Progress
     stop: StopRequest
     log: Log | None = None
+    losses: LateValues = field(init=False)
+    signals: LateValues = field(init=False)
     optimizer: Optimizer | None = None
     optimizer_state: dict[str, Any] | None = None
     clock: float = field(default_factory=time.perf_counter)

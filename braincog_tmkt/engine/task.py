@@ -23,6 +23,7 @@ from ..errors import RecipeError
 from ..methods import METHODS, Method
 from ..models import build_backbone
 from ..recipe import DataConfig, Recipe
+from .memory import frames_budget
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def load_task(recipe: Recipe, fabric: Fabric, workers: int | None = None) -> Tas
     require_clean(verdict, split)
     spec = frame_spec(data)
     frames = prepare(dataset, index, spec, data.cache, workers, progress=fabric.is_global_zero)
-    pairs = PairSet(index, split, frames, spec.steps).to(fabric.device)
+    pairs = PairSet(index, split, frames, spec.steps).to(fabric.device, frames_budget(fabric.device))
     return Task(pairs, _facts(dataset, index, data, split), verdict.as_dict(), verdict.sentence())
 
 

@@ -47,7 +47,7 @@ class KnowledgeTransfer(Method):
     def forward(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """`loss` and its parts `static`, `events`, `alignment` (before its weight)."""
         chance = progress if self.sliding else float(progress >= 0.5)
-        mixed, events = self.backbone.streams(mix(batch, self.law.switch_points(batch, chance)).frames, batch.events)
+        mixed, events = self.backbone.streams(*mix(batch, self.law.switch_points(batch, chance)))
         share = torch.sigmoid(self.backbone.step_weights)
         static_loss = self._classification(mixed.logits, batch.label, None)
         event_loss = self._classification(events.logits, batch.label, 1 - share if self.regularise else None)

@@ -14,7 +14,7 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from ..data.types import Batch
+from ..data.types import Batch, to_device
 from ..errors import RecipeError
 from ..registry import Registry
 
@@ -22,17 +22,32 @@ MIXINGS = Registry("mixing")
 
 
 class Mixed(NamedTuple):
-    """A mixed batch.
+    """A mixed batch, not yet spread out: a frame that comes more than once is there once.
 
     Args:
-        frames: X^m `[B, T, 2, H, W]` (TMKT Eq. 10).
-        source: y_s `[T, B]`, 1 for an appearance frame, 0 for an event frame (Eq. 13).
-        ratio: y_m `[B]`, the share of appearance frames (Eq. 14).
+        static: appearance frames `[B, 2, H, W]`.
+        events: event frames `[B, T, 2, H, W]`.
+        appearance: bool `[B, T]`, where the mixed stream shows the appearance frame.
     """
 
-    frames: Tensor
-    source: Tensor
-    ratio: Tensor
+    static: Tensor
+    events: Tensor
+    appearance: Tensor
+
+    @property
+    def frames(self) -> Tensor:
+        """X^m `[B, T, 2, H, W]` (TMKT Eq. 10)."""
+        return torch.where(self.appearance[:, :, None, None, None], self.static[:, None], self.events)
+
+    @property
+    def source(self) -> Tensor:
+        """y_s `[T, B]`, 1 for an appearance frame, 0 for an event frame (Eq. 13)."""
+        return self.appearance.T.long()
+
+    @property
+    def ratio(self) -> Tensor:
+        """y_m `[B]`, the share of appearance frames (Eq. 14)."""
+        return self.appearance.float().mean(1)
 
 
 class MixingLaw(Protocol):
@@ -46,9 +61,8 @@ class MixingLaw(Protocol):
 def mix(batch: Batch, switch: Tensor) -> Mixed:
     """Put appearance frames before the switch point and event frames from there on (TMKT Eq. 10, 13, 14)."""
     steps = torch.arange(1, batch.steps + 1)
-    appearance = (steps[None] < switch[:, None]).to(batch.events.device, non_blocking=True)  # [B, T]
-    frames = torch.where(appearance[:, :, None, None, None], batch.static[:, None], batch.events)
-    return Mixed(frames, appearance.T.long(), appearance.float().mean(1))
+    appearance = to_device(steps[None] < switch[:, None], batch.events.device)
+    return Mixed(batch.static, batch.events, appearance)
 
 
 @MIXINGS.register("time_step")

@@ -65,7 +65,7 @@ class TMKT(Method):
         """`loss` and its parts `mixed`, `events`, `similarity` (mean CKA), `rda`, `modality`, `ratio`."""
         scaled = replace(batch, static=batch.static * self.static_scale)
         blend = mix(scaled, self.law.switch_points(batch, progress))
-        mixed, events = self.backbone.streams(blend.frames, batch.events)
+        mixed, events = self.backbone.streams(*blend)
         parts = {"mixed": tet(mixed.logits, batch.label)}
         loss = parts["mixed"] + self._alignment(mixed.aligned, events, batch.label, parts)
         if self.modality is not None:

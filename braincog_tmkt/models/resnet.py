@@ -6,7 +6,21 @@ import torch
 from torch import Tensor, nn
 
 from ..integration import BaseNode, BasicBlock, ResNet
+from .nodes import keep_bytes
 from .two_stream import TwoStream
+
+
+class MultiStepBlock(BasicBlock):
+    """BrainCog's BN-node-conv block for all steps at once: its nodes do the normalisation, too."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[T*S*B, C, H, W]` -> `[T*S*B, C', H', W']`."""
+        out = self.conv1(self.node1(x, self.bn1))
+        out = self.conv2(self.node2(out, self.bn2))
+        if self.downsample is None:
+            return out + x
+        norm, node, conv = self.downsample
+        return out + conv(node(x, norm))
 
 
 class ResNet18(TwoStream, ResNet):
@@ -24,6 +38,8 @@ class ResNet18(TwoStream, ResNet):
         self.rgb_fc = nn.Linear(self.feature_size, self.num_classes)
         self.dvs_fc = nn.Linear(self.feature_size, self.num_classes)
         self.finish(aligned_node=None)
+        if self.execution == "multi_step":
+            self._see_all_steps()
 
     def _construct(
         self,
@@ -44,9 +60,32 @@ class ResNet18(TwoStream, ResNet):
             if isinstance(layer, BaseNode):
                 layer.layer_by_layer = node_kwargs["layer_by_layer"]
 
+    def _see_all_steps(self) -> None:
+        """Turn the fresh blocks, which BrainCog's constructor builds of its own class only, into multi-step ones."""
+        for block in self._blocks():
+            block.__class__ = MultiStepBlock
+            for layer in block.modules():  # every convolution of a block stands behind a node
+                if isinstance(layer, nn.Conv2d):
+                    keep_bytes(layer, block.node1)
+
+    def _blocks(self) -> list[nn.Module]:
+        return [block for stage in (self.layer1, self.layer2, self.layer3, self.layer4) for block in stage]
+
     def encode(self, x: Tensor) -> Tensor:
         """Frames `[N, 2, H, W]` -> pooled output of the last batch norm `[N, D]`."""
         x = self.layer4(self.layer3(self.layer2(self.layer1(self.conv1(x)))))
+        return torch.flatten(self.avgpool(self.bn1(x)), 1)
+
+    @property
+    def stem(self) -> nn.Conv2d:
+        """The first convolution."""
+        return self.conv1
+
+    def encode_rest(self, currents: Tensor) -> Tensor:
+        """The first block's input `[T*S*B, C, H, W]` -> pooled output of the last batch norm `[T*S*B, D]`."""
+        x = currents
+        for block in self._blocks():
+            x = self.run_layer(block, x)
         return torch.flatten(self.avgpool(self.bn1(x)), 1)
 
     def classifier(self, stream: str) -> nn.Module:

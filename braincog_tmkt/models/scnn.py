@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from .nodes import keep_bytes
 from .two_stream import TwoStream
 
 
@@ -26,6 +27,9 @@ class SCNN(TwoStream):
             self.make_node(),
             nn.AvgPool2d(2),
         )
+        if self.execution == "multi_step":
+            for layer in self.feature[2:]:
+                keep_bytes(layer, self.feature[1], levels=4)
         side = ((img_size - 4) // 2 - 4) // 2
         self.fc1 = nn.Linear(second * side**2, hidden)
         self.node1 = self.make_node()
@@ -42,9 +46,19 @@ class SCNN(TwoStream):
         for layer in (self.fc1, self.fc2):
             nn.init.uniform_(layer.weight, -0.1, 0.1)
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Frames `[N, 2, H, W]` -> spikes `[N, D]`."""
-        return self.node1(self.fc1(self.feature(x).flatten(1)))
+    @property
+    def stem(self) -> nn.Conv2d:
+        """The first convolution."""
+        stem = self.feature[0]
+        assert isinstance(stem, nn.Conv2d)
+        return stem
+
+    def encode_rest(self, currents: Tensor) -> Tensor:
+        """Currents of the first node `[N, C, H, W]` -> spikes `[N, D]`."""
+        node, pool, conv, next_node, next_pool = self.feature[1:]
+        x = pool(node(currents))
+        x = next_pool(next_node(self.run_layer(conv, x)))
+        return self.node1(self.fc1(x.flatten(1)))
 
     def classifier(self, stream: str) -> nn.Module:
         """The one output layer."""

@@ -2,7 +2,8 @@
 
 `step` runs BrainCog's modules one time step at a time, stream after stream, as the baseline does. `multi_step` hands
 every layer all steps of both streams at once and gives the same numbers: convolutions do not care, the batch norm keeps
-its statistics per (stream, step), and BrainCog's nodes walk through the steps themselves (`layer_by_layer`).
+its statistics per (stream, step), and the nodes walk through the steps themselves. The first convolution sees a frame
+once, however many steps and streams show it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ..errors import RecipeError
 from ..integration import BaseModule, BaseNode, node_class, surrogate_class
 from .nodes import multi_step_node
 from .norm import StepBatchNorm2d, use_step_batch_norm
+from .recompute import recomputed
 
 EXECUTIONS = ("multi_step", "step")
 UNSUPPORTED = {"temporal_flatten": False, "n_groups": 1, "spike_output": False, "n_preact": False}
@@ -53,6 +55,7 @@ class TwoStream(BaseModule):
         width: factor on all channel numbers.
         img_size: height and width of the frames.
         execution: `multi_step` or `step`; the numbers are the same.
+        recompute: in `multi_step`, keep the inputs of layers only and compute the rest again in the backward pass.
         encode_type: BrainCog's encoder for static images given without a time axis.
         tet_loss: BrainCog's keyword: `forward` returns per-step logits instead of their mean.
         kwargs: further BrainCog keywords; those that nodes know (`sigmoid_thres`, `mem_detach`, ...) reach them.
@@ -75,6 +78,7 @@ class TwoStream(BaseModule):
         width: float = 1.0,
         img_size: int = 48,
         execution: str = "multi_step",
+        recompute: bool = False,
         encode_type: str = "direct",
         tet_loss: bool = False,
         **kwargs: Any,
@@ -96,7 +100,7 @@ class TwoStream(BaseModule):
         node = multi_step_node(node) if execution == "multi_step" else node
         self._construct(step, encode_type, num_classes, node, node_kwargs, width)
         self.num_classes, self.width, self.img_size = num_classes, width, img_size
-        self.execution, self.tet_loss = execution, tet_loss
+        self.execution, self.recompute, self.tet_loss = execution, recompute, tet_loss
 
     def _construct(
         self,
@@ -121,9 +125,21 @@ class TwoStream(BaseModule):
             node.step = self.step
         self.aligned_node = (aligned_node,)  # in a tuple: not a child, so no second name in the state dict
 
+    @property
     @abstractmethod
+    def stem(self) -> nn.Conv2d:
+        """The first convolution, which gets the frames."""
+
+    @abstractmethod
+    def encode_rest(self, currents: Tensor) -> Tensor:
+        """The stem's output `[N, C, H, W]` -> F `[N, D]`; in `multi_step` all steps of all streams, N = T*S*B."""
+
     def encode(self, x: Tensor) -> Tensor:
-        """Frames `[N, 2, H, W]` -> F `[N, D]`."""
+        """Frames `[N, 2, H, W]` of one step of one stream -> F `[N, D]`, for `step`.
+
+        To be overridden if `encode_rest` asks more of the nodes than BrainCog's can do, such as the normalisation.
+        """
+        return self.encode_rest(self.stem(x))
 
     @abstractmethod
     def classifier(self, stream: str) -> nn.Module:
@@ -146,46 +162,74 @@ class TwoStream(BaseModule):
     def event_logits(self, events: Tensor) -> Tensor:
         """Per-step logits `[T, B, K]` of the event head, for events `[B, T, 2, H, W]`."""
         self._collect_membranes(False)
-        return self._run([("events", self.encoder(events))])[0].logits
+        frames = self.encoder(events)
+        return self._run(("events",), frames.flatten(0, 1), len(frames))[0].logits
 
-    def streams(self, mixed: Tensor, events: Tensor) -> tuple[StreamOutput, StreamOutput]:
+    def streams(
+        self, mixed: Tensor, events: Tensor, appearance: Tensor | None = None
+    ) -> tuple[StreamOutput, StreamOutput]:
         """Both streams through the shared encoder, the mixed one first (it moves the running statistics first).
 
         Args:
-            mixed: `[B, T, 2, H, W]`, or `[B, 2, H, W]` for a pure appearance stream.
+            mixed: `[B, T, 2, H, W]`; or images `[B, 2, H, W]`, encoded.
             events: `[B, T, 2, H, W]`.
+            appearance: bool `[B, T]`; the mixed stream then shows the images `mixed` where it is true, and the frames
+                of `events` elsewhere. Frames that come more than once pass the first convolution once.
         """
         self._collect_membranes(True)
-        mixed_out, events_out = self._run([("mixed", self.encoder(mixed)), ("events", self.encoder(events))])
+        names = ("mixed", "events")
+        if appearance is None:
+            frames = torch.stack([self.encoder(mixed), self.encoder(events)], dim=1)  # [T, S, B, 2, H, W]
+            mixed_out, events_out = self._run(names, frames.flatten(0, 2), len(frames))
+            return mixed_out, events_out
+        batch, steps = appearance.shape
+        frames = torch.cat([mixed, events.flatten(0, 1)])
+        own = torch.arange(batch, batch * (steps + 1), device=appearance.device).view(batch, steps)
+        rows = torch.stack([torch.where(appearance, torch.arange(batch, device=own.device)[:, None], own), own])
+        mixed_out, events_out = self._run(names, frames, steps, rows.permute(2, 0, 1).flatten())
         return mixed_out, events_out
 
-    def _run(self, streams: list[tuple[str, Tensor]]) -> list[StreamOutput]:
-        """Run named streams `[T, B, 2, H, W]` in the chosen execution; leaves no graph in the nodes."""
-        frames = streams[0][1]
-        if frames.shape[0] != self.step:
-            raise RecipeError(f"the network was built for {self.step} time steps, the frames have {frames.shape[0]}")
+    def _run(
+        self, names: tuple[str, ...], frames: Tensor, steps: int, rows: Tensor | None = None
+    ) -> list[StreamOutput]:
+        """Run named streams in the chosen execution; leaves no graph in the nodes.
+
+        Args:
+            names: of the S streams.
+            frames: `[U, 2, H, W]`; without `rows`, U = T*S*B.
+            steps: T of the frames.
+            rows: which frame is shown, `[T*S*B]`.
+        """
+        if steps != self.step:
+            raise RecipeError(f"the network was built for {self.step} time steps, the frames have {steps}")
         run = self._run_multi_step if self.execution == "multi_step" else self._run_step
-        outputs = run(streams)
+        outputs = run(names, frames, rows)
         self._release()
         return outputs
 
-    def _run_step(self, streams: list[tuple[str, Tensor]]) -> list[StreamOutput]:
-        outputs = []
+    def _run_step(self, names: tuple[str, ...], frames: Tensor, rows: Tensor | None) -> list[StreamOutput]:
+        shown = frames if rows is None else frames.index_select(0, rows)
+        streams = shown.unflatten(0, (self.step, len(names), -1)).unbind(1)
         self._set_layout(1, 1)
-        for name, frames in streams:
+        outputs = []
+        for name, stream in zip(names, streams, strict=True):
             self.reset()
-            features = torch.stack([self.encode(frame) for frame in frames])
+            features = torch.stack([self.encode(frame) for frame in stream])
             outputs.append(self._output(name, features, self._aligned(features)))
         return outputs
 
-    def _run_multi_step(self, streams: list[tuple[str, Tensor]]) -> list[StreamOutput]:
-        steps, count = self.step, len(streams)
-        frames = torch.stack([frames for _, frames in streams], dim=1)  # [T, S, B, 2, H, W]
-        self._set_layout(steps, count)
+    def _run_multi_step(self, names: tuple[str, ...], frames: Tensor, rows: Tensor | None) -> list[StreamOutput]:
+        self._set_layout(self.step, len(names))
         self.reset()
-        features = self.encode(frames.flatten(0, 2)).unflatten(0, (steps, count, -1))
-        aligned = self._aligned(features.flatten(1, 2)).unflatten(1, (count, -1))
-        return [self._output(name, features[:, i], aligned[:, i]) for i, (name, _) in enumerate(streams)]
+        currents = self.stem(frames.contiguous(memory_format=torch.channels_last))
+        features = self.encode_rest(currents if rows is None else _shown(currents, rows))
+        features = features.unflatten(0, (self.step, len(names), -1))
+        aligned = self._aligned(features.flatten(1, 2)).unflatten(1, (len(names), -1))
+        return [self._output(name, features[:, i], aligned[:, i]) for i, name in enumerate(names)]
+
+    def run_layer(self, layer: nn.Module, x: Tensor) -> Tensor:
+        """Run a part of the encoder; with `recompute`, keep its input only."""
+        return recomputed(layer, x) if self.recompute else layer(x)
 
     def _aligned(self, features: Tensor) -> Tensor:
         """What CKA aligns, `[T, N, ...]`, for features `[T, N, D]`."""
@@ -211,3 +255,9 @@ class TwoStream(BaseModule):
             trace = node.feature_map
             node.n_reset()
             node.feature_map = trace
+
+
+def _shown(currents: Tensor, rows: Tensor) -> Tensor:
+    """Rows of `[U, C, H, W]`, in channels-last memory as the input."""
+    pixels = currents.permute(0, 2, 3, 1)
+    return pixels.flatten(1).index_select(0, rows).unflatten(1, pixels.shape[1:]).permute(0, 3, 1, 2)

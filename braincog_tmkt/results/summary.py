@@ -14,11 +14,10 @@ from scipy.stats import t as student
 from tabulate import tabulate
 
 from ..errors import RecipeError
+from ..recipe import relevant
 
 SELECTIONS = ("last", "best_val", "best_test")
 FORMATS = {"text": "simple", "md": "github", "tex": "latex_booktabs"}
-APART = ("name", "method", "tiers", "extends", "imports")
-"""Recipe keys that are no condition: they are the recipe itself, or do not change a result."""
 
 
 @dataclass(frozen=True)
@@ -136,15 +135,8 @@ def _grouped(records: Iterable[Mapping[str, Any]], select: str) -> list[_Group]:
 
 
 def _conditions(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a recipe that are no part of its method, flat; where files lie does not count."""
-    flat = {
-        f"{section}.{key}": value
-        for section, values in recipe.items()
-        if section not in APART
-        for key, value in values.items()
-    }
-    places = ("data.root", "data.static_root", "data.cache", "train.seeds", "train.threads", "train.eval_batch")
-    return {key: value for key, value in flat.items() if key not in places}
+    """The settings of a recipe that change a result and are no part of its method, by dotted key."""
+    return {key: value for key, value in relevant(recipe).items() if not key.startswith("method.")}
 
 
 def _keys(groups: list[_Group]) -> set[str]:

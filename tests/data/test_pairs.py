@@ -207,10 +207,10 @@ def test_batches_live_on_the_device_and_frames_only_if_they_fit():
         assert {part.device.type for part in (batch.static, batch.events, batch.label, batch.index)} == {"meta"}
         assert {part.device.type for part in pairs.events(rows)} == {"meta"}
         if stays:
-            assert pairs.to("cpu").events(rows)[0][:, 0, 0, 0, 0].tolist() == [0, 1]
+            assert pairs.to("cpu", size).events(rows)[0][:, 0, 0, 0, 0].tolist() == [0, 1]
         else:
             with pytest.raises(NotImplementedError):
-                pairs.to("cpu")
+                pairs.to("cpu", size)
 
 
 @pytest.mark.gpu

@@ -1,11 +1,15 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from braincog_tmkt.data.types import Batch, Draw
 from braincog_tmkt.engine.devices import make_fabric
 from braincog_tmkt.engine.evaluate import evaluate, measure_activity
-from braincog_tmkt.methods import Method
+from braincog_tmkt.methods import METHODS, Method
+from braincog_tmkt.models import build_backbone
 
 from .toys import SIZE, STEPS, Toy, make_task
 
@@ -61,6 +65,20 @@ def test_evaluation_does_not_depend_on_random_states():
         torch.manual_seed(seed)
         results.append(evaluate(Noisy(), pairs, pairs.rows("test"), 5, fabric))
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("execution", ["multi_step", "step"])
+@pytest.mark.parametrize("node", ["LIFNode", "PLIFNode"])
+def test_training_goes_on_after_an_evaluation(execution, node):
+    """Nothing that evaluation makes in inference mode stays in the network, where autograd would refuse it."""
+    frames, label, rows = torch.rand(4, STEPS, 2, 28, 28), torch.tensor([0, 1, 2, 0]), torch.arange(4)
+    pairs = SimpleNamespace(events=lambda rows: (frames[rows], label[rows]))
+    backbone = build_backbone("tmkt_scnn", 3, STEPS, 28, width=0.2, node_type=node, execution=execution)
+    method = METHODS.build("baseline", backbone).train()
+    for look in (evaluate, measure_activity):
+        look(method, pairs, rows, 4, make_fabric())
+    method(Batch(frames[:, 0], frames, label, rows, Draw(0, 0, 4, 4)), 0.0)["loss"].backward()
+    assert backbone.feature[0].weight.grad.norm() > 0
 
 
 class Node(nn.Module):

@@ -12,7 +12,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from braincog_tmkt.engine import checkpoint
+from braincog_tmkt.engine import checkpoint, late
 from braincog_tmkt.engine.evaluate import Evaluation
 from braincog_tmkt.engine.signals import Stopped
 from braincog_tmkt.errors import RecipeError, TrainingError
@@ -36,7 +36,7 @@ def test_it_learns_and_tells_what_it_did(bench):
     assert record["last"]["accuracy"] > 0.8  # chance is 1/3, or .5 for the largest class
     for number, entry in enumerate(record["history"]):
         losses = bench.method.losses[number * STEPS_PER_EPOCH : (number + 1) * STEPS_PER_EPOCH]
-        assert entry["train"]["loss"] == pytest.approx(sum(losses) / STEPS_PER_EPOCH)
+        assert entry["train"]["loss"] == sum(losses) / STEPS_PER_EPOCH
     assert record["history"][-1]["train"]["loss"] < 0.5 * record["history"][0]["train"]["loss"]
     assert len(bench.method.calls) == 10 * STEPS_PER_EPOCH
     assert [progress for _, progress in bench.method.calls] == pytest.approx([i / 50 for i in range(50)])
@@ -225,6 +225,87 @@ def test_weights_that_are_not_finite_are_never_saved(bench):
         bench.fit(prepare=prepare)
     state = checkpoint.load(bench.folder / "run" / "checkpoints" / "last.pt")
     assert state["progress"]["epoch"] == 1
+
+
+def test_weights_that_are_not_finite_are_not_saved_at_a_stop_either(bench):
+    def spoil_and_stop(method):
+        def before(call):
+            if call == 8:
+                method.backbone.weight.register_hook(lambda g: g * float("nan"))
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        method.before = before
+
+    with pytest.raises(TrainingError, match="a weight is not finite after epoch 2, step 3"):
+        bench.fit(prepare=spoil_and_stop)
+    assert checkpoint.load(bench.folder / "run" / "checkpoints" / "last.pt")["progress"]["step"] == 0
+
+
+@pytest.fixture(params=[1, 3, 100])
+def lag(request, monkeypatch):
+    """Let losses arrive some steps late, as on a GPU."""
+    monkeypatch.setitem(late.LAG, "cpu", request.param)
+    return request.param
+
+
+@pytest.mark.parametrize("call", [6, 8, 10])
+def test_a_late_loss_that_is_not_finite_names_its_step_and_is_never_saved(bench, lag, call):
+    def prepare(method):
+        method.before = lambda number: setattr(method, "scale", float("nan" if number == call else 1.0))
+
+    with pytest.raises(TrainingError, match=f"not finite in epoch 2, step {call - STEPS_PER_EPOCH} .loss nan"):
+        bench.fit(prepare=prepare)
+    assert len(bench.method.calls) == min(call + lag, 2 * STEPS_PER_EPOCH)
+    for file in (bench.folder / "run" / "checkpoints").iterdir():
+        state = checkpoint.load(file)
+        assert all(tensor.isfinite().all() for tensor in state["method"].values())
+        assert state["progress"]["epoch"] <= 1
+
+
+def test_a_stop_waits_for_late_losses_before_it_saves(bench, lag):
+    def prepare(method):
+        def before(call):
+            method.scale = float("nan") if call == 7 else 1.0
+            if call == 7:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        method.before = before
+
+    with pytest.raises(TrainingError, match="not finite in epoch 2, step 2"):
+        bench.fit(prepare=prepare)
+    assert checkpoint.load(bench.folder / "run" / "checkpoints" / "last.pt")["progress"]["step"] == 0
+
+
+@pytest.mark.parametrize("call", [3, 5, 8])
+def test_late_losses_change_neither_the_history_nor_the_weights(bench, lag, call, monkeypatch):
+    with pytest.raises(Stopped):
+        bench.fit(prepare=kill_at(call))
+    found = bench.fit(resume=True)
+    weights = bench.weights()
+    monkeypatch.setitem(late.LAG, "cpu", 0)
+    whole = bench.fit(folder="whole")
+    assert equal(weights, bench.weights())
+    assert [{**entry, "seconds": 0} for entry in found["history"]] == [
+        {**entry, "seconds": 0} for entry in whole["history"]
+    ]
+
+
+@pytest.mark.parametrize(("eval_batch", "expected"), [(None, [8, 12, 6]), (5, [5, 3, 5, 5, 5, 3])])
+def test_evaluation_takes_twice_the_batch_unless_told_otherwise(bench, eval_batch, expected):
+    sizes = []
+
+    def prepare(method):
+        inner = method.predict
+
+        def predict(events):
+            if not method.training:
+                sizes.append(len(events))
+            return inner(events)
+
+        method.predict = predict
+
+    bench.fit(recipe=make_recipe(eval_batch=eval_batch, eval_every=3), prepare=prepare)
+    assert sizes[: len(expected)] == expected  # 8 validation, then 18 test recordings
 
 
 def test_best_epochs_are_selected_on_their_own_recordings(bench, monkeypatch):

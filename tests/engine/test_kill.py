@@ -7,6 +7,8 @@ import time
 
 import torch
 
+from braincog_tmkt.engine import checkpoint
+
 from .command import SMALL, finish, run_folder, start
 from .toys import equal
 
@@ -50,7 +52,8 @@ def test_killed_and_stopped_again_and_again(tmp_path, cache):
         status, _, err = interrupt(process, runs, signum)
         assert status == expected, err
         assert not (run_folder(runs) / "record.json").exists()
-        weights(run_folder(runs))  # can be read after every kill
+        # After every kill there is a checkpoint that can be read; between two renames it is the one before.
+        assert checkpoint.load_newest(run_folder(runs) / "checkpoints", print)
         if signum != signal.SIGKILL:
             assert f"error: stopped by {signum.name}" in err
             assert err.count("\n") == 1

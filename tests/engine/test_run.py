@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from braincog_tmkt.data.sets import DATASETS, DataSet
@@ -179,6 +180,29 @@ def test_a_dry_run_trains_nothing_and_estimates_the_time(recipes, tmp_path, caps
     assert not (tmp_path / "runs").exists()
     assert said.count("2 epochs of 3 steps, batch 4, learning rate 0.002") == 4
     assert said.count("about 0 min") == 5
+    peaks = [float(line.split()[3]) for line in said.splitlines() if line.startswith("peak memory host ")]
+    assert len(peaks) == 4
+    assert min(peaks) > 100
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_no_step_waits_for_the_gpu(recipes, tmp_path, monkeypatch):
+    from braincog_tmkt.engine import fit
+
+    step, seen = fit._train_step, []
+
+    def watched(*arguments):
+        seen.append(len(seen))
+        torch.cuda.set_sync_debug_mode("error" if len(seen) > 3 else "default")  # the first ones compile
+        try:
+            step(*arguments)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(fit, "_train_step", watched)
+    train(plan(recipes[1:], ["train.epochs=3", "data.augment=[crop,flip,roll,rotate]"], seeds=[1]), tmp_path / "runs")
+    assert len(seen) == 9
 
 
 @pytest.mark.parametrize("execution", ["step", "multi_step"])
@@ -187,8 +211,6 @@ def test_bf16_trains_and_leaves_the_weights_in_fp32(recipes, tmp_path, execution
     train(cells, tmp_path / "runs")
     record = read_record(cells[0].folder(tmp_path / "runs"))
     assert all(np.isfinite(entry["train"]["loss"]) for entry in record["history"])
-    import torch
-
     state = torch.load(cells[0].folder(tmp_path / "runs") / "checkpoints" / "last.pt", weights_only=True)
     assert {value.dtype for value in state["method"].values() if value.is_floating_point()} == {torch.float32}
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.losses import cka
 from braincog_tmkt.methods import METHODS
-from braincog_tmkt.methods.mixing import mix
+from braincog_tmkt.methods.mixing import Mixed, mix
 from tests.methods.toys import make_backbone, make_batch
 
 RATIO = {"mix_ratio": 0.4}
@@ -106,10 +106,29 @@ def test_mixed_frames_reach_the_mixed_stream_and_events_the_event_stream():
     batch = make_batch()
     seen = {}
     inner = net.streams
-    net.streams = lambda mixed, events: seen.update(mixed=mixed, events=events) or inner(mixed, events)
+    net.streams = lambda *blend: seen.update(blend=Mixed(*blend)) or inner(*blend)
     METHODS.build("tmkt", net, mixing="sliding")(batch, 0.0)
-    assert torch.equal(seen["mixed"], batch.static[:, None].expand_as(batch.events))
-    assert torch.equal(seen["events"], batch.events)
+    assert torch.equal(seen["blend"].frames, batch.static[:, None].expand_as(batch.events))
+    assert torch.equal(seen["blend"].events, batch.events)
+
+
+@pytest.mark.parametrize("execution", ["step", "multi_step"])
+@pytest.mark.parametrize("name", ["tmkt_scnn", "tmkt_vggsnn", "tmkt_resnet18"])
+def test_frames_that_are_shared_are_those_of_the_whole_sequence(name, execution):
+    net = make_backbone(name, execution=execution).train()
+    batch = make_batch(size=net.img_size)
+    switch = torch.arange(len(batch.label)) % (batch.steps + 1) + 1
+    blend = mix(batch, switch)
+    gradients = []
+    for given in (tuple(blend), (blend.frames, blend.events)):
+        net.zero_grad()
+        outputs = [part for stream in net.streams(*given) for part in stream]
+        sum(part.square().sum() for part in outputs).backward()
+        gradients.append([outputs, net.stem.weight.grad.clone()])
+    for shared, spread in zip(gradients[0][0], gradients[1][0], strict=True):
+        torch.testing.assert_close(shared, spread)
+    scale = gradients[1][1].abs().max().item()
+    torch.testing.assert_close(gradients[0][1], gradients[1][1], rtol=1e-4, atol=1e-5 * scale)
 
 
 def test_knowledge_transfer_without_sliding_switches_at_half_time_and_drops_the_alignment():

@@ -1,0 +1,147 @@
+"""Batch norm and node as one operator over all steps: autograd keeps the currents, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..integration import BaseNode
+from .kernels import SURROGATES, Neuron, backend
+from .norm import StepBatchNorm2d, mean_over_ranks, world_size
+from .recompute import recomputing
+
+RECURRENCES = {"IFNode": (False, False), "LIFNode": (True, True), "PLIFNode": (True, False)}
+"""BrainCog's nodes with a plain recurrence: whether they leak, and whether they divide by their number."""
+
+
+def can_fire(node: BaseNode, kind: str) -> bool:
+    """Whether the kernels know this node: its recurrence, its surrogate, and no setting that changes either.
+
+    Args:
+        node: a node in multi-step execution.
+        kind: name of the BrainCog class it comes from.
+    """
+    return (
+        kind in RECURRENCES
+        and type(node.act_fun).__name__ in SURROGATES
+        and not (node.threshold.requires_grad or node.mem_detach or node.groups != 1)
+        and (node.dt == 1.0 or kind == "IFNode")
+    )
+
+
+def fire(node: Any, kind: str, currents: Tensor, norm: StepBatchNorm2d | None) -> Tensor | None:
+    """Spikes `[T*N, ...]` of a node for currents `[T*N, ...]`, normalised before if there is a norm.
+
+    What BrainCog's nodes record is recorded: `spike`, and, if asked for, `feature_map`, `mem` and `mem_collect`.
+
+    Args:
+        node: a fresh node; `can_fire` holds.
+        kind: name of the BrainCog class it comes from.
+        currents: float32 or bfloat16; `[T*S*B, C, H, W]` or `[T*S*B, C]`.
+        norm: its `streams` (S) and, in evaluation, its running statistics are used.
+
+    Returns:
+        None where there is no kernel for these currents.
+    """
+    kernels = backend(currents.device.type)
+    if kernels is None or currents.dtype not in (torch.float32, torch.bfloat16) or isinstance(node.mem, Tensor):
+        return None
+    images = currents.dim() == 4
+    pixels = currents.permute(0, 2, 3, 1).contiguous() if images else currents.contiguous()
+    streams = norm.streams if norm is not None else 1
+    rows = pixels.view(node.step, streams, -1, pixels.shape[-1])
+    neuron = _neuron(node, kind, currents)
+    learnt = (None, None) if norm is None else (norm.weight, norm.bias)
+    spikes, membranes = _Fire.apply(rows, *learnt, neuron.number, neuron.alpha, neuron, norm, node.requires_mem)
+
+    def as_currents(x: Tensor) -> Tensor:
+        return x.view(pixels.shape).permute(0, 3, 1, 2) if images else x.view(pixels.shape)
+
+    result = as_currents(spikes)
+    if not recomputing():
+        _record(node, result, as_currents(membranes) if node.requires_mem else None)
+    return result
+
+
+def _neuron(node: Any, kind: str, currents: Tensor) -> Neuron:
+    leak, divide = RECURRENCES[kind]
+    number = node.w.sigmoid() if kind == "PLIFNode" else currents.new_full((), node.tau if leak else node.dt)
+    threshold = node.threshold if kind == "LIFNode" else node.get_thres()  # BrainCog's LIF ignores sigmoid_thres
+    surrogate = SURROGATES[type(node.act_fun).__name__]
+    return Neuron(leak, divide, number.float(), threshold.detach().float(), surrogate, node.act_fun.alpha, node.mem)
+
+
+def _record(node: Any, spikes: Tensor, membranes: Tensor | None) -> None:
+    """Leave in the node what BrainCog's forward leaves there."""
+    steps = spikes.unflatten(0, (node.step, -1)).unbind(0)
+    node.spike = steps[-1]
+    if node.requires_fp:
+        node.feature_map.extend(steps)
+    if membranes is not None:
+        node.mem_collect.extend(membranes.unflatten(0, (node.step, -1)).unbind(0))
+        node.mem = node.mem_collect[-1]
+
+
+class _Fire(torch.autograd.Function):
+    """The operator on `[T, S, R, C]`, with gradients for currents, the norm's weight and bias, the neuron's numbers."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        number: Tensor,
+        alpha: Tensor,
+        neuron: Neuron,
+        norm: StepBatchNorm2d | None,
+        keep: bool,
+    ) -> tuple[Tensor, Tensor]:
+        kernels: Any = backend(x.device.type)
+        scale = shift = mean = rstd = None
+        if norm is not None:
+            assert weight is not None
+            assert bias is not None
+            mean, rstd = (part.float() for part in _statistics(x, norm, kernels))
+            scale = rstd * weight
+            shift = bias - mean * scale
+        spikes, membranes = kernels.forward(x, scale, shift, neuron, keep)
+        ctx.save_for_backward(x, scale, shift, mean, rstd, number, alpha)
+        ctx.set_materialize_grads(False)
+        ctx.neuron, ctx.batch_statistics = neuron, norm is not None and norm.training
+        ctx.learnt = number.requires_grad, alpha.requires_grad and neuron.surrogate == SURROGATES["AtanGrad"]
+        return spikes, membranes
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        x, scale, shift, mean, rstd, number, alpha = ctx.saved_tensors
+        kernels: Any = backend(x.device.type)
+        neuron = ctx.neuron._replace(number=number, alpha=alpha)
+        grad_spike, grad_membrane = (None if grad is None else grad.contiguous() for grad in grads)
+        grad, sums, numbers = kernels.backward(x, scale, shift, mean, rstd, neuron, grad_spike, grad_membrane)
+        own = [g if wanted else None for g, wanted in zip(numbers.float(), ctx.learnt, strict=True)]
+        if scale is None:
+            return grad, None, None, *own, None, None, None
+        grad_bias, grad_weight = sums.sum((1, 2)).to(torch.float32).unbind()
+        means = mean_over_ranks(sums / x.shape[2]) if ctx.batch_statistics else torch.zeros_like(sums)
+        mean_grad, mean_product = means.to(torch.float32).unbind()
+        kernels.normalise_backward(grad, x, scale, mean, rstd, mean_grad, mean_product)
+        return grad, grad_weight, grad_bias, *own, None, None, None
+
+
+def _statistics(x: Tensor, norm: StepBatchNorm2d, kernels: Any) -> tuple[Tensor, Tensor]:
+    """Mean and 1 / standard deviation, float64 `[T, S, C]`; in training the running statistics move."""
+    if not norm.training:
+        mean, var = norm.running()
+        shape = (*x.shape[:2], -1)
+        return mean.double().expand(shape), torch.rsqrt(var.double() + norm.eps).expand(shape)
+    mean, var = kernels.moments(x)
+    if world_size() > 1:
+        here = mean
+        mean = mean_over_ranks(here)
+        var = mean_over_ranks(var + (here - mean).square())
+    norm.fold(mean, var, x.shape[2] * world_size())
+    return mean, torch.rsqrt(var + norm.eps)

@@ -1,0 +1,388 @@
+"""The kernels for the CPU, compiled by numba: a block of neurons stays in the cache for all its steps.
+
+Currents come as `[T, S, N]`, N = R * C; bfloat16 as its 16 bits, which are the upper half of a float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+from torch import Tensor
+
+from ...compiled import compiled
+from . import Neuron
+
+BLOCK = 2048
+"""Neurons that walk through the steps together, about: the potentials of all their steps fit a second-level cache."""
+
+WORTH_THREADS = 1 << 16
+"""Neurons from which a second thread pays."""
+
+
+@intrinsic
+def _as_float(context, bits):  # type: ignore[no-untyped-def]
+    """The float32 that has these 32 bits."""
+    return types.float32(types.uint32), lambda _, builder, __, args: builder.bitcast(args[0], ir.FloatType())
+
+
+@intrinsic
+def _as_bits(context, number):  # type: ignore[no-untyped-def]
+    """The 32 bits of a float32."""
+    return types.uint32(types.float32), lambda _, builder, __, args: builder.bitcast(args[0], ir.IntType(32))
+
+
+def _widen(number: Any) -> Any:
+    """A stored number as float32."""
+
+
+@overload(_widen, inline="always")
+def _widen_of(number):  # type: ignore[no-untyped-def]
+    if number == types.uint16:
+        return lambda number: _as_float(np.uint32(number) << np.uint32(16))
+    return lambda number: number
+
+
+def _narrow(number: Any, like: Any) -> Any:
+    """A float32 as an array of this type keeps it; bfloat16 rounds to the nearest, ties to even."""
+
+
+@overload(_narrow, inline="always")
+def _narrow_to(number, like):  # type: ignore[no-untyped-def]
+    if like.dtype != types.uint16:
+        return lambda number, like: number
+
+    def rounded(number, like):  # type: ignore[no-untyped-def]
+        bits = _as_bits(number)
+        return np.uint16((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
+
+    return rounded
+
+
+@compiled
+def _load(x, scale, shift, y):  # type: ignore[no-untyped-def]
+    """`y = x * scale + shift`, channel by channel; `y = x` without a norm."""
+    channels = scale.shape[0]
+    if channels == 0:
+        for i in range(y.shape[0]):
+            y[i] = _widen(x[i])
+        return
+    for first in range(0, y.shape[0], channels):
+        x_row, y_row = x[first : first + channels], y[first : first + channels]
+        for c in range(channels):
+            y_row[c] = _widen(x_row[c]) * scale[c] + shift[c]
+
+
+@compiled
+def _integrate(y, m, leak, divide, number):  # type: ignore[no-untyped-def]
+    """The potential before the reset, in place of the current."""
+    if divide:
+        for i in range(y.shape[0]):
+            y[i] = m[i] + (y[i] - m[i]) / number
+    elif leak:
+        for i in range(y.shape[0]):
+            y[i] = m[i] + (y[i] - m[i]) * number
+    else:
+        for i in range(y.shape[0]):
+            y[i] = m[i] + y[i] * number
+
+
+@compiled
+def _reset(v, threshold, m):  # type: ignore[no-untyped-def]
+    """The membrane after the reset."""
+    for i in range(v.shape[0]):
+        m[i] = np.float32(0) if v[i] - threshold > np.float32(0) else v[i]
+
+
+@compiled
+def _spikes(v, threshold, spike):  # type: ignore[no-untyped-def]
+    """Strictly above the threshold."""
+    one, zero = _narrow(np.float32(1), spike), _narrow(np.float32(0), spike)
+    for i in range(v.shape[0]):
+        spike[i] = one if v[i] - threshold > np.float32(0) else zero
+
+
+@compiled
+def _forward(low, high, block, x, scale, shift, neuron, spike, membrane):  # type: ignore[no-untyped-def]
+    """Walk the neurons low..high of every stream through all steps."""
+    leak, divide, number, threshold, _, _, start, _ = neuron
+    for s in range(x.shape[1]):
+        for first in range(low, high, block):
+            last = min(first + block, high)
+            y, m = np.empty(last - first, np.float32), np.full(last - first, start, np.float32)
+            for t in range(x.shape[0]):
+                _load(x[t, s, first:last], scale[t, s], shift[t, s], y)
+                _integrate(y, m, leak, divide, number)
+                _spikes(y, threshold, spike[t, s, first:last])
+                _reset(y, threshold, m)
+                if membrane.shape[2] > 0:
+                    membrane[t, s, first:last] = m
+
+
+@compiled
+def _add_surrogate(v, threshold, surrogate, alpha, grad, carried):  # type: ignore[no-untyped-def]
+    """Add the gradient of the spikes times the surrogate's derivative at `v - threshold`."""
+    zero, one = np.float32(0), np.float32(1)
+    if surrogate == 0:
+        for i in range(v.shape[0]):
+            height = alpha - alpha * alpha * abs(v[i] - threshold)
+            carried[i] += _widen(grad[i]) * (height if height > zero else zero)
+    elif surrogate == 3:
+        for i in range(v.shape[0]):
+            turn = np.float32(math.pi / 2) * alpha * (v[i] - threshold)
+            carried[i] += _widen(grad[i]) * (alpha / np.float32(2) / (one + turn * turn))
+    else:
+        width = np.float32(0.5) if surrogate == 1 else one / alpha
+        for i in range(v.shape[0]):
+            carried[i] += _widen(grad[i]) if abs(v[i] - threshold) < width else zero
+
+
+@compiled
+def _backward(low, high, block, x, scale, shift, mean, rstd, neuron, grad_spike, grad_membrane, grad, sums, numbers):  # type: ignore[no-untyped-def]
+    """Walk forward again, then back; `sums` `[2, T, S, C]` and `numbers` `[2]` are added to."""
+    leak, divide, number, threshold, surrogate, alpha, start, learn = neuron
+    steps = x.shape[0]
+    for s in range(x.shape[1]):
+        for first in range(low, high, block):
+            last = min(first + block, high)
+            v, m = np.empty((steps, last - first), np.float32), np.full(last - first, start, np.float32)
+            for t in range(steps):
+                _load(x[t, s, first:last], scale[t, s], shift[t, s], v[t])
+                _integrate(v[t], m, leak, divide, number)
+                _reset(v[t], threshold, m)
+            carried = np.zeros(last - first, np.float32)
+            for t in range(steps - 1, -1, -1):
+                if grad_membrane.shape[2] > 0:
+                    carried += grad_membrane[t, s, first:last]
+                _stop_at_reset(v[t], threshold, carried)
+                if grad_spike.shape[2] > 0:
+                    spikes_grad = grad_spike[t, s, first:last]
+                    _add_surrogate(v[t], threshold, surrogate, alpha, spikes_grad, carried)
+                    if surrogate == 3:
+                        numbers[1] += _alpha_gradient(spikes_grad, v[t], threshold, alpha)
+                if learn:
+                    _reset(v[max(t - 1, 0)], threshold, m)
+                    if t == 0:
+                        m[:] = start
+                    numbers[0] += _number_gradient(carried, v[t], m, number)
+                _share(carried, leak, divide, number, grad[t, s, first:last])
+                if mean.shape[2] > 0:
+                    parts = sums[0, t, s], sums[1, t, s]
+                    _add_sums(grad[t, s, first:last], x[t, s, first:last], mean[t, s], rstd[t, s], parts)
+
+
+@compiled
+def _stop_at_reset(v, threshold, carried):  # type: ignore[no-untyped-def]
+    """No gradient passes a reset."""
+    for i in range(v.shape[0]):
+        carried[i] = np.float32(0) if v[i] - threshold > np.float32(0) else carried[i]
+
+
+@compiled
+def _share(carried, leak, divide, number, grad):  # type: ignore[no-untyped-def]
+    """Split the gradient of the potential between the current and the membrane before."""
+    for i in range(carried.shape[0]):
+        part = carried[i] / number if divide else carried[i] * number
+        grad[i] = _narrow(part, grad)
+        carried[i] = carried[i] - part if leak else carried[i]
+
+
+@compiled
+def _alpha_gradient(grad_spike, v, threshold, alpha):  # type: ignore[no-untyped-def]
+    """Sum of `g * u/2 / (1 + (pi/2 * alpha * u)^2)`, BrainCog's gradient of alpha."""
+    total = 0.0
+    for i in range(v.shape[0]):
+        u = v[i] - threshold
+        turn = np.float32(math.pi / 2) * alpha * u
+        total += _widen(grad_spike[i]) * (u / np.float32(2)) / (np.float32(1) + turn * turn)
+    return total
+
+
+@compiled
+def _number_gradient(grad_v, v, m, number):  # type: ignore[no-untyped-def]
+    """Sum of `g_v * drive`; the drive is what moved the potential, over the number."""
+    total = 0.0
+    for i in range(v.shape[0]):
+        total += grad_v[i] * ((v[i] - m[i]) / number)
+    return total
+
+
+@compiled
+def _add_sums(grad, x, mean, rstd, sums):  # type: ignore[no-untyped-def]
+    """Add the block's sums over the rows, of the gradient and of its product with the normalised current."""
+    channels = mean.shape[0]
+    plain, product = np.zeros(channels, np.float32), np.zeros(channels, np.float32)
+    for first in range(0, x.shape[0], channels):
+        x_row, grad_row = x[first : first + channels], grad[first : first + channels]
+        for c in range(channels):
+            g = _widen(grad_row[c])
+            plain[c] += g
+            product[c] += g * ((_widen(x_row[c]) - mean[c]) * rstd[c])
+    for c in range(channels):
+        sums[0][c] += plain[c]
+        sums[1][c] += product[c]
+
+
+@compiled
+def _normalise_backward(low, high, block, grad, x, scale, mean, rstd, mean_grad, mean_product):  # type: ignore[no-untyped-def]
+    """`grad = scale * (grad - mean_grad - normalised x * mean_product)`, in place."""
+    for t in range(x.shape[0]):
+        for s in range(x.shape[1]):
+            numbers = scale[t, s], mean[t, s], rstd[t, s], mean_grad[t, s], mean_product[t, s]
+            _normalise_rows(grad[t, s, low:high], x[t, s, low:high], numbers)
+
+
+@compiled
+def _normalise_rows(grad, x, numbers):  # type: ignore[no-untyped-def]
+    scale, mean, rstd, mean_grad, mean_product = numbers
+    channels = scale.shape[0]
+    for first in range(0, x.shape[0], channels):
+        x_row, grad_row = x[first : first + channels], grad[first : first + channels]
+        for c in range(channels):
+            normal = (_widen(x_row[c]) - mean[c]) * rstd[c]
+            rest = _widen(grad_row[c]) - mean_grad[c] - normal * mean_product[c]
+            grad_row[c] = _narrow(scale[c] * rest, grad_row)
+
+
+@compiled
+def _moments(low, high, block, x, sums):  # type: ignore[no-untyped-def]
+    """Add the sums and the sums of squares over the rows to `sums` `[2, T, S, C]`, in float64: nothing cancels."""
+    channels = sums.shape[3]
+    for t in range(x.shape[0]):
+        for s in range(x.shape[1]):
+            plain, squares = sums[0, t, s], sums[1, t, s]
+            for first in range(low, high, channels):
+                row = x[t, s, first : first + channels]
+                for c in range(channels):
+                    number = np.float64(_widen(row[c]))
+                    plain[c] += number
+                    squares[c] += number * number
+
+
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance over the rows of `[T, S, R, C]`, float64 `[T, S, C]` each."""
+    steps, streams, rows, channels = x.shape
+    sums = _summed(_moments, rows, channels, (2, steps, streams, channels), _flat(x))
+    mean, square = sums / rows
+    return mean, (square - mean.square()).clamp_(min=0)
+
+
+def forward(x: Tensor, scale: Tensor | None, shift: Tensor | None, neuron: Neuron, keep: bool) -> tuple[Tensor, Tensor]:
+    """Spikes, like `x`, and membranes after reset, float32 `[T, S, R, C]`; empty if not to `keep`.
+
+    Args:
+        x: currents `[T, S, R, C]`, contiguous, float32 or bfloat16.
+        scale: factor on the currents, float32 `[T, S, C]`, or None.
+        shift: added to them, likewise.
+        neuron: the recurrence.
+        keep: whether the membranes are wanted.
+    """
+    spike = torch.empty_like(x)
+    membrane = torch.empty_like(x, dtype=torch.float32) if keep else torch.empty(0)
+    none = torch.empty(*x.shape[:2], 0)
+    norm = _plain(none if scale is None else scale), _plain(none if shift is None else shift)
+    arrays = _flat(x), *norm, _numbers(neuron), _flat(spike), _flat(membrane if keep else none[..., None])
+    _run(_forward, *_blocks(x, scale), [arrays] * torch.get_num_threads())
+    return spike, membrane
+
+
+def backward(
+    x: Tensor,
+    scale: Tensor | None,
+    shift: Tensor | None,
+    mean: Tensor | None,
+    rstd: Tensor | None,
+    neuron: Neuron,
+    grad_spike: Tensor | None,
+    grad_membrane: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradient of `x * scale + shift`, like `x`, its sums over the rows, and the gradients of the numbers.
+
+    Args:
+        x: currents, as in `forward`, like scale and shift.
+        scale: see `forward`.
+        shift: see `forward`.
+        mean: of the currents, float32 `[T, S, C]`; None without a norm.
+        rstd: 1 / standard deviation, likewise.
+        neuron: the recurrence.
+        grad_spike: like `x`, or None.
+        grad_membrane: float32 `[T, S, R, C]`, or None.
+
+    Returns:
+        The gradient; float64 `[2, T, S, C]`, sums of it and of its product with `(x - mean) * rstd` (empty without a
+        norm); float64 `[2]`, the gradients of `number` (if it can be learnt) and of `alpha`.
+    """
+    threads = torch.get_num_threads()
+    none = torch.empty(*x.shape[:2], 0)
+    norm = [_plain(none if part is None else part) for part in (scale, shift, mean, rstd)]
+    sums, numbers = np.zeros((threads, 2, *norm[0].shape)), np.zeros((threads, 2))
+    grad = torch.empty_like(x)
+    given = _flat(x), *norm, _numbers(neuron)
+    grad_spike = x[..., :0] if grad_spike is None else grad_spike
+    grads = _flat(grad_spike), _flat(none[..., None] if grad_membrane is None else grad_membrane), _flat(grad)
+    _run(_backward, *_blocks(x, scale), [(*given, *grads, sums[i], numbers[i]) for i in range(threads)])
+    return grad, torch.from_numpy(sums.sum(0)), torch.from_numpy(numbers.sum(0))
+
+
+def normalise_backward(
+    grad: Tensor, x: Tensor, scale: Tensor, mean: Tensor, rstd: Tensor, mean_grad: Tensor, mean_product: Tensor
+) -> Tensor:
+    """The gradient of the currents in place of that of the normalised ones.
+
+    `scale * (grad - mean_grad - (x - mean) * rstd * mean_product)`; shapes as in `backward`.
+    """
+    arrays = _flat(grad), _flat(x), *map(_plain, (scale, mean, rstd, mean_grad, mean_product))
+    _run(_normalise_backward, *_blocks(x, scale), [arrays] * torch.get_num_threads())
+    return grad
+
+
+def _flat(x: Tensor) -> np.ndarray:
+    """The memory of `[T, S, R, C]` as `[T, S, N]`."""
+    bits = x.detach().view(torch.uint16) if x.dtype == torch.bfloat16 else x.detach()
+    return bits.numpy().reshape(*x.shape[:2], x.shape[2] * x.shape[3])
+
+
+def _plain(x: Tensor) -> np.ndarray:
+    return x.detach().contiguous().numpy()
+
+
+def _numbers(neuron: Neuron) -> tuple[Any, ...]:
+    """The neuron as plain numbers; to divide by a power of two is to multiply, and faster."""
+    number, divide = neuron.number.item(), neuron.divide
+    if divide and math.frexp(number)[0] == 0.5:
+        number, divide = 1 / number, False
+    floats = number, neuron.threshold.item(), neuron.alpha.item(), neuron.start
+    factor, threshold, alpha, start = (np.float32(value) for value in floats)
+    learn = neuron.leak and not neuron.divide  # of the three, PLIF alone learns its number
+    return neuron.leak, divide, factor, threshold, neuron.surrogate, alpha, start, learn
+
+
+def _blocks(x: Tensor, scale: Tensor | None) -> tuple[int, int]:
+    """Neurons of a stream, and how many may not be parted: the channels of a pixel, if they have a norm."""
+    return x.shape[2] * x.shape[3], 1 if scale is None else x.shape[3]
+
+
+def _run(kernel: Callable[..., None], neurons: int, unit: int, arguments: list[Any]) -> None:
+    """Run a kernel on the neurons of each stream, in as many threads as there are arguments."""
+    block = max(1, BLOCK // unit) * unit
+    if len(arguments) == 1 or neurons < WORTH_THREADS:
+        return kernel(0, neurons, block, *arguments[0])
+    bounds = (np.linspace(0, neurons // unit, len(arguments) + 1).astype(int) * unit).tolist()
+    with ThreadPoolExecutor(len(arguments)) as pool:
+        jobs = zip(bounds[:-1], bounds[1:], arguments, strict=True)
+        list(pool.map(lambda job: kernel(job[0], job[1], block, *job[2]), jobs))
+    return None
+
+
+def _summed(kernel: Callable[..., None], rows: int, channels: int, shape: tuple[int, ...], x: np.ndarray) -> Tensor:
+    """Run a kernel that adds to sums of this shape, each thread to its own; their sum."""
+    sums = np.zeros((torch.get_num_threads(), *shape))
+    _run(kernel, rows * channels, channels, [(x, part) for part in sums])
+    return torch.from_numpy(sums.sum(0))

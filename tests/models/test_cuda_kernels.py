@@ -1,0 +1,246 @@
+"""The CUDA kernels without a GPU: their numbers through Triton's interpreter, and that they compile for real GPUs.
+
+Triton decides at import whether it interprets, so the tests of numbers run in a process of their own.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from braincog_tmkt.integration import node_class, surrogate_class
+from braincog_tmkt.models.kernels import SURROGATES, Neuron, cpu
+
+triton = pytest.importorskip("triton")
+
+from braincog_tmkt.models.kernels import cuda  # noqa: E402
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+interpreted = pytest.mark.skipif(not INTERPRETED, reason="runs in the process with Triton's interpreter")
+compiled = pytest.mark.skipif(INTERPRETED, reason="Triton interprets here")
+
+LIF, IF, PLIF = (True, True), (False, False), (True, False)
+
+
+def scalar(number, device="cpu"):
+    return torch.tensor(number, dtype=torch.float32, device=device)
+
+
+def neuron(kind=LIF, number=2.0, threshold=0.5, surrogate="QGateGrad", alpha=2.0, start=0.0, device="cpu"):
+    numbers = scalar(number, device), scalar(threshold, device), SURROGATES[surrogate], scalar(alpha, device)
+    return Neuron(*kind, *numbers, start)
+
+
+def currents(*shape, dtype=torch.float32, seed=0):
+    """Numbers of which many put a membrane exactly on the threshold 0.5."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(shape, generator=generator)
+    ties = torch.rand(shape, generator=generator) < 0.3
+    return torch.where(ties, (4 * x).round() / 4, x).to(dtype)
+
+
+def statistics(x):
+    """Factors, shifts, means and 1 / standard deviations of a batch norm, with a weight of 0 among its weights."""
+    mean, var = (part.float() for part in cpu.moments(x))
+    rstd = torch.rsqrt(var + 1e-5)
+    weight, bias = torch.linspace(0, 2, x.shape[-1]), torch.linspace(1, -0.5, x.shape[-1])
+    return rstd * weight, bias - mean * rstd * weight, mean, rstd
+
+
+@compiled
+def test_interpreted_numbers():
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__]
+    environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passed" in done.stdout
+
+
+@interpreted
+@pytest.mark.parametrize("surrogate", SURROGATES)
+@pytest.mark.parametrize(("name", "kind", "tau"), [("LIFNode", LIF, 2.0), ("IFNode", IF, 1.0), ("PLIFNode", PLIF, 3.0)])
+def test_brain_cogs_own_node_step_by_step(name, kind, tau, surrogate):
+    steps, shape = 5, (1, 7, 3)
+    node = node_class(name)(threshold=0.5, tau=tau, act_fun=surrogate_class(surrogate), step=steps)
+    x = currents(steps, *shape)
+    x[0, :, 0] = 0.5 * tau  # a tie
+    x.requires_grad_()
+    grad_spike, grad_membrane = torch.randn(2, steps, *shape).unbind()
+    spikes, membranes = [], []
+    for current in x:
+        spikes.append(node(current))
+        membranes.append(node.mem)
+    spikes, membranes = torch.stack(spikes), torch.stack(membranes)
+    ((spikes * grad_spike).sum() + (membranes * grad_membrane).sum()).backward()
+
+    number = node.w.sigmoid().item() if name == "PLIFNode" else tau
+    like = neuron(kind, number, 0.5, surrogate)._replace(alpha=node.act_fun.alpha)
+    spike, membrane = cuda.forward(x.detach(), None, None, like, True)
+    assert torch.equal(spike, spikes)
+    assert torch.equal(membrane, membranes)
+    assert ((membranes == 0.5) & (spikes == 0)).any() or name == "PLIFNode"  # ties do not spike
+    grad, sums, numbers = cuda.backward(x.detach(), None, None, None, None, like, grad_spike, grad_membrane)
+    torch.testing.assert_close(grad, x.grad, rtol=2e-6, atol=1e-7)
+    assert sums.shape == (0,)
+    if name == "PLIFNode":
+        assert numbers[0].item() * number * (1 - number) == pytest.approx(node.w.grad.item(), rel=1e-5)
+        if surrogate == "AtanGrad":
+            assert numbers[1].item() == pytest.approx(node.act_fun.alpha.grad.item(), rel=1e-5)
+
+
+@interpreted
+@pytest.mark.parametrize("streams", [1, 2])
+def test_batch_norm_and_node_against_autograd(streams):
+    steps, rows, channels = 3, 21, 5
+    x = (2 * currents(steps, streams, rows, channels) + 1).requires_grad_()
+    weight, bias = torch.rand(channels, requires_grad=True), torch.randn(channels, requires_grad=True)
+    grad_spike = torch.randn_like(x)
+    node = node_class("LIFNode")(threshold=0.5, act_fun=surrogate_class("AtanGrad"), step=steps)
+    batch = [torch.stack([F.batch_norm(p, None, None, weight, bias, True) for p in step]) for step in x]
+    spikes = torch.stack([node(current) for current in batch])
+    (spikes * grad_spike).sum().backward()
+
+    with torch.no_grad():
+        mean, var = cuda.moments(x.detach())
+        rstd = torch.rsqrt(var + 1e-5)
+        scale = rstd * weight
+        norm = [part.float() for part in (scale, bias - mean * scale, mean, rstd)]
+    like = neuron(surrogate="AtanGrad")
+    assert torch.equal(cuda.forward(x.detach(), *norm[:2], like, False)[0], spikes)
+    grad, sums, _ = cuda.backward(x.detach(), *norm, like, grad_spike, None)
+    torch.testing.assert_close(sums.sum((1, 2)).float(), torch.stack((bias.grad, weight.grad)), rtol=1e-5, atol=1e-5)
+    means = (sums / rows).float()
+    cuda.normalise_backward(grad, x.detach(), norm[0], *norm[2:], *means)
+    torch.testing.assert_close(grad, x.grad, rtol=1e-4, atol=1e-6)
+
+
+@interpreted
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(1, 2, 1, 3), (2, 1, 150, 1), (1, 2, 130, 66)])
+def test_moments_do_not_cancel(shape, dtype, monkeypatch):
+    monkeypatch.setattr(cuda, "PROGRAMS", 3)  # so that a program has several tiles
+    x = (1000 + currents(*shape)).to(dtype)
+    mean, var = cuda.moments(x)
+    torch.testing.assert_close(mean, x.double().mean(2), rtol=1e-6, atol=0)
+    torch.testing.assert_close(var, x.double().var(2, correction=0), rtol=1e-6, atol=1e-9)
+
+
+@interpreted
+def test_division_is_exact():
+    x = torch.randn(1, 1, 512, 8) * torch.logspace(-25, 25, 512)[:, None]
+    for tau in (2.0, 3.0, 7 / 3, 1.9999999, 1.0000001, 1e-3):
+        membrane = cuda.forward(x, None, None, neuron(number=tau, threshold=1e38), True)[1]
+        assert torch.equal(membrane, x / scalar(tau)), tau
+
+
+def compare(device, dtype, shape, kind, number, surrogate, given=(True, True), rtol=2e-5):
+    """All four functions against the CPU backend's."""
+    like = neuron(kind, number, surrogate=surrogate, start=0.1)
+    there = neuron(kind, number, surrogate=surrogate, start=0.1, device=device)
+    x = currents(*shape, dtype=dtype)
+    grads = [g if wanted else None for g, wanted in zip((currents(*shape, dtype=dtype), currents(*shape)), given)]  # noqa: B905
+    norm = statistics(x)
+    rtol = rtol if dtype == torch.float32 else 1e-2
+
+    def moved(*tensors):
+        return [None if tensor is None else tensor.to(device) for tensor in tensors]
+
+    def close(got, expected, atol=1e-5):
+        torch.testing.assert_close(got.cpu(), expected.view_as(got), rtol=rtol, atol=atol * (1 + expected.abs().max()))
+
+    close(torch.stack(cuda.moments(x.to(device))), torch.stack(cpu.moments(x)))
+    for part in (norm, (None,) * 4):
+        expected = cpu.forward(x, *part[:2], like, True)
+        for got, one in zip(cuda.forward(*moved(x, *part[:2]), there, True), expected, strict=True):
+            assert torch.equal(got.cpu(), one)
+        got = cuda.backward(*moved(x, *part), there, *moved(*grads))
+        for mine, one in zip(got, cpu.backward(x, *part, like, *grads), strict=True):
+            if one.numel():
+                close(mine, one, 1e-5 if dtype == torch.float32 else 1e-2)
+    grad = currents(*shape, dtype=dtype, seed=1)
+    vectors = norm[0], *norm[2:], norm[1], norm[2]
+    got = cuda.normalise_backward(*moved(grad, x, *vectors))
+    close(got, cpu.normalise_backward(grad, x, *vectors))
+
+
+@interpreted
+@pytest.mark.parametrize(
+    ("dtype", "shape", "kind", "number", "surrogate", "given"),
+    [
+        (torch.float32, (3, 2, 37, 5), LIF, 3.3, "QGateGrad", (True, False)),
+        (torch.float32, (13, 1, 5, 3), PLIF, 0.37, "AtanGrad", (True, True)),
+        (torch.bfloat16, (2, 1, 20, 66), PLIF, 0.5, "GateGrad", (False, True)),
+        (torch.bfloat16, (2, 2, 90, 1), IF, 1.0, "BackEIGateGrad", (True, True)),
+    ],
+)
+def test_the_cpu_backend_in_odd_sizes(dtype, shape, kind, number, surrogate, given, monkeypatch):
+    monkeypatch.setattr(cuda, "PROGRAMS", 4)
+    compare("cpu", dtype, shape, kind, number, surrogate, given)
+
+
+@pytest.mark.gpu
+@compiled
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", [LIF, IF, PLIF])
+@pytest.mark.parametrize("shape", [(10, 2, 577, 64), (4, 1, 37, 5), (20, 1, 64, 130)])
+def test_the_cpu_backend_on_a_gpu(shape, kind, dtype):
+    compare("cuda", dtype, shape, kind, 3.3 if kind == LIF else 0.7, "AtanGrad")
+
+
+def build(kernel, target, constants, options=None):
+    """Compile a kernel for a GPU; its PTX, and what the assembler says of its resources."""
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    known = dict.fromkeys(("R", "C", "tiles", "parts", "part_rows"), "i32") | {"start": "fp32"}
+    known |= dict.fromkeys(("sums", "numbers", "means", "squares", "mean_of_all", "var_of_all"), "*fp64")
+    known |= dict.fromkeys(("x", "spike", "grad", "grad_spike"), "*bf16")
+    names = kernel.arg_names
+    signature = {name: "constexpr" if name in constants else known.get(name, "*fp32") for name in names}
+    aligned = {(i,): [["tt.divisibility", 16]] for i, n in enumerate(names) if signature[n][0] == "*" or n == "C"}
+    source = ASTSource(kernel, signature, constants, aligned)
+    result = triton.compile(source, target=GPUTarget("cuda", target, 32), options=cuda.EXACT | (options or {}))
+    return result.asm["ptx"], result.asm["cubin"]
+
+
+def stack(cubin, folder):
+    """Bytes of local memory that a thread of a kernel needs: 0 if nothing is spilled."""
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    if not tool.exists():
+        pytest.skip("no cuobjdump with this Triton")
+    file = folder / "kernel.cubin"
+    file.write_bytes(cubin)
+    text = subprocess.run([tool, "--dump-resource-usage", file], capture_output=True, text=True, check=True).stdout
+    return int(re.search(r"STACK:(\d+)", text)[1])
+
+
+@compiled
+@pytest.mark.parametrize("target", [80, 90])
+def test_kernels_compile_for_real_gpus(target, tmp_path, monkeypatch):
+    monkeypatch.setattr(triton.knobs.cache, "dir", str(tmp_path / "cache"))
+    tile, walk = {"WIDE": 64}, {"T": 6, "LEAK": True, "DIVIDE": True, "WIDE": 64}
+    backward = walk | {"SURROGATE": 0, "ROWS": 4, "grad_membrane": None}
+    registers = {"maxnreg": cuda.REGISTERS}
+    jobs = {
+        "forward": (cuda._forward, walk | {"ROWS": 8, "membrane": None}, {}),
+        "backward": (cuda._backward, backward, registers),
+        "join": (cuda._join, tile | {"PARTS": 32}, {}),
+        "moments": (cuda._moments, tile | {"ROWS": 64}, {}),
+        "normalise": (cuda._normalise_backward, tile | {"ROWS": 32}, {}),
+    }
+    built = {name: build(kernel, target, constants, options) for name, (kernel, constants, options) in jobs.items()}
+    for name, (_, cubin) in built.items():
+        assert stack(cubin, tmp_path) == 0, name
+    for name in ("forward", "backward"):  # only the division by tau is fused, and nothing is approximate
+        text = built[name][0]
+        assert not re.search(r"(div\.(full|approx)|rcp\.approx|\.ftz)", text), name
+        fused = text.count("fma.rn.f32")
+        divisions = walk["T"] * (1 + (name == "backward")) * (4 if name == "forward" else 2)
+        assert fused == 4 * divisions, (name, fused)
