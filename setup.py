@@ -29,7 +29,8 @@ setup(
             "mypy>=1.10",
             "types-PyYAML",
             "types-tqdm",
-        ]
+        ],
+        "bench": ["spikingjelly>=2"],
     },
     entry_points={"console_scripts": ["tmkt = braincog_tmkt.cli:main"]},
 )
