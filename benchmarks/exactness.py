@@ -73,15 +73,8 @@ def main() -> None:
         nets = [f"{int((tried[:, side] > 0).sum())} of {SEEDS}" for side in (1, 2)]
         rows.append([name, width, f"{total:,}", *chain.from_iterable(zip(nets, (step, multi), strict=True))])
         print(rows[-1], flush=True)
-    headers = [
-        "net",
-        "width",
-        "neuron-steps",
-        "step: nets with a flip",
-        "flips",
-        "multi-step: nets with a flip",
-        "flips",
-    ]
+    sides = ("step: nets with a flip", "first flips", "multi-step: nets with a flip", "first flips")
+    headers = ["net", "width", "neuron-steps", *sides]
     table = tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
     print(table)
     title = "# Spikes that rounding flips, against float64\n\n`python benchmarks/exactness.py`"

@@ -25,7 +25,7 @@ class ModalityGuidance(nn.Module):
         Returns:
             A scalar.
         """
-        return functional.cross_entropy(self.head(features).flatten(0, 1), source.long().flatten())
+        return functional.cross_entropy(self.head(features).float().flatten(0, 1), source.long().flatten())
 
 
 class MixRatioPerception(nn.Module):
@@ -49,5 +49,5 @@ class MixRatioPerception(nn.Module):
         Returns:
             A scalar.
         """
-        estimate = self.head(features).squeeze(-1).mean(0)
+        estimate = self.head(features).float().squeeze(-1).mean(0)
         return functional.mse_loss(estimate, ratio.to(estimate.dtype))

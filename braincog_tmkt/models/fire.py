@@ -67,10 +67,13 @@ def fire(node: Any, kind: str, currents: Tensor, norm: StepBatchNorm2d | None) -
 
 def _neuron(node: Any, kind: str, currents: Tensor) -> Neuron:
     leak, divide = RECURRENCES[kind]
-    number = node.w.sigmoid() if kind == "PLIFNode" else currents.new_full((), node.tau if leak else node.dt)
+    if kind == "PLIFNode":
+        number = node.w.sigmoid().float()
+    else:
+        number = torch.full((), node.tau if leak else node.dt, dtype=torch.float32, device=currents.device)
     threshold = node.threshold if kind == "LIFNode" else node.get_thres()  # BrainCog's LIF ignores sigmoid_thres
     surrogate = SURROGATES[type(node.act_fun).__name__]
-    return Neuron(leak, divide, number.float(), threshold.detach().float(), surrogate, node.act_fun.alpha, node.mem)
+    return Neuron(leak, divide, number, threshold.detach().float(), surrogate, node.act_fun.alpha, node.mem)
 
 
 def _record(node: Any, spikes: Tensor, membranes: Tensor | None) -> None:

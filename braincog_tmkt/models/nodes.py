@@ -33,7 +33,8 @@ def multi_step_node(node: type[BaseNode]) -> type[BaseNode]:
             spikes = fire(self, node.__name__, inputs, norm)
             if spikes is not None:
                 return spikes
-        return node.forward(self, inputs if norm is None else norm(inputs))
+        currents = inputs if norm is None else norm(inputs)
+        return node.forward(self, currents.float())  # membranes stay in full precision under autocast
 
     members = {"rearrange2node": rearrange2node, "forward": forward}
     return type(f"MultiStep{node.__name__}", (node,), {**members, "__doc__": node.__doc__, "__module__": __name__})

@@ -3,7 +3,7 @@
 `step` runs BrainCog's modules one time step at a time, stream after stream, as the baseline does. `multi_step` hands
 every layer all steps of both streams at once and gives the same numbers: convolutions do not care, the batch norm keeps
 its statistics per (stream, step), and the nodes walk through the steps themselves. The first convolution sees a frame
-once, however many steps and streams show it.
+once, however many steps and streams show it. Only the order of additions differs (deviation D-26).
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ class TwoStream(BaseModule):
             node.requires_mem = wanted
 
     def _output(self, name: str, features: Tensor, aligned: Tensor) -> StreamOutput:
-        return StreamOutput(self.classifier(name)(features), features, aligned)
+        return StreamOutput(self.classifier(name)(features).float(), features, aligned)
 
     def _set_layout(self, steps: int, streams: int) -> None:
         for norm in self.norms:

@@ -20,9 +20,10 @@ NAMES = ("tmkt_vggsnn", "tmkt_resnet18", "tmkt_scnn")
 NODES = ("LIFNode", "IFNode", "PLIFNode")
 
 
-def small(name, execution="multi_step", steps=3, **kwargs):
+def small(name, execution="multi_step", steps=3, size=16, **kwargs):
     torch.manual_seed(0)
-    return build_backbone(name, 5, steps, 28 if name == "tmkt_scnn" else 16, width=0.125, execution=execution, **kwargs)
+    size = size + 12 if name == "tmkt_scnn" else size
+    return build_backbone(name, 5, steps, size, **{"width": 0.125, "execution": execution, **kwargs})
 
 
 def frames(net, batch=2, seed=0):
@@ -42,23 +43,35 @@ def test_parameter_numbers_are_those_of_the_reference():
         assert got == counts, name
 
 
-@settings(max_examples=12, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=24, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     name=st.sampled_from(NAMES),
     node=st.sampled_from(NODES),
     surrogate=st.sampled_from(["QGateGrad", "AtanGrad", "BackEIGateGrad", "SigmoidGrad"]),
-    steps=st.integers(1, 4),
-    batch=st.integers(2, 3),
+    steps=st.integers(1, 5),
+    batch=st.integers(2, 4),
+    width=st.sampled_from([0.0625, 0.125, 0.25]),
+    size=st.sampled_from([16, 32]),
+    tau=st.sampled_from([2.0, 3.0]),
+    shared=st.booleans(),
+    recompute=st.booleans(),
     training=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_multi_step_gives_the_numbers_of_step_mode(name, node, surrogate, steps, batch, training, seed):
-    reference = small(name, "step", steps, node_type=node, act_fun=surrogate).train(training)
-    fast = small(name, "multi_step", steps, node_type=node, act_fun=surrogate).train(training)
+def test_multi_step_gives_the_numbers_of_step_mode(
+    name, node, surrogate, steps, batch, width, size, tau, shared, recompute, training, seed
+):
+    settings_ = {"node_type": node, "act_fun": surrogate, "width": width, "tau": tau, "size": size}
+    reference = small(name, "step", steps, **settings_).train(training)
+    fast = small(name, "multi_step", steps, recompute=recompute, **settings_).train(training)
     fast.load_state_dict(reference.state_dict())
     mixed, events = frames(reference, batch, seed), frames(reference, batch, seed + 1)
+    given_ = (mixed, events)
+    if shared:
+        generator = torch.Generator().manual_seed(seed)
+        given_ = (mixed[:, 0], events, torch.rand(batch, steps, generator=generator) < 0.5)
     for net in (reference, fast):
-        outputs = net.streams(mixed, events)
+        outputs = net.streams(*given_)
         net.seen = [part.detach() for stream in outputs for part in stream]
         sum(part.square().sum() for stream in outputs for part in stream).backward()
     for slow_part, fast_part in zip(reference.seen, fast.seen, strict=True):

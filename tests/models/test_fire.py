@@ -99,7 +99,7 @@ def test_bfloat16_currents_give_the_numbers_of_their_values():
     weight = torch.randn(x.shape).bfloat16()
     results = []
     for currents in (given, plain):
-        node, norm = make_node("LIFNode", steps=3), make_norm(5, steps=3)
+        node, norm = make_node("LIFNode", steps=3, tau=1.7), make_norm(5, steps=3)
         node.requires_mem = True
         spikes = node(currents, norm)
         assert spikes.dtype == currents.dtype
@@ -110,6 +110,21 @@ def test_bfloat16_currents_give_the_numbers_of_their_values():
         assert torch.equal(ours, theirs)
     torch.testing.assert_close(results[0][2], results[1][2], rtol=1e-2, atol=1e-2)
     torch.testing.assert_close(results[0][3], results[1][3], rtol=1e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize("kind", KERNEL_NODES)
+def test_the_threshold_is_read_as_brain_cogs_node_reads_it(kind):
+    x = torch.randn(6, 4)
+    fast, slow = (make_node(kind, steps=3, fast=fast, sigmoid_thres=True, threshold=-0.3) for fast in (True, False))
+    assert torch.equal(fast(x), torch.cat([slow(step) for step in x.split(2)]))
+
+
+def test_under_autocast_membranes_and_logits_stay_in_full_precision():
+    for node in ("LIFNode", "BiasLIFNode"):
+        net = build_backbone("tmkt_vggsnn", 3, 2, 16, width=0.125, node_type=node).train()
+        with torch.autocast("cpu", torch.bfloat16):
+            for stream in net.streams(torch.rand(2, 2, 16, 16), torch.rand(2, 2, 2, 16, 16), torch.ones(2, 2) > 0):
+                assert stream.logits.dtype == stream.aligned.dtype == torch.float32
 
 
 def test_nan_currents_are_not_hidden():
