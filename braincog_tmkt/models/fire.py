@@ -7,38 +7,42 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..integration import BaseNode
+from ..integration import BaseNode, node_class, surrogate_class
 from .kernels import SURROGATES, Neuron, backend
 from .norm import StepBatchNorm2d, mean_over_ranks, world_size
 from .recompute import recomputing
+from .spikes import mark
 
-RECURRENCES = {"IFNode": (False, False), "LIFNode": (True, True), "PLIFNode": (True, False)}
+IF, LIF, PLIF = (node_class(name) for name in ("IFNode", "LIFNode", "PLIFNode"))
+RECURRENCES = {IF: (False, False), LIF: (True, True), PLIF: (True, False)}
 """BrainCog's nodes with a plain recurrence: whether they leak, and whether they divide by their number."""
 
+KNOWN = {surrogate_class(name): number for name, number in SURROGATES.items()}
 
-def can_fire(node: BaseNode, kind: str) -> bool:
+
+def can_fire(node: Any, kind: type[BaseNode]) -> bool:
     """Whether the kernels know this node: its recurrence, its surrogate, and no setting that changes either.
 
     Args:
         node: a node in multi-step execution.
-        kind: name of the BrainCog class it comes from.
+        kind: the class it was made from; a subclass may compute anything.
     """
     return (
         kind in RECURRENCES
-        and type(node.act_fun).__name__ in SURROGATES
+        and type(node.act_fun) in KNOWN
         and not (node.threshold.requires_grad or node.mem_detach or node.groups != 1)
-        and (node.dt == 1.0 or kind == "IFNode")
+        and (node.dt == 1.0 or kind is IF)
     )
 
 
-def fire(node: Any, kind: str, currents: Tensor, norm: StepBatchNorm2d | None) -> Tensor | None:
+def fire(node: Any, kind: type[BaseNode], currents: Tensor, norm: StepBatchNorm2d | None) -> Tensor | None:
     """Spikes `[T*N, ...]` of a node for currents `[T*N, ...]`, normalised before if there is a norm.
 
     What BrainCog's nodes record is recorded: `spike`, and, if asked for, `feature_map`, `mem` and `mem_collect`.
 
     Args:
         node: a fresh node; `can_fire` holds.
-        kind: name of the BrainCog class it comes from.
+        kind: the class it was made from.
         currents: float32 or bfloat16; `[T*S*B, C, H, W]` or `[T*S*B, C]`.
         norm: its `streams` (S) and, in evaluation, its running statistics are used.
 
@@ -62,17 +66,17 @@ def fire(node: Any, kind: str, currents: Tensor, norm: StepBatchNorm2d | None) -
     result = as_currents(spikes)
     if not recomputing():
         _record(node, result, as_currents(membranes) if node.requires_mem else None)
-    return result
+    return mark(result, 1)
 
 
-def _neuron(node: Any, kind: str, currents: Tensor) -> Neuron:
+def _neuron(node: Any, kind: type[BaseNode], currents: Tensor) -> Neuron:
     leak, divide = RECURRENCES[kind]
-    if kind == "PLIFNode":
+    if kind is PLIF:
         number = node.w.sigmoid().float()
     else:
         number = torch.full((), node.tau if leak else node.dt, dtype=torch.float32, device=currents.device)
-    threshold = node.threshold if kind == "LIFNode" else node.get_thres()  # BrainCog's LIF ignores sigmoid_thres
-    surrogate = SURROGATES[type(node.act_fun).__name__]
+    threshold = node.threshold if kind is LIF else node.get_thres()  # BrainCog's LIF ignores sigmoid_thres
+    surrogate = KNOWN[type(node.act_fun)]
     return Neuron(leak, divide, number, threshold.detach().float(), surrogate, node.act_fun.alpha, node.mem)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -9,15 +11,18 @@ from torch import Tensor, nn
 from ..integration import BaseNode
 from .fire import can_fire, fire
 from .norm import StepBatchNorm2d
-from .spikes import SpikeConv2d, SpikePool2d
+from .recompute import recomputing
+
+STATE = ("mem", "spike", "feature_map", "mem_collect")
 
 
 def multi_step_node(node: type[BaseNode]) -> type[BaseNode]:
     """Return a subclass of a BrainCog node whose forward sees all steps, and may do the batch norm in front of it, too.
 
-    IF, LIF and PLIF with a surrogate that the kernels know run there. Others walk as BrainCog's `layer_by_layer` does,
-    but without its T^2 cost: it indexes the steps one by one, and the gradient of every single index fills a tensor of
-    all T steps (48 % of an SCNN training step at T = 10). Unbinding the steps once gives the same numbers.
+    IF, LIF and PLIF with a surrogate that the kernels know run there; they want a reset before each sequence. Others
+    walk as BrainCog's `layer_by_layer` does, but without its T^2 cost: it indexes the steps one by one, and the
+    gradient of every single index fills a tensor of all T steps (48 % of an SCNN training step at T = 10). Unbinding
+    the steps once gives the same numbers.
 
     Example:
         >>> from braincog_tmkt.integration import node_class
@@ -28,37 +33,36 @@ def multi_step_node(node: type[BaseNode]) -> type[BaseNode]:
     def rearrange2node(self: BaseNode, inputs: Tensor) -> tuple[Tensor, ...]:
         return inputs.unflatten(0, (self.step, -1)).unbind(0)
 
-    def forward(self: Any, inputs: Tensor, norm: StepBatchNorm2d | None = None) -> Tensor:
-        if can_fire(self, node.__name__) and not _watched(norm):
-            spikes = fire(self, node.__name__, inputs, norm)
+    def forward(self: Any, inputs: Tensor, norm: nn.Module | None = None) -> Tensor:
+        if norm is not None and (_watched(norm) or not isinstance(norm, StepBatchNorm2d)):
+            inputs, norm = norm(inputs), None
+        if can_fire(self, node):
+            spikes = fire(self, node, inputs, norm)
             if spikes is not None:
                 return spikes
         currents = inputs if norm is None else norm(inputs)
-        return node.forward(self, currents.float())  # membranes stay in full precision under autocast
+        with _as_before(self):
+            return node.forward(self, currents.float())  # membranes stay in full precision under autocast
 
     members = {"rearrange2node": rearrange2node, "forward": forward}
     return type(f"MultiStep{node.__name__}", (node,), {**members, "__doc__": node.__doc__, "__module__": __name__})
 
 
-def _watched(norm: nn.Module | None) -> bool:
+def _watched(norm: nn.Module) -> bool:
     """Whether someone hooked on to the norm, and so wants it to run by itself."""
-    return norm is not None and bool(norm._forward_hooks or norm._forward_pre_hooks)
+    hooks = norm._forward_hooks, norm._forward_pre_hooks, norm._backward_hooks, norm._backward_pre_hooks
+    return any(hooks)
 
 
-def keep_bytes(layer: nn.Module, node: BaseNode, levels: int = 1) -> nn.Module:
-    """Have a fresh convolution or pooling behind a node keep bytes, or nothing, if the node's output is 0 or 1.
-
-    Args:
-        layer: turned into its `spikes` counterpart in place.
-        node: the multi-step node whose spikes reach the layer.
-        levels: 4 behind a 2x2 pooling.
-    """
-    kind = type(node).__name__.removeprefix("MultiStep")
-    if not can_fire(node, kind):
-        return layer
-    if type(layer) is nn.Conv2d:
-        layer.__class__ = SpikeConv2d
-        layer.levels = levels  # type: ignore[assignment]
-    elif type(layer) is nn.AvgPool2d:
-        layer.__class__ = SpikePool2d
-    return layer
+@contextmanager
+def _as_before(node: BaseNode) -> Iterator[None]:
+    """While layers are computed again: a fresh node, and afterwards the state it had."""
+    if not recomputing():
+        yield
+        return
+    state = {name: getattr(node, name) for name in STATE}
+    node.n_reset()
+    try:
+        yield
+    finally:  # the second run is left by an exception as soon as it has made what the backward pass needs
+        vars(node).update(state)

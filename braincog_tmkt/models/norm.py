@@ -83,8 +83,13 @@ class StepBatchNorm2d(nn.BatchNorm2d):
         Args:
             mean: `[T, S, C]`.
             var: biased, `[T, S, C]`.
-            count: numbers that went into each of them; at 1 `nn.BatchNorm2d` divides by 0, too.
+            count: numbers that went into each of them.
+
+        Raises:
+            ValueError: for one number, as `nn.BatchNorm2d` does.
         """
+        if count == 1:
+            raise ValueError("batch norm needs more than 1 value per channel in training, a larger batch or frame")
         if recomputing():
             return
         assert self.num_batches_tracked is not None
@@ -96,7 +101,7 @@ class StepBatchNorm2d(nn.BatchNorm2d):
         momentum = 1 / (before + number) if self.momentum is None else torch.full_like(number, self.momentum)
         left = (1 - momentum).flip(0).cumprod(0).flip(0)
         share = momentum * torch.cat([left[1:], left.new_ones(1)])
-        for running, moments in zip(self.running(), (mean, var * count / max(count - 1, 1)), strict=True):
+        for running, moments in zip(self.running(), (mean, var * count / (count - 1)), strict=True):
             ordered = moments.transpose(0, 1).flatten(0, 1).double()
             running.copy_(running * left[0] + share @ ordered)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -11,21 +10,38 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from .spikes import levels_of, mark
+
 _AGAIN: ContextVar[bool] = ContextVar("again", default=False)
+LAYOUT = ("steps", "streams", "training")
+"""What a batch norm goes by; it may be another one by the time of the backward pass."""
 
 
 def recomputing() -> bool:
-    """Whether a layer runs for the second time: running statistics and traces have seen these frames already."""
+    """Whether a layer runs for the second time: running statistics and nodes have seen these frames already."""
     return _AGAIN.get()
 
 
-@contextmanager
-def _again() -> Iterator[None]:
-    token = _AGAIN.set(True)
-    try:
-        yield
-    finally:
-        _AGAIN.reset(token)
+class _Again:
+    """The second run of a layer, under the circumstances of the first; may be entered once a backward pass."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        norms = [module for module in layer.modules() if hasattr(module, "streams")]
+        self.then = [(norm, {name: getattr(norm, name) for name in LAYOUT}) for norm in norms]
+
+    def __enter__(self) -> None:
+        self.token = _AGAIN.set(True)
+        self.now = [(norm, {name: getattr(norm, name) for name in LAYOUT}) for norm, _ in self.then]
+        _restore(self.then)
+
+    def __exit__(self, *error: object) -> None:
+        _restore(self.now)
+        _AGAIN.reset(self.token)
+
+
+def _restore(circumstances: list[tuple[nn.Module, dict[str, Any]]]) -> None:
+    for norm, values in circumstances:
+        vars(norm).update(values)
 
 
 def recomputed(layer: nn.Module, x: Tensor) -> Tensor:
@@ -38,5 +54,10 @@ def recomputed(layer: nn.Module, x: Tensor) -> Tensor:
     """
     if not torch.is_grad_enabled():
         return layer(x)
-    result: Any = checkpoint(layer, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _again()))
+    again, levels = _Again(layer), levels_of(x)
+
+    def run(x: Tensor) -> Tensor:  # what is kept of the input is another tensor, without the note on it
+        return layer(x if levels is None else mark(x, levels))
+
+    result: Any = checkpoint(run, x, use_reentrant=False, context_fn=lambda: (nullcontext(), again))
     return result

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from ..integration import BaseNode, BasicBlock, ResNet
-from .nodes import keep_bytes
 from .two_stream import TwoStream
 
 
@@ -64,9 +63,6 @@ class ResNet18(TwoStream, ResNet):
         """Turn the fresh blocks, which BrainCog's constructor builds of its own class only, into multi-step ones."""
         for block in self._blocks():
             block.__class__ = MultiStepBlock
-            for layer in block.modules():  # every convolution of a block stands behind a node
-                if isinstance(layer, nn.Conv2d):
-                    keep_bytes(layer, block.node1)
 
     def _blocks(self) -> list[nn.Module]:
         return [block for stage in (self.layer1, self.layer2, self.layer3, self.layer4) for block in stage]

@@ -4,7 +4,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .nodes import keep_bytes
 from .two_stream import TwoStream
 
 
@@ -27,9 +26,6 @@ class SCNN(TwoStream):
             self.make_node(),
             nn.AvgPool2d(2),
         )
-        if self.execution == "multi_step":
-            for layer in self.feature[2:]:
-                keep_bytes(layer, self.feature[1], levels=4)
         side = ((img_size - 4) // 2 - 4) // 2
         self.fc1 = nn.Linear(second * side**2, hidden)
         self.node1 = self.make_node()
@@ -57,7 +53,7 @@ class SCNN(TwoStream):
         """Currents of the first node `[N, C, H, W]` -> spikes `[N, D]`."""
         node, pool, conv, next_node, next_pool = self.feature[1:]
         x = pool(node(currents))
-        x = next_pool(next_node(self.run_layer(conv, x)))
+        x = next_pool(next_node(conv(x)))  # nothing here is worth computing again
         return self.node1(self.fc1(x.flatten(1)))
 
     def classifier(self, stream: str) -> nn.Module:

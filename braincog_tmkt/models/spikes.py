@@ -1,4 +1,8 @@
-"""Convolution and pooling of spikes, of which the backward pass keeps one byte each, or nothing."""
+"""Convolution and pooling of spikes, of which the backward pass keeps one byte each, or nothing.
+
+That a tensor holds spikes is noted on the tensor by the node that fired them: whatever stands in between (a hook, a
+dropout, another node) makes a tensor without the note, which is treated as any other.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +11,41 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+MOST = 127
+"""Levels that 8 bits can tell apart."""
+
+
+def mark(x: Tensor, levels: int) -> Tensor:
+    """Note on a tensor that its numbers are multiples of 1 / `levels` in [0, 1]; operations do not pass the note on."""
+    x.spike_levels = levels  # type: ignore[attr-defined]
+    return x
+
+
+def levels_of(x: Tensor) -> int | None:
+    """What `mark` noted on this very tensor, or None.
+
+    Example:
+        >>> x = mark(torch.zeros(3), 1)
+        >>> levels_of(x), levels_of(0.37 * x)
+        (1, None)
+    """
+    return getattr(x, "spike_levels", None)
+
 
 class SpikeConv2d(nn.Conv2d):
-    """`nn.Conv2d` for inputs that are multiples of 1 / `levels`, `levels` small: spikes (1), or their 2x2 means (4).
-
-    The numbers are those of `nn.Conv2d`; the input is kept as whole numbers of 8 bits.
-    """
-
-    levels: int = 1
+    """`nn.Conv2d` that keeps spikes, and their means from a `SpikePool2d`, as whole numbers of 8 bits."""
 
     def forward(self, input: Tensor) -> Tensor:
         """`[N, C, H, W]` -> `[N, C', H', W']`."""
-        x, weight, bias = input, self.weight, self.bias
-        if not (torch.is_grad_enabled() and weight.requires_grad):
+        x, weight, bias, levels = input, self.weight, self.bias, levels_of(input)
+        if levels is None or not (torch.is_grad_enabled() and weight.requires_grad):
             return super().forward(x)
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
             x, weight = x.to(dtype), weight.to(dtype)
             bias = bias if bias is None else bias.to(dtype)
         geometry = list(self.stride), list(self.padding), list(self.dilation), self.groups
-        return _Convolve.apply(x, weight, bias, geometry, self.levels)
+        return _Convolve.apply(x, weight, bias, geometry, levels)
 
 
 class _Convolve(torch.autograd.Function):
@@ -60,7 +79,9 @@ class SpikePool2d(nn.AvgPool2d):
         side: Any = self.kernel_size
         if side != self.stride or self.padding != 0 or input.shape[2] % side or input.shape[3] % side:
             return super().forward(input)
-        return _Pool.apply(input, side)
+        means, levels = _Pool.apply(input, side), levels_of(input)
+        finer = None if levels is None else levels * side**2
+        return means if finer is None or finer > MOST else mark(means, finer)
 
 
 class _Pool(torch.autograd.Function):
@@ -75,3 +96,13 @@ class _Pool(torch.autograd.Function):
         share = (grads[0] / ctx.side**2).permute(0, 2, 3, 1)  # [N, h, w, C]
         spread = share[:, :, None, :, None].expand(-1, -1, ctx.side, -1, ctx.side, -1)
         return spread.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2), None
+
+
+def use_spike_layers(module: nn.Module) -> nn.Module:
+    """Turn every plain `nn.Conv2d` and `nn.AvgPool2d` inside a module into its counterpart here, in place."""
+    for layer in module.modules():
+        if type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
+            layer.__class__ = SpikeConv2d
+        elif type(layer) is nn.AvgPool2d:
+            layer.__class__ = SpikePool2d
+    return module

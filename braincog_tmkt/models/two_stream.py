@@ -20,6 +20,7 @@ from ..integration import BaseModule, BaseNode, node_class, surrogate_class
 from .nodes import multi_step_node
 from .norm import StepBatchNorm2d, use_step_batch_norm
 from .recompute import recomputed
+from .spikes import use_spike_layers
 
 EXECUTIONS = ("multi_step", "step")
 UNSUPPORTED = {"temporal_flatten": False, "n_groups": 1, "spike_output": False, "n_preact": False}
@@ -119,6 +120,8 @@ class TwoStream(BaseModule):
         """Called once the layers exist: step weights, per-step batch norm, node settings."""
         self.coefficient = nn.ParameterList([nn.Parameter(torch.ones(1)) for _ in range(self.step)])
         use_step_batch_norm(self)
+        if self.execution == "multi_step":
+            use_spike_layers(self)
         self.norms = tuple(layer for layer in self.modules() if isinstance(layer, StepBatchNorm2d))
         self.nodes = tuple(layer for layer in self.modules() if isinstance(layer, BaseNode))
         for node in self.nodes:  # BrainCog's ResNet does not tell its nodes the number of steps
@@ -183,6 +186,11 @@ class TwoStream(BaseModule):
             mixed_out, events_out = self._run(names, frames.flatten(0, 2), len(frames))
             return mixed_out, events_out
         batch, steps = appearance.shape
+        if events.shape[:2] != appearance.shape or len(mixed) != batch:
+            raise RecipeError(
+                f"static, events and appearance do not belong together: {[*mixed.shape]}, {[*events.shape]},"
+                f" {[*appearance.shape]} ([B, 2, H, W], [B, T, 2, H, W], [B, T])"
+            )
         frames = torch.cat([mixed, events.flatten(0, 1)])
         own = torch.arange(batch, batch * (steps + 1), device=appearance.device).view(batch, steps)
         rows = torch.stack([torch.where(appearance, torch.arange(batch, device=own.device)[:, None], own), own])

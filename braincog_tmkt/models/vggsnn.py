@@ -1,12 +1,10 @@
 """VGGSNN: BrainCog's `VGG_SNN` layers with two classifiers (Transfer_VGG_SNN of the baseline)."""
 
-from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, nn
 
 from ..integration import BaseConvModule
-from .nodes import keep_bytes
 from .two_stream import TwoStream
 
 PLAN = (64, 128, "P", 256, 256, "P", 512, 512, "P", 512, 512, "P")
@@ -47,18 +45,10 @@ class VGGSNN(TwoStream):
             layers.append(module(channels, wider, node=self.make_node))
             channels = wider
         self.feature = nn.Sequential(*layers)
-        if self.execution == "multi_step":
-            self._keep_bytes()
         self.feature_size = channels * (self.img_size // 16) ** 2
         self.rgb_fc = nn.Sequential(nn.Flatten(), nn.Linear(self.feature_size, self.num_classes))
         self.dvs_fc = nn.Sequential(nn.Flatten(), nn.Linear(self.feature_size, self.num_classes))
         self.finish(aligned_node=self.feature[-2].node)
-
-    def _keep_bytes(self) -> None:
-        layers = list(self.feature)
-        for before, layer in pairwise(layers):
-            pooled = isinstance(before, nn.AvgPool2d)
-            keep_bytes(getattr(layer, "conv", layer), layers[0].node, levels=4 if pooled else 1)
 
     def encode(self, x: Tensor) -> Tensor:
         """Frames `[N, 2, H, W]` -> pooled spikes `[N, D]`."""

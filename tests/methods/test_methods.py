@@ -131,6 +131,12 @@ def test_frames_that_are_shared_are_those_of_the_whole_sequence(name, execution)
     torch.testing.assert_close(gradients[0][1], gradients[1][1], rtol=1e-4, atol=1e-5 * scale)
 
 
+def test_frames_that_do_not_belong_together_are_refused():
+    net, batch = make_backbone(), make_batch()
+    with pytest.raises(RecipeError, match="do not belong together"):
+        net.streams(batch.static, batch.events, torch.ones(len(batch.label), batch.steps - 1, dtype=torch.bool))
+
+
 def test_knowledge_transfer_without_sliding_switches_at_half_time_and_drops_the_alignment():
     net = make_backbone().eval()
     method = METHODS.build("knowledge_transfer", net, sliding=False)

@@ -10,9 +10,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from braincog_tmkt.integration import node_class, surrogate_class
 from braincog_tmkt.models import build_backbone
 from braincog_tmkt.models.fire import can_fire
-from braincog_tmkt.models.nodes import keep_bytes, multi_step_node
+from braincog_tmkt.models.kernels import cpu
+from braincog_tmkt.models.nodes import multi_step_node
 from braincog_tmkt.models.norm import StepBatchNorm2d
-from braincog_tmkt.models.spikes import SpikeConv2d, SpikePool2d
+from braincog_tmkt.models.spikes import levels_of, mark, use_spike_layers
 
 KERNEL_NODES = ("IFNode", "LIFNode", "PLIFNode")
 KERNEL_SURROGATES = ("QGateGrad", "BackEIGateGrad", "GateGrad", "AtanGrad")
@@ -52,15 +53,21 @@ def one_step_at_a_time(currents, node, norm, streams):
     surrogate=st.sampled_from(KERNEL_SURROGATES),
     tau=st.sampled_from([1.5, 2.0, 3.0]),
     shape=st.tuples(st.integers(1, 5), st.integers(1, 2), st.integers(2, 3), st.integers(1, 70), st.integers(1, 6)),
+    rest=st.sampled_from([0.0, 0.3]),
+    dt=st.sampled_from([1.0, 0.5]),
+    loss=st.sampled_from(["both", "spikes", "membranes"]),
     training=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_one_operator_is_batch_norm_and_brain_cogs_node(kind, surrogate, tau, shape, training, seed):
+def test_one_operator_is_batch_norm_and_brain_cogs_node(kind, surrogate, tau, shape, rest, dt, loss, training, seed):
     steps, streams, batch, channels, side = shape
     torch.manual_seed(seed)
     x = (2 * torch.randn(steps * streams * batch, channels, side, side + 1) + 0.5).requires_grad_()
     twin = x.detach().clone().requires_grad_()
-    node, slow = (make_node(kind, surrogate, steps, fast, tau=tau, threshold=0.5) for fast in (True, False))
+    node, slow = (
+        make_node(kind, surrogate, steps, fast, tau=tau, threshold=0.5, v_reset=rest, dt=dt) for fast in (True, False)
+    )
+    node.n_reset()
     norm, plain = make_norm(channels, seed, steps, streams).train(training), make_norm(channels, seed).train(training)
     node.requires_mem = True
     spikes = node(x, norm).unflatten(0, (steps, streams, batch))
@@ -70,17 +77,19 @@ def test_one_operator_is_batch_norm_and_brain_cogs_node(kind, surrogate, tau, sh
     torch.testing.assert_close(membranes, expected_membranes, rtol=1e-5, atol=1e-5)
     weight = torch.randn_like(spikes)
     for outputs in ((spikes, membranes), (expected, expected_membranes)):
-        ((outputs[0] * weight).sum() + (outputs[1] * weight.flip(0)).sum()).backward()
+        parts = {"spikes": (outputs[0] * weight).sum(), "membranes": (outputs[1] * weight.flip(0)).sum()}
+        parts["both"] = parts["spikes"] + parts["membranes"]
+        parts[loss].backward()
     torch.testing.assert_close(x.grad, twin.grad, rtol=1e-3, atol=1e-4)
     for ours, theirs in ((node, slow), (norm, plain)):
         wanted = dict(theirs.named_parameters())
         for name, parameter in ours.named_parameters():
-            assert (parameter.grad is None) == (wanted[name].grad is None), name
-            if parameter.grad is not None:
+            if parameter.grad is None or wanted[name].grad is None:  # PLIF's alpha may have a gradient of zeros
+                assert not any(p.grad is not None and p.grad.any() for p in (parameter, wanted[name])), name
+            else:
                 torch.testing.assert_close(parameter.grad, wanted[name].grad, rtol=1e-3, atol=1e-3, msg=name)
     torch.testing.assert_close(norm.running_mean, plain.running_mean, rtol=1e-5, atol=1e-6)
-    if batch * side > 1:
-        torch.testing.assert_close(norm.running_var, plain.running_var, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(norm.running_var, plain.running_var, rtol=1e-5, atol=1e-6)
     assert norm.num_batches_tracked == plain.num_batches_tracked
 
 
@@ -151,7 +160,7 @@ def test_what_the_kernels_do_not_know_walks_as_brain_cog_does(kind, settings_):
     surrogate = surrogate_class(settings_.pop("act_fun", "QGateGrad"))
     fast = multi_step_node(node_class(kind))(act_fun=surrogate, step=3, layer_by_layer=True, **settings_)
     slow = node_class(kind)(act_fun=surrogate, step=3, **settings_)
-    assert not can_fire(fast, kind)
+    assert not can_fire(fast, node_class(kind))
     x = 2 * torch.rand(6, 4, 5, 5)
     norm = make_norm(4, steps=3).eval()
     expected = torch.cat([slow(norm(step)) for step in x.split(2)])
@@ -187,16 +196,13 @@ def kept_bytes(function):
 def test_spikes_are_kept_as_bytes_and_the_numbers_stay():
     torch.manual_seed(0)
     spikes = (torch.rand(6, 8, 12, 12) < 0.3).float().contiguous(memory_format=torch.channels_last)
-    node = make_node("LIFNode")
-    for levels, inputs in ((1, spikes), (4, nn.functional.avg_pool2d(spikes, 2))):
-        plain = nn.Conv2d(8, 16, 3, stride=2, padding=1)
-        ours = keep_bytes(nn.Conv2d(8, 16, 3, stride=2, padding=1), node, levels)
-        assert type(ours) is SpikeConv2d
-        ours.load_state_dict(plain.state_dict())
+    for levels, inputs in ((1, spikes), (4, nn.functional.avg_pool2d(spikes, 2)), (None, 0.37 * spikes)):
+        plain, ours = (nn.Conv2d(8, 16, 3, stride=2, padding=1) for _ in range(2))
+        use_spike_layers(ours).load_state_dict(plain.state_dict())
         x, y = inputs.clone().requires_grad_(), inputs.clone().requires_grad_()
-        kept, out = kept_bytes(lambda ours=ours, x=x: ours(x))
-        assert kept[torch.int8] == x.numel()
-        assert kept[torch.float32] == plain.weight.numel() * 4
+        given = x if levels is None else mark(x, levels)
+        kept, out = kept_bytes(lambda ours=ours, given=given: ours(given))
+        assert kept.get(torch.int8, 0) == (0 if levels is None else x.numel())
         assert torch.equal(out, plain(y))
         out.square().sum().backward()
         plain(y).square().sum().backward()
@@ -204,21 +210,150 @@ def test_spikes_are_kept_as_bytes_and_the_numbers_stay():
             assert torch.equal(got.grad, expected.grad)
 
 
+def test_what_changes_the_spikes_on_their_way_changes_what_is_kept():
+    """A hook, a dropout or another node behind the first one: gradients are those of step mode all the same."""
+    for change in (lambda module, inputs, output: 0.37 * output, None):
+        gradients = []
+        for execution in ("step", "multi_step"):
+            torch.manual_seed(0)
+            net = build_backbone("tmkt_vggsnn", 3, 2, 16, width=0.125, execution=execution).eval()
+            if change is not None:
+                net.feature[1].node.register_forward_hook(change)
+            else:
+                net.feature[1].node = make_node("BurstLIFNode", "RoundGrad", 2, fast=execution == "multi_step")
+                net.nodes = tuple(layer.node for layer in net.feature if hasattr(layer, "node"))
+            net.event_logits(
+                3 * torch.rand(2, 2, 2, 16, 16, generator=torch.Generator().manual_seed(1))
+            ).sum().backward()
+            gradients.append([p.grad for p in net.parameters() if p.grad is not None])
+        for ours, theirs in zip(*gradients, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize(("side", "size"), [(2, (8, 6)), (3, (9, 3)), (2, (7, 8))])
 def test_pooling_keeps_nothing(side, size):
     x = torch.rand(2, 3, *size, requires_grad=True)
     y = x.detach().clone().requires_grad_()
-    pool = keep_bytes(nn.AvgPool2d(side), make_node("LIFNode"))
-    assert type(pool) is SpikePool2d
-    kept, out = kept_bytes(lambda: pool(x))
+    pool = use_spike_layers(nn.AvgPool2d(side))
+    kept, out = kept_bytes(lambda: pool(mark(x, 1)))
+    assert levels_of(out) == (None if size[0] % side else side**2)
     assert not kept or size[0] % side  # windows that leave pixels out are torch's own
     out.square().sum().backward()
     nn.functional.avg_pool2d(y, side).square().sum().backward()
     torch.testing.assert_close(x.grad, y.grad)
 
 
-def test_behind_a_node_whose_output_may_be_anything_nothing_is_changed():
-    assert type(keep_bytes(nn.Conv2d(2, 2, 3), make_node("BurstLIFNode"))) is nn.Conv2d
+def test_a_class_of_ones_own_is_not_taken_for_brain_cogs():
+    lif, gate = node_class("LIFNode"), surrogate_class("QGateGrad")
+    mine = type("LIFNode", (lif,), {"integral": lambda self, inputs: setattr(self, "mem", inputs)})
+    odd = type("QGateGrad", (surrogate_class("SigmoidGrad"),), {})
+    for node, surrogate in ((mine, gate), (lif, odd)):
+        fast = multi_step_node(node)(act_fun=surrogate, step=2, layer_by_layer=True)
+        slow = node(act_fun=surrogate, step=2)
+        x, y = (
+            torch.linspace(-1, 2, 12).view(4, 3).requires_grad_(),
+            torch.linspace(-1, 2, 12).view(4, 3).requires_grad_(),
+        )
+        spikes, expected = fast(x), torch.cat([slow(step) for step in y.split(2)])
+        assert torch.equal(spikes, expected)
+        spikes.sum().backward()
+        expected.sum().backward()
+        torch.testing.assert_close(x.grad, y.grad)
+
+
+def test_bfloat16_is_rounded_to_the_nearest_and_membranes_to_nothing():
+    torch.manual_seed(0)
+    x = torch.randn(3 * 40, 50).bfloat16()
+    given, plain = x.clone().requires_grad_(), x.float().requires_grad_()
+    for currents in (given, plain):
+        node = make_node("LIFNode", steps=3, tau=3.0)
+        (node(currents) * torch.linspace(-1, 1, 50).bfloat16().to(currents.dtype)).sum().backward()
+    assert torch.equal(given.grad, plain.grad.bfloat16())
+
+
+def test_membranes_are_brain_cogs_to_the_last_bit_for_every_tau():
+    x = torch.randn(4 * 100, 20)
+    for kind in KERNEL_NODES:
+        fast, slow = (make_node(kind, steps=4, fast=fast, tau=3.0, requires_mem=True) for fast in (True, False))
+        fast(x)
+        for step in x.split(100):
+            slow(step)
+        assert torch.equal(torch.stack(fast.mem_collect), torch.stack(slow.mem_collect))
+
+
+def test_threads_share_the_work_and_change_no_number(monkeypatch):
+    torch.manual_seed(0)
+    x, weight = torch.randn(3 * 2 * 4, 5, 7, 7), torch.randn(3 * 2 * 4, 5, 7, 7)
+    monkeypatch.setattr(cpu, "WORTH_THREADS", 1)
+    results = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            node, norm = make_node("PLIFNode", "AtanGrad", steps=3), make_norm(5, steps=3, streams=2)
+            currents = x.clone().requires_grad_()
+            spikes = node(currents, norm)
+            (spikes * weight).sum().backward()
+            learnt = norm.weight.grad, norm.bias.grad, node.w.grad, node.act_fun.alpha.grad, norm.running_var
+            results.append([spikes, currents.grad, *learnt])
+    finally:
+        torch.set_num_threads(1)
+    for other in results[1:]:
+        for one, two in zip(results[0], other, strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
+
+
+def test_one_value_a_channel_is_refused_as_torch_refuses_it():
+    for norm in (make_norm(3, steps=2), nn.BatchNorm2d(3)):
+        with pytest.raises(ValueError, match="more than 1 value per channel"):
+            norm(torch.randn(1 if type(norm) is nn.BatchNorm2d else 2, 3, 1, 1))
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        make_node("LIFNode", steps=2)(torch.randn(2, 3, 1, 1), make_norm(3, steps=2))
+
+
+def test_autocast_gradients_are_those_of_plain_convolutions():
+    torch.manual_seed(0)
+    spikes = (torch.rand(6, 8, 12, 12) < 0.3).float()
+    plain, ours = (nn.Conv2d(8, 16, 3, padding=1) for _ in range(2))
+    use_spike_layers(ours).load_state_dict(plain.state_dict())
+    for conv in (plain, ours):
+        with torch.autocast("cpu", torch.bfloat16):
+            out = conv(mark(spikes.clone(), 1))
+        assert out.dtype == torch.bfloat16
+        out.float().square().sum().backward()
+    torch.testing.assert_close(ours.weight.grad, plain.weight.grad, rtol=1e-2, atol=1e-1)
+    assert ours.weight.grad.dtype == torch.float32
+
+
+def two_losses(net, execution_frames):
+    """Two forwards of different layouts in one graph, and a change of mode before the backward pass."""
+    mixed, events = execution_frames
+    total = sum(part.square().sum() for stream in net.streams(mixed, events) for part in stream)
+    total = total + net.event_logits(events).square().sum()
+    net.eval()
+    total.backward(retain_graph=True)
+    total.backward()
+    return total
+
+
+@pytest.mark.parametrize("surrogate", ["QGateGrad", "SigmoidGrad"])
+def test_recomputing_knows_how_it_was_the_first_time(surrogate):
+    results = []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        net = build_backbone("tmkt_vggsnn", 3, 2, 16, width=0.125, act_fun=surrogate, recompute=recompute).train()
+        net.set_requires_fp(True)
+        generator = torch.Generator().manual_seed(1)
+        loss = two_losses(net, [3 * torch.rand(2, 2, 2, 16, 16, generator=generator) for _ in range(2)])
+        for node in net.nodes:
+            assert not torch.is_tensor(node.mem)
+            assert not node.mem_collect
+            assert len(node.feature_map) == 2
+        assert not net.training
+        results.append((loss, [p.grad for p in net.parameters() if p.grad is not None], list(net.buffers())))
+    assert torch.equal(results[0][0], results[1][0])
+    for part in (1, 2):
+        for ours, theirs in zip(results[0][part], results[1][part], strict=True):
+            torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize("name", ["tmkt_vggsnn", "tmkt_resnet18"])
@@ -252,8 +387,8 @@ def test_running_statistics_move_as_many_single_steps_do():
     for momentum in (0.1, None):
         torch.manual_seed(0)
         ours, theirs = StepBatchNorm2d(3, momentum=momentum), nn.BatchNorm2d(3, momentum=momentum)
-        x = torch.randn(4, 2, 5, 3, 6, 6) * torch.rand(4, 2, 1, 3, 1, 1)
         for _ in range(2):
+            x = torch.randn(4, 2, 5, 3, 6, 6) * torch.rand(4, 2, 1, 3, 1, 1)
             ours.steps, ours.streams = 4, 2
             y = ours(x.flatten(0, 2)).view(x.shape)
             for s in range(2):

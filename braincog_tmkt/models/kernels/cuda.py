@@ -2,7 +2,7 @@
 
 A program owns a tile of rows times channels of one stream. What it sums over the rows it writes as one part, and the
 parts are added in float64, always in the same order. Products and sums are not fused (`EXACT`) and divisions round to
-the nearest, so the potentials are BrainCog's to the last bit, in the forward and in the backward walk.
+the nearest, so the potentials are those of BrainCog on the CPU to the last bit, in both walks.
 """
 
 from __future__ import annotations
