@@ -81,6 +81,10 @@ def test_sizes_and_forbidden_words(path):
     assert not re.findall(FORBIDDEN, text)
 
 
+def test_files_of_tests_are_not_too_long_either():
+    assert not [path for path in (ROOT / "tests").rglob("*.py") if path.read_text().count("\n") > 400]
+
+
 def test_every_load_of_a_checkpoint_is_weights_only():
     for path in MODULES:
         for call in re.findall(r"torch\.load\((?:[^()]|\([^()]*\))*\)", path.read_text()):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..integration import BaseNode, node_class, surrogate_class
-from .kernels import SURROGATES, Neuron, backend
+from .kernels import SURROGATES, Kernels, Neuron, backend
 from .norm import StepBatchNorm2d, mean_over_ranks, world_size
 from .recompute import recomputing
 from .spikes import mark
@@ -106,7 +106,7 @@ class _Fire(torch.autograd.Function):
         norm: StepBatchNorm2d | None,
         keep: bool,
     ) -> tuple[Tensor, Tensor]:
-        kernels: Any = backend(x.device.type)
+        kernels = _kernels(x)
         scale = shift = mean = rstd = None
         if norm is not None:
             assert weight is not None
@@ -125,7 +125,7 @@ class _Fire(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         x, scale, shift, mean, rstd, number, alpha = ctx.saved_tensors
-        kernels: Any = backend(x.device.type)
+        kernels = _kernels(x)
         neuron = ctx.neuron._replace(number=number, alpha=alpha)
         grad_spike, grad_membrane = (None if grad is None else grad.contiguous() for grad in grads)
         grad, sums, numbers = kernels.backward(x, scale, shift, mean, rstd, neuron, grad_spike, grad_membrane)
@@ -139,7 +139,14 @@ class _Fire(torch.autograd.Function):
         return grad, grad_weight, grad_bias, *own, None, None, None
 
 
-def _statistics(x: Tensor, norm: StepBatchNorm2d, kernels: Any) -> tuple[Tensor, Tensor]:
+def _kernels(x: Tensor) -> Kernels:
+    """The backend for a tensor that `fire` let pass."""
+    found = backend(x.device.type)
+    assert found is not None
+    return found
+
+
+def _statistics(x: Tensor, norm: StepBatchNorm2d, kernels: Kernels) -> tuple[Tensor, Tensor]:
     """Mean and 1 / standard deviation, float64 `[T, S, C]`; in training the running statistics move."""
     if not norm.training:
         mean, var = norm.running()

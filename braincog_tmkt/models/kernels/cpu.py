@@ -275,7 +275,7 @@ def _moments(low, high, block, x, sums):  # type: ignore[no-untyped-def]
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance over the rows of `[T, S, R, C]`, float64 `[T, S, C]` each."""
+    """See `Kernels.moments`."""
     steps, streams, rows, channels = x.shape
     sums = np.zeros((torch.get_num_threads(), 2, steps, streams, channels))
     _run(_moments, x, channels, [(_flat(x), part) for part in sums])
@@ -284,15 +284,7 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def forward(x: Tensor, scale: Tensor | None, shift: Tensor | None, neuron: Neuron, keep: bool) -> tuple[Tensor, Tensor]:
-    """Spikes, like `x`, and membranes after reset, float32 `[T, S, R, C]`; empty if not to `keep`.
-
-    Args:
-        x: currents `[T, S, R, C]`, contiguous, float32 or bfloat16.
-        scale: factor on the currents, float32 `[T, S, C]`, or None.
-        shift: added to them, likewise.
-        neuron: the recurrence.
-        keep: whether the membranes are wanted.
-    """
+    """See `Kernels.forward`."""
     spike = torch.empty_like(x)
     membrane = torch.empty_like(x, dtype=torch.float32) if keep else torch.empty(0)
     none = torch.empty(*x.shape[:2], 0)
@@ -312,22 +304,7 @@ def backward(
     grad_spike: Tensor | None,
     grad_membrane: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradient of `x * scale + shift`, like `x`, its sums over the rows, and the gradients of the numbers.
-
-    Args:
-        x: currents, as in `forward`, like scale and shift.
-        scale: see `forward`.
-        shift: see `forward`.
-        mean: of the currents, float32 `[T, S, C]`; None without a norm.
-        rstd: 1 / standard deviation, likewise.
-        neuron: the recurrence.
-        grad_spike: like `x`, or None.
-        grad_membrane: float32 `[T, S, R, C]`, or None.
-
-    Returns:
-        The gradient; float64 `[2, T, S, C]`, sums of it and of its product with `(x - mean) * rstd` (empty without a
-        norm); float64 `[2]`, the gradients of `number` (if it can be learnt) and of `alpha`.
-    """
+    """See `Kernels.backward`."""
     threads = torch.get_num_threads()
     none = torch.empty(*x.shape[:2], 0)
     norm = [_plain(none if part is None else part) for part in (scale, shift, mean, rstd)]
@@ -343,10 +320,7 @@ def backward(
 def normalise_backward(
     grad: Tensor, x: Tensor, scale: Tensor, mean: Tensor, rstd: Tensor, mean_grad: Tensor, mean_product: Tensor
 ) -> Tensor:
-    """The gradient of the currents in place of that of the normalised ones.
-
-    `scale * (grad - mean_grad - (x - mean) * rstd * mean_product)`; shapes as in `backward`.
-    """
+    """See `Kernels.normalise_backward`."""
     arrays = _flat(grad), _flat(x), *map(_plain, (scale, mean, rstd, mean_grad, mean_product))
     _run(_normalise_backward, x, x.shape[3], [arrays] * torch.get_num_threads())
     return grad

@@ -255,7 +255,7 @@ def _join(means, squares, mean_of_all, var_of_all, R, C, parts, part_rows, PARTS
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance over the rows of `[T, S, R, C]`, float64 `[T, S, C]` each."""
+    """See `Kernels.moments`."""
     steps, streams, rows, channels = x.shape
     high, wide, tiles, grid = _tiling(rows, channels, steps * streams, 32)
     means, squares = x.new_empty((2, steps, streams, grid[0], channels), dtype=torch.float64)
@@ -267,15 +267,7 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def forward(x: Tensor, scale: Tensor | None, shift: Tensor | None, neuron: Neuron, keep: bool) -> tuple[Tensor, Tensor]:
-    """Spikes, like `x`, and membranes after reset, float32 `[T, S, R, C]`; empty if not to `keep`.
-
-    Args:
-        x: currents `[T, S, R, C]`, contiguous, float32 or bfloat16.
-        scale: factor on the currents, float32 `[T, S, C]`, or None.
-        shift: added to them, likewise.
-        neuron: the recurrence.
-        keep: whether the membranes are wanted.
-    """
+    """See `Kernels.forward`."""
     steps, streams, rows, channels = x.shape
     high, wide, _, grid = _tiling(rows, channels, streams, 4 if steps <= LONG else 2, 1)
     spike = torch.empty_like(x)
@@ -298,22 +290,7 @@ def backward(
     grad_spike: Tensor | None,
     grad_membrane: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradient of `x * scale + shift`, like `x`, its sums over the rows, and the gradients of the numbers.
-
-    Args:
-        x: currents, as in `forward`, like scale and shift.
-        scale: see `forward`.
-        shift: see `forward`.
-        mean: of the currents, float32 `[T, S, C]`; None without a norm.
-        rstd: 1 / standard deviation, likewise.
-        neuron: the recurrence.
-        grad_spike: like `x`, or None.
-        grad_membrane: float32 `[T, S, R, C]`, or None.
-
-    Returns:
-        The gradient; float64 `[2, T, S, C]`, sums of it and of its product with `(x - mean) * rstd` (empty without a
-        norm); float64 `[2]`, the gradients of `number` (if it can be learnt) and of `alpha`.
-    """
+    """See `Kernels.backward`."""
     steps, streams, rows, channels = x.shape
     light = steps <= LONG and grad_membrane is None
     high, wide, tiles, grid = _tiling(rows, channels, streams, 2 if light else 1)
@@ -334,10 +311,7 @@ def backward(
 def normalise_backward(
     grad: Tensor, x: Tensor, scale: Tensor, mean: Tensor, rstd: Tensor, mean_grad: Tensor, mean_product: Tensor
 ) -> Tensor:
-    """The gradient of the currents in place of that of the normalised ones.
-
-    `scale * (grad - mean_grad - (x - mean) * rstd * mean_product)`; shapes as in `backward`.
-    """
+    """See `Kernels.normalise_backward`."""
     steps, streams, rows, channels = x.shape
     high, wide, _, grid = _tiling(rows, channels, steps * streams, 16, 1)
     vectors = _dense(scale, mean, rstd, mean_grad, mean_product)
