@@ -14,12 +14,13 @@ from lightning_fabric import Fabric
 
 from ..data.types import Draw
 from ..errors import RecipeError, TrainingError
-from ..recipe import DataConfig, Recipe, find_recipe, load_recipe, recipe_from_dict, recipe_hash, with_overrides
-from ..results.store import RECORD, find_record, read_record, run_folder, write_record
+from ..recipe import DataConfig, Recipe, find_recipe, load_recipe, recipe_hash
+from ..results.store import RECORD, find_record, run_folder, write_record
 from . import checkpoint
 from .devices import make_fabric, on_first_rank
 from .evaluate import evaluate
 from .fit import fit
+from .load import load_run
 from .memory import peak_memory, reset_peak_memory
 from .optim import learning_rate_in_words, make_optimizer
 from .order import epoch_rows, seed_of, steps_per_epoch
@@ -164,22 +165,13 @@ def re_evaluate(place: Path, overrides: Iterable[str] = ()) -> bool:
     Raises:
         TrainingError: if the record or a checkpoint is missing, or the split is not the recorded one.
     """
-    folder = place if place.is_dir() else place.parent
-    record = read_record(place)
-    recipe = _elsewhere(recipe_from_dict(record["recipe"], str(place)), overrides)
-    import_modules(recipe)
-    fabric = make_fabric(recipe.train.precision, 1)
-    task = load_task(recipe, fabric)
-    if task.facts["split"] != record["data"]["split"]:
-        raise TrainingError(f"the data in {recipe.data.root} give another split than the record's: use the same files")
-    method = build_method(recipe, len(task.pairs.classes), record["seed"])
-    fabric.to_device(method)
-    rows, batch = task.pairs.rows("test"), recipe.train.at_once
+    run = load_run(place, overrides)
+    record, rows, batch = run.record, run.task.pairs.rows("test"), run.recipe.train.at_once
     selected = "best_val" if record["best_val"] else "best_test"
     same = True
     for name, entry in ((checkpoint.LAST, record["last"]), (checkpoint.BEST, record[selected])):
-        method.load_state_dict(checkpoint.load(folder / "checkpoints" / name)["method"])
-        found = evaluate(method, task.pairs, rows, batch, fabric)
+        run.load_weights(name)
+        found = evaluate(run.method, run.task.pairs, rows, batch, run.fabric)
         off = round(abs(found.accuracy - entry["accuracy"]) * found.count)
         same = same and off == 0
         verdict = "as recorded" if off == 0 else f"the record has {entry['accuracy']:.2%}, {off} recordings off"
@@ -194,14 +186,6 @@ def result_in_words(record: dict[str, Any]) -> str:
         words.append(f"{record['best_val']['accuracy']:.2%} where validation was best")
     words.append(f"{record['best_test']['accuracy']:.2%} at best (selected on the test set)")
     return ", ".join(words)
-
-
-def _elsewhere(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
-    """The recipe with settings that do not change the result."""
-    changed = with_overrides(recipe, overrides)
-    if recipe_hash(changed) != recipe_hash(recipe):
-        raise RecipeError("only settings that do not change the result can be given here, such as data.root")
-    return changed
 
 
 def _rehearse(cells: list[Cell], world_size: int) -> None:
