@@ -26,7 +26,8 @@ def save_picture(figure: Figure, path: Path) -> Path:
     """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
-    return write_whole(path, buffer.getbuffer())
+    write_whole(path, buffer.getbuffer())
+    return path
 
 
 def save_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
@@ -39,4 +40,5 @@ def save_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return write_whole(path, text.getvalue().encode())
+    write_whole(path, text.getvalue().encode())
+    return path
