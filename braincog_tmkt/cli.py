@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("recipes", nargs="+", metavar="RECIPE", help="YAML file or name; key=value overrides any key")
     train.add_argument("--seeds", nargs="+", type=int, metavar="N", help="instead of the recipe's")
-    train.add_argument("--tier", help="a set of overrides that the recipe names, such as smoke or small")
+    train.add_argument("--tier", help="smoke, small or paper (the full settings, the default)")
     train.add_argument("--devices", type=int, metavar="N", help="processes on this machine (default: 1, or torchrun's)")
     train.add_argument("--threads", type=int, metavar="N", help="CPU threads of a process")
     train.add_argument("--resume", action="store_true", help="go on where a run was stopped or killed")

@@ -40,6 +40,7 @@ class DataConfig:
         static_pool: `partners` of the training recordings, or `open` (see `data.splits.Protocol`).
         frames: what a frame holds, see `data.frames.FRAMES`.
         antialias: whether the resize of the frames averages over the pixels it leaves out.
+        appearance: which channel stands for a static image, see `data.static.APPEARANCES`.
         augment: augmentations of the event frames, in order, see `data.augment.AUGMENTS`.
         cache: folder of the frame cache.
     """
@@ -56,6 +57,7 @@ class DataConfig:
     static_pool: str = "partners"
     frames: str = "time"
     antialias: bool = False
+    appearance: str = "value"
     augment: list[str] = field(default_factory=list)
     cache: str = "cache"
 
@@ -177,9 +179,12 @@ class Recipe:
         return asdict(self)
 
 
-ADDED: dict[str, Any] = {"data.frames": "time", "data.antialias": False}
+ADDED: dict[str, Any] = {"data.frames": "time", "data.antialias": False, "data.appearance": "value"}
 """Keys that came after the first release, and what was done before: with it they do not count, so that the hashes of
 older records and run folders stay valid."""
+
+PAPER = "paper"
+"""The tier that every recipe has: its full settings."""
 
 IRRELEVANT = frozenset(
     [
@@ -205,7 +210,7 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = (), tier: str | Non
     Args:
         path: the YAML file.
         overrides: texts such as `train.epochs=3`; the value is read as YAML.
-        tier: one of the recipe's tiers.
+        tier: one of the recipe's tiers, or `paper`: the recipe as it stands, with its full settings.
 
     Raises:
         RecipeError: naming the file (or override), the key, and the nearest valid key or the values it may have.
@@ -213,10 +218,10 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = (), tier: str | Non
     path = Path(path)
     merged = _merged_files(path)
     merged.setdefault("name", f"{path.resolve().parent.name}/{path.stem}")
-    if tier is not None:
+    if tier not in (None, PAPER):
         tiers = merged.get("tiers", {})
         if tier not in tiers:
-            raise RecipeError(f"{path} has no tier '{tier}': {did_you_mean(tier, tiers)}")
+            raise RecipeError(f"{path} has no tier '{tier}': {did_you_mean(str(tier), [*tiers, PAPER])}")
         merged = _over(merged, _nested(tiers[tier]))
     for override in overrides:
         merged = _over(merged, _parsed(override))

@@ -10,7 +10,7 @@ tmkt data check "$set_name" --root "$DATA" --static-root "$STATIC" || {
 }
 arguments=()
 for recipe in $RECIPES; do arguments+=("${set_name}/${recipe}"); done
-[ "$TIER" = paper ] || arguments+=(--tier "$TIER")
+arguments+=(--tier "$TIER")
 [ -z "${SEEDS:-}" ] || arguments+=(--seeds $SEEDS)
 tmkt train "${arguments[@]}" --resume data.root="$DATA" data.static_root="$STATIC" "$@"
 tmkt table "runs/${set_name}"

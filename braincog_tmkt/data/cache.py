@@ -274,5 +274,5 @@ def _write_rows(dataset: DataSet, spec: FrameSpec, file: Path, chunk: list[tuple
 
 
 def _image_row(dataset: DataSet, item: Item, spec: FrameSpec) -> np.ndarray:
-    """Make the V channel of one static image."""
-    return dataset.image(item, spec.size)
+    """Make the channel of one static image."""
+    return dataset.image(item, spec.size, spec.appearance)

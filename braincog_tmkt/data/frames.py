@@ -17,6 +17,7 @@ from torch.nn.functional import interpolate
 from ..compiled import compiled
 from ..errors import DataError, RecipeError
 from ..registry import Registry
+from .static import APPEARANCES
 from .types import FrameSpec
 
 FRAMES = Registry("kind of frames")
@@ -24,7 +25,7 @@ FRAMES = Registry("kind of frames")
 also takes `antialias` can average over the pixels which its resize leaves out."""
 
 READER_VERSION = 1
-"""Raise it when a reader, a kind of frames or `static.value_channel` gives other numbers: old caches are void then."""
+"""Raise it when a reader, a kind of frames or `static.static_channel` gives other numbers: old caches are void then."""
 
 MAX_PIXELS = 2**24
 """Pixels of the largest counted area: a corrupt coordinate must not ask for all memory."""
@@ -68,9 +69,10 @@ def check_spec(spec: FrameSpec) -> None:
     """Refuse a specification that no frames can follow.
 
     Raises:
-        RecipeError: if the kind is unknown, or its resize has no antialiasing to switch on.
+        RecipeError: if the kind or the appearance is unknown, or the kind's resize has no antialiasing to switch on.
     """
     make = FRAMES[spec.kind]
+    APPEARANCES[spec.appearance]
     if spec.antialias and not _can_average(make):
         able = ", ".join(sorted(name for name in FRAMES if _can_average(FRAMES[name])))
         raise RecipeError(

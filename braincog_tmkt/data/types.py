@@ -61,19 +61,21 @@ class Index:
 
 @dataclass(frozen=True)
 class FrameSpec:
-    """How events become frames.
+    """How events become frames, and images the pictures they are mixed with.
 
     Args:
         steps: T, the number of frames of a recording.
         size: height and width of a frame.
         kind: what a frame holds, see `data.frames.FRAMES`.
         antialias: whether the resize averages over the pixels it leaves out.
+        appearance: which channel stands for an image, see `data.static.APPEARANCES`.
     """
 
     steps: int
     size: int
     kind: str = "time"
     antialias: bool = False
+    appearance: str = "value"
 
     def as_dict(self) -> dict[str, Any]:
         """The specification as plain values, for hashes and records."""

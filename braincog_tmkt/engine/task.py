@@ -77,9 +77,9 @@ def frame_spec(data: DataConfig) -> FrameSpec:
     """The frames that a recipe asks for.
 
     Raises:
-        RecipeError: for an unknown kind of frames, or one that has no antialiasing to switch on.
+        RecipeError: for an unknown kind of frames or appearance, or a kind that has no antialiasing to switch on.
     """
-    spec = FrameSpec(data.steps, data.size, data.frames, data.antialias)
+    spec = FrameSpec(data.steps, data.size, data.frames, data.antialias, data.appearance)
     check_spec(spec)
     return spec
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from torchvision.transforms import Resize
 
-from braincog_tmkt.data.static import read_value_channel, value_channel
-from braincog_tmkt.errors import DataError
+from braincog_tmkt.data.static import read_static_channel, static_channel
+from braincog_tmkt.errors import DataError, RecipeError
 
 
 def colourful(width: int = 60, height: int = 41) -> Image.Image:
@@ -20,7 +20,7 @@ def test_value_is_that_of_hsv_after_torchvisions_resize(tmp_path: Path, size: in
     image = colourful()
     image.save(tmp_path / "a.png")
     truth = np.asarray(Resize((size, size))(image).convert("HSV"))[..., 2]
-    value = read_value_channel(tmp_path / "a.png", size)
+    value = read_static_channel(tmp_path / "a.png", size)
     assert value.dtype == np.uint8
     assert value.shape == (size, size)
     np.testing.assert_array_equal(value, truth)
@@ -32,18 +32,18 @@ def test_value_is_that_of_hsv_on_real_images(shared: Path) -> None:
     for folder in folders:
         file = min(folder.iterdir())
         truth = Resize((48, 48))(Image.open(file).convert("RGB")).convert("HSV").getchannel("V")
-        np.testing.assert_array_equal(read_value_channel(file, 48), np.asarray(truth), err_msg=str(file))
+        np.testing.assert_array_equal(read_static_channel(file, 48), np.asarray(truth), err_msg=str(file))
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "CMYK"])
 def test_any_mode_of_image_has_a_value(mode: str) -> None:
     image = colourful().convert(mode)
-    np.testing.assert_array_equal(value_channel(image, 30), value_channel(image.convert("RGB"), 30))
+    np.testing.assert_array_equal(static_channel(image, 30), static_channel(image.convert("RGB"), 30))
 
 
 def test_value_of_grey_is_grey() -> None:
     grey = colourful(28, 28).convert("L")
-    np.testing.assert_array_equal(value_channel(grey, 28), np.asarray(grey))
+    np.testing.assert_array_equal(static_channel(grey, 28), np.asarray(grey))
 
 
 def test_unreadable_images_are_named(tmp_path: Path) -> None:
@@ -60,4 +60,12 @@ def test_unreadable_images_are_named(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
     for name in (*bad, "gone.jpg"):
         with pytest.raises(DataError, match=name):
-            read_value_channel(tmp_path / name, 16)
+            read_static_channel(tmp_path / name, 16)
+
+
+def test_without_hsv_it_is_the_blue_channel_as_in_the_baselines_code(tmp_path: Path) -> None:
+    image = colourful()
+    truth = np.asarray(Resize((28, 28))(image))[..., 2]
+    np.testing.assert_array_equal(static_channel(image, 28, "blue"), truth)
+    with pytest.raises(RecipeError, match="did you mean 'blue'"):
+        static_channel(image, 28, "blu")

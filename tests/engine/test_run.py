@@ -41,7 +41,7 @@ class Moving(DataSet):
         found["p"] = rng.random(300) < 0.5
         return found
 
-    def image(self, item, size):
+    def image(self, item, size, appearance="value"):
         return np.full((size, size), 60 * CLASSES.index(item.class_name), np.uint8)
 
     def kind(self):

@@ -99,8 +99,8 @@ class DataSet(ABC):
         return made
 
     @abstractmethod
-    def image(self, item: Item, size: int) -> np.ndarray:
-        """Read one static image: the V channel of HSV at `size` x `size`, uint8 `[size, size]`.
+    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
+        """Read one static image: one channel at `size` x `size`, uint8 `[size, size]`; see `data.static.APPEARANCES`.
 
         Raises:
             DataError: naming the file, if it cannot be read as an image.

@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 from ...errors import DataError
 from ..readers.check import file_size, read_bytes
 from ..readers.mat import read_mat
+from ..static import channel_of
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
 from .listing import class_files, fingerprint_files, kind_of, need_folder, number_in
@@ -112,10 +113,10 @@ ROOT/
         """As wide and high as the last column and row with an event; the baseline shifts nothing to 0 here."""
         return int(events["x"].max()) + 1, int(events["y"].max()) + 1
 
-    def image(self, item: Item, size: int) -> np.ndarray:
-        """Read the V channel of one image: uint8 `[size, size]`.
+    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
+        """Read one channel of one image: uint8 `[size, size]`.
 
-        As the baseline does for this data set alone, V is taken at the full size and resized then, not the other way
+        As the baseline does for this data set alone, the channel is taken at the full size and resized then, not the other way
         round; antialiased, as its torchvision resizes from 0.17 on (deviation D-21).
 
         Raises:
@@ -124,10 +125,10 @@ ROOT/
         assert item.path is not None
         try:
             with Image.open(item.path) as image:
-                value = np.asarray(image.convert("RGB")).max(axis=2)
+                channel = channel_of(np.asarray(image.convert("RGB")), appearance)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise DataError(f"{item.path} cannot be read as an image ({error}): download or copy it again") from error
-        full = torch.from_numpy(value)[None, None].float()
+        full = torch.from_numpy(np.ascontiguousarray(channel))[None, None].float()
         return interpolate(full, (size, size), mode="bilinear", antialias=True)[0, 0].round().byte().numpy()
 
     def kind(self) -> str:

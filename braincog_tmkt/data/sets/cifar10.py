@@ -10,7 +10,7 @@ from PIL import Image
 from ...errors import DataError
 from ..readers.check import damage_named, file_size
 from ..readers.pickled import array_of, unpickled
-from ..static import value_channel
+from ..static import static_channel
 from ..types import FrameSpec, Index, Item
 from .base import DATASETS, Card, DataSet
 from .listing import class_folders, fetch, fingerprint_files, kind_of
@@ -83,9 +83,9 @@ ROOT/
         resized = read_cifar10(item).resize((spec.size, spec.size), Image.Resampling.BILINEAR)
         return np.asarray(resized, np.float32).transpose(2, 0, 1)[None] / np.float32(255)
 
-    def image(self, item: Item, size: int) -> np.ndarray:
-        """Read the V channel of one image: uint8 `[size, size]`; raises DataError as `read_cifar10` does."""
-        return value_channel(read_cifar10(item), size)
+    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
+        """Read one channel of one image: uint8 `[size, size]`; raises DataError as `read_cifar10` does."""
+        return static_channel(read_cifar10(item), size, appearance)
 
     def kind(self) -> str:
         """`real`, unless the mark of simulated data lies in the folder."""

@@ -8,7 +8,7 @@ import numpy as np
 from ...errors import DataError
 from ..readers.aedat import read_aedat2
 from ..readers.aedat4 import read_aedat4
-from ..static import value_channel
+from ..static import static_channel
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
 from .cifar10 import BATCH_LAYOUTS, BATCHES, CLASSES, FOLDER_LAYOUTS, PARTS, cifar10_images, read_cifar10
@@ -79,9 +79,9 @@ ROOT/
         assert item.path is not None
         return READERS[item.path.suffix](item.path, self.sensor)
 
-    def image(self, item: Item, size: int) -> np.ndarray:
-        """Read the V channel of one image: uint8 `[size, size]`; raises DataError as `read_cifar10` does."""
-        return value_channel(read_cifar10(item), size)
+    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
+        """Read one channel of one image: uint8 `[size, size]`; raises DataError as `read_cifar10` does."""
+        return static_channel(read_cifar10(item), size, appearance)
 
     def kind(self) -> str:
         """`simulated` if the simulator's mark lies with the recordings, else `real`."""

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ..saccade import CameraParams, simulate_events
-from ..static import value_channel
+from ..static import static_channel
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
 
@@ -50,9 +50,9 @@ class Digits(DataSet):
         negative = ImageOps.invert(_picture(_number(item)))
         return simulate_events(np.asarray(negative), CameraParams(), seed=_number(item))
 
-    def image(self, item: Item, size: int) -> np.ndarray:
+    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
         """Return the digit, bright on dark, with its margin: uint8 `[size, size]`."""
-        return value_channel(_picture(_number(item)), size)
+        return static_channel(_picture(_number(item)), size, appearance)
 
     def kind(self) -> str:
         """Always `embedded`."""

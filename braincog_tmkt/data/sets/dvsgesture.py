@@ -120,7 +120,7 @@ ROOT/
             )
         return trial[first:last].copy()
 
-    def image(self, item: Item, size: int) -> np.ndarray:
+    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
         """Raise a DataError: there are no static images of gestures."""
         raise DataError(f"{self.card.title} has no static images: use a method that needs none, such as baseline")
 

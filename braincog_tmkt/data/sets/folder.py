@@ -9,7 +9,7 @@ from PIL import Image
 
 from ...errors import DataError
 from ..readers import READERS, read_events
-from ..static import read_value_channel
+from ..static import read_static_channel
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
 from .listing import fingerprint_files, kind_of
@@ -76,10 +76,10 @@ ROOT/
         assert item.path is not None
         return read_events(item.path, self.sensor)
 
-    def image(self, item: Item, size: int) -> np.ndarray:
-        """Read the V channel of one image: uint8 `[size, size]`; raises DataError as `read_value_channel` does."""
+    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
+        """Read one channel of one image: uint8 `[size, size]`; raises DataError as `read_static_channel` does."""
         assert item.path is not None
-        return read_value_channel(item.path, size)
+        return read_static_channel(item.path, size, appearance)
 
     def kind(self) -> str:
         """`simulated` if the simulator's mark lies with the recordings, else `real`."""

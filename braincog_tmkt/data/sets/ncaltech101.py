@@ -6,7 +6,7 @@ import numpy as np
 
 from ...errors import DataError
 from ..readers.atis import read_atis
-from ..static import read_value_channel
+from ..static import read_static_channel
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
 from .listing import class_files, class_folders, fetch, fingerprint_files, kind_of, need_folder
@@ -89,10 +89,10 @@ ROOT/
         assert item.path is not None
         return read_atis(item.path, self.sensor)
 
-    def image(self, item: Item, size: int) -> np.ndarray:
-        """Read the V channel of one image: uint8 `[size, size]`; raises DataError as `read_value_channel` does."""
+    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
+        """Read one channel of one image: uint8 `[size, size]`; raises DataError as `read_static_channel` does."""
         assert item.path is not None
-        return read_value_channel(item.path, size)
+        return read_static_channel(item.path, size, appearance)
 
     def kind(self) -> str:
         """`simulated` if the simulator's mark lies with the recordings, else `real`."""

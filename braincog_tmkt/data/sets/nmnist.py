@@ -10,7 +10,7 @@ from PIL import Image
 
 from ...errors import DataError
 from ..readers.atis import read_atis
-from ..static import read_value_channel, value_channel
+from ..static import read_static_channel, static_channel
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
 from .listing import class_files, class_folders, fetch, fingerprint_files, first_folder, kind_of, need_folder, number_in
@@ -106,7 +106,7 @@ ROOT/
         assert item.path is not None
         return read_atis(item.path, self.sensor)
 
-    def image(self, item: Item, size: int) -> np.ndarray:
+    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
         """Read the grey values of one image: uint8 `[size, size]`.
 
         Raises:
@@ -114,9 +114,9 @@ ROOT/
         """
         assert item.path is not None
         if item.path.suffix == ".png":
-            return read_value_channel(item.path, size)
+            return read_static_channel(item.path, size, appearance)
         row = int(item.key.rpartition("-")[2])
-        return value_channel(Image.fromarray(_read_idx(item.path)[row]), size)
+        return static_channel(Image.fromarray(_read_idx(item.path)[row]), size, appearance)
 
     def kind(self) -> str:
         """`simulated` if the simulator's mark lies with the recordings, else `real`."""

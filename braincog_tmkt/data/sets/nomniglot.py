@@ -14,7 +14,7 @@ from ...errors import DataError
 from ..readers.aedat4 import read_aedat4
 from ..readers.arrays import read_events_npy
 from ..readers.check import file_size
-from ..static import read_value_channel
+from ..static import read_static_channel
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
 from .listing import class_files, fetch, fingerprint_files, kind_of, need_folder
@@ -143,14 +143,14 @@ ROOT/                                        (or ROOT/NOmniglot/)
                 )
         return events[first:last].copy()
 
-    def image(self, item: Item, size: int) -> np.ndarray:
+    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
         """Read one image as it is stored, dark strokes on white (255): uint8 `[size, size]`.
 
         Raises:
             DataError: naming the file, if it cannot be read as an image.
         """
         assert item.path is not None
-        return read_value_channel(item.path, size)
+        return read_static_channel(item.path, size, appearance)
 
     def kind(self) -> str:
         """`simulated` if the simulator's mark lies with the recordings of any part, else `real`."""
