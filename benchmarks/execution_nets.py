@@ -23,7 +23,8 @@ from braincog_tmkt.data.types import Batch, Draw
 from braincog_tmkt.methods import METHODS, Method
 from braincog_tmkt.methods.mixing import mix
 from braincog_tmkt.models import build_backbone
-from braincog_tmkt.recipe import Recipe, find_recipe, load_recipe
+from braincog_tmkt.recipe import Recipe, load_recipe
+from braincog_tmkt.recipe_files import find_recipe
 
 STEP, MULTI, LIMIT, RIVAL = "step", "multi_step", "convolutions", "SpikingJelly"
 BF16, COMPILED = " bf16", " compiled"

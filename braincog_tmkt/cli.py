@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import TmktError
-from .recipe import known_recipes
+from .recipe_files import known_recipes
 
 DESCRIPTION = "TMKT: spiking networks for event cameras, taught by static images."
 

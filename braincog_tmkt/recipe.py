@@ -269,42 +269,26 @@ def recipe_hash(recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps(relevant(recipe.as_dict()), sort_keys=True).encode()).hexdigest()
 
 
+def changed_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The keys that change the result in which two recipes (as dictionaries) differ, sorted.
+
+    Example:
+        >>> changed_keys({"train": {"batch": 16, "threads": 1}}, {"train": {"batch": 32, "threads": 2}})
+        ['train.batch']
+    """
+    left, right = relevant(one), relevant(other)
+    return [key for key in sorted(left.keys() | right.keys()) if left.get(key) != right.get(key)]
+
+
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Name the keys that change the result in which two recipes (as dictionaries) differ.
+    """`changed_keys` with both values.
 
     Example:
         >>> differences({"train": {"batch": 16, "threads": 1}}, {"train": {"batch": 32, "threads": 2}})
         ['train.batch (16, 32)']
     """
     left, right = relevant(one), relevant(other)
-    keys = sorted(left.keys() | right.keys())
-    return [f"{key} ({left.get(key)}, {right.get(key)})" for key in keys if left.get(key) != right.get(key)]
-
-
-def find_recipe(name: str) -> Path:
-    """The file of a recipe, given as a path or as `<folder>/<file>` below `experiments/`.
-
-    Raises:
-        RecipeError: if there is none, with the nearest known name.
-    """
-    if Path(name).is_file():
-        return Path(name)
-    known = known_recipes()
-    if name not in known:
-        raise RecipeError(f"no recipe file or name '{name}': {did_you_mean(name, known)}")
-    return known[name]
-
-
-def known_recipes() -> dict[str, Path]:
-    """Name -> file of the recipes below `experiments/`, here and beside the package (an editable install).
-
-    `common.yaml` holds what recipes of a folder share, and is none itself.
-    """
-    found: dict[str, Path] = {}
-    for folder in (Path(__file__).resolve().parents[1] / "experiments", Path("experiments")):
-        files = [path for path in sorted(folder.rglob("*.yaml")) if path.stem != "common"]
-        found |= {path.relative_to(folder).with_suffix("").as_posix(): path for path in files}
-    return found
+    return [f"{key} ({left.get(key)}, {right.get(key)})" for key in changed_keys(one, other)]
 
 
 def _merged_files(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:

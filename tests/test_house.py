@@ -22,13 +22,14 @@ ALLOWED = {
     "registry": {"errors"},
     "recipe": {"errors", "registry", "recipe_check"},
     "recipe_check": {"errors", "registry"},
+    "recipe_files": {"errors", "registry"},
     "integration": {"errors", "registry", "losses", "data"},  # losses and data to offer them to BrainCog
     "data": {"compiled", "errors", "files", "registry"},
     "models": {"compiled", "errors", "registry", "integration"},
     "losses": {"errors", "integration"},
     "methods": {"errors", "registry", "data", "losses", "models"},
-    "engine": {"errors", "files", "registry", "recipe", "data", "models", "methods", "results"},
-    "results": {"errors", "files", "registry", "recipe"},
+    "engine": {"errors", "files", "registry", "recipe", "recipe_files", "data", "models", "methods", "results"},
+    "results": {"errors", "files", "registry", "recipe", "recipe_files"},
     "figures": {"errors", "files", "registry", "recipe", "data", "methods", "results", "engine"},
 }
 FORBIDDEN = r"\.cuda\(|(?<![.\w])eval\(|import \*|/home/|/root/|NotImplementedError\(\)|\bTODO\b|\bFIXME\b|\bXXX\b"

@@ -7,13 +7,12 @@ from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.recipe import (
     IRRELEVANT,
     differences,
-    find_recipe,
-    known_recipes,
     load_recipe,
     recipe_from_dict,
     recipe_hash,
     with_overrides,
 )
+from braincog_tmkt.recipe_files import find_recipe, known_recipes
 
 BASE = {
     "data": {"name": "digits"},

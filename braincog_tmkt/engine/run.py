@@ -14,7 +14,8 @@ from lightning_fabric import Fabric
 
 from ..data.types import Draw
 from ..errors import RecipeError, TrainingError
-from ..recipe import DataConfig, Recipe, find_recipe, load_recipe, recipe_hash
+from ..recipe import DataConfig, Recipe, load_recipe, recipe_hash
+from ..recipe_files import find_recipe
 from ..results.store import RECORD, find_record, run_folder, write_record
 from . import checkpoint
 from .devices import make_fabric, on_first_rank

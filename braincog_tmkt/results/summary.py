@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from scipy.stats import t as student
 from tabulate import tabulate
 
 from ..errors import RecipeError
 from ..recipe import relevant
+from .statistics import paired
 
 SELECTIONS = ("last", "best_val", "best_test")
 FORMATS = {"text": "simple", "md": "github", "tex": "latex_booktabs"}
@@ -63,6 +63,16 @@ class _Group:
     kind: str
 
 
+def require_selection(select: str) -> None:
+    """Refuse an unknown way to select an epoch.
+
+    Raises:
+        RecipeError: naming those there are.
+    """
+    if select not in SELECTIONS:
+        raise RecipeError(f"select must be one of {', '.join(SELECTIONS)}, not '{select}'")
+
+
 def summarise(records: Iterable[Mapping[str, Any]], select: str = "last", against: str = "baseline") -> list[Row]:
     """Group records by recipe and conditions.
 
@@ -75,8 +85,7 @@ def summarise(records: Iterable[Mapping[str, Any]], select: str = "last", agains
     Raises:
         RecipeError: for an unknown selection, or records without that number.
     """
-    if select not in SELECTIONS:
-        raise RecipeError(f"select must be one of {', '.join(SELECTIONS)}, not '{select}'")
+    require_selection(select)
     groups = _grouped(records, select)
     varying = {key for key in _keys(groups) if len({str(group.conditions.get(key)) for group in groups}) > 1}
     rows = [_row(group, _reference(group, groups, against), varying, select) for group in groups]
@@ -155,32 +164,20 @@ def _reference(group: _Group, groups: list[_Group], against: str) -> _Group | No
 
 def _row(group: _Group, reference: _Group | None, varying: set[str], select: str) -> Row:
     values = list(group.accuracy.values())
-    difference, low, high = _paired(group.accuracy, reference.accuracy if reference else {})
+    difference = paired(group.accuracy, reference.accuracy if reference else {})
     return Row(
         group.name,
         ", ".join(f"{key.split('.')[1]}={group.conditions.get(key)}" for key in sorted(varying)),
         len(values),
         fmean(values),
         stdev(values) if len(values) > 1 else None,
-        difference,
-        low,
-        high,
+        difference.mean if difference else None,
+        difference.t_low if difference else None,
+        difference.t_high if difference else None,
         group.protocol,
         group.kind,
         select,
     )
-
-
-def _paired(ours: dict[int, float], theirs: dict[int, float]) -> tuple[float | None, float | None, float | None]:
-    """Mean difference over the common seeds and its 95 % interval."""
-    differences = [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
-    if not differences:
-        return None, None, None
-    mean = fmean(differences)
-    if len(differences) < 2:
-        return mean, None, None
-    reach = float(student.ppf(0.975, len(differences) - 1)) * stdev(differences) / len(differences) ** 0.5
-    return mean, mean - reach, mean + reach
 
 
 def _interval(row: Row) -> str:

@@ -116,8 +116,8 @@ ROOT/
     def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
         """Read one channel of one image: uint8 `[size, size]`.
 
-        As the baseline does for this data set alone, the channel is taken at the full size and resized then, not the other way
-        round; antialiased, as its torchvision resizes from 0.17 on (deviation D-21).
+        As the baseline does for this data set alone, the channel is taken at the full size and resized then, not the
+        other way round; antialiased, as its torchvision resizes from 0.17 on (deviation D-21).
 
         Raises:
             DataError: naming the file, if it cannot be read as an image.

@@ -1,0 +1,40 @@
+"""Where recipes and the papers' numbers are found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .errors import RecipeError
+from .registry import did_you_mean
+
+
+def find_recipe(name: str) -> Path:
+    """The file of a recipe, given as a path or as `<folder>/<file>` below `experiments/`.
+
+    Raises:
+        RecipeError: if there is none, with the nearest known name.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    known = known_recipes()
+    if name not in known:
+        raise RecipeError(f"no recipe file or name '{name}': {did_you_mean(name, known)}")
+    return known[name]
+
+
+def known_recipes() -> dict[str, Path]:
+    """Name -> file of the recipes below `experiments/`, here and beside the package (an editable install).
+
+    `common.yaml` holds what recipes of a folder share, `paper/` the papers' numbers; these are no recipes.
+    """
+    found: dict[str, Path] = {}
+    for folder in experiment_folders():
+        files = [path for path in sorted(folder.rglob("*.yaml")) if path.stem != "common"]
+        names = {path.relative_to(folder).with_suffix("").as_posix(): path for path in files}
+        found |= {name: path for name, path in names.items() if not name.startswith("paper/")}
+    return found
+
+
+def experiment_folders() -> tuple[Path, Path]:
+    """Where recipes and the papers' numbers lie: beside the package, and in the current folder, which goes first."""
+    return Path(__file__).resolve().parents[1] / "experiments", Path("experiments")

@@ -1,0 +1,130 @@
+"""The papers' numbers: the tables of `experiments/paper/*.yaml`, one row a compared system."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import RecipeError
+from ..recipe_files import experiment_folders
+from ..registry import did_you_mean
+
+
+@dataclass(frozen=True)
+class Other:
+    """Another value for the same thing.
+
+    Args:
+        accuracy: in percent.
+        where: who says so.
+    """
+
+    accuracy: float
+    where: str
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """One row of a paper's table.
+
+    Args:
+        dataset: name of the data set, as in `tmkt list`.
+        method: what the paper calls it.
+        architecture: likewise.
+        steps: T.
+        category: the paper's category.
+        accuracy: top-1 in percent; None where the paper gives none.
+        cites: whom the paper cites for the method.
+        recipe: which recipe of the data set's folder runs it; None for a row that is only cited.
+        neuron: likewise.
+        parameters: in millions.
+        notes: what a reader has to know.
+        others: other values for the same thing, where sources contradict each other.
+    """
+
+    dataset: str
+    method: str
+    architecture: str
+    steps: int
+    category: str = ""
+    accuracy: float | None = None
+    cites: str = ""
+    recipe: str | None = None
+    neuron: str = ""
+    parameters: float | None = None
+    notes: tuple[str, ...] = ()
+    others: tuple[Other, ...] = ()
+
+    def recipe_name(self, on: str | None = None) -> str | None:
+        """The recipe as `tmkt train` takes it, for the row's own data set or for another one.
+
+        Example:
+            >>> PaperRow("ncaltech101", "TSM", "VGGSNN", 10, recipe="tsm").recipe_name(on="nmnist")
+            'nmnist/tsm'
+        """
+        return self.recipe and f"{on or self.dataset}/{self.recipe}"
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """One table of a paper.
+
+    Args:
+        number: what it is called here: `1` to `4` are TMKT's.
+        title: what it shows.
+        source: the paper.
+        rows: in the paper's order.
+        against: the recipe that the others are compared with.
+    """
+
+    number: str
+    title: str
+    source: str
+    rows: tuple[PaperRow, ...]
+    against: str | None = None
+
+
+def paper_tables() -> dict[str, PaperTable]:
+    """Number -> table, of all files in `experiments/paper`.
+
+    Raises:
+        RecipeError: naming a file that does not hold tables.
+    """
+    tables: dict[str, PaperTable] = {}
+    for folder in experiment_folders():
+        for file in sorted((folder / "paper").glob("*.yaml")):
+            tables |= _read(file)
+    return tables
+
+
+def find_table(number: str) -> PaperTable:
+    """One table.
+
+    Raises:
+        RecipeError: if there is none of this number, with the known ones.
+    """
+    tables = paper_tables()
+    if number not in tables:
+        raise RecipeError(f"there is no table '{number}': {did_you_mean(number, tables)}")
+    return tables[number]
+
+
+def _read(file: Path) -> dict[str, PaperTable]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        tables = {str(number): table for number, table in content["tables"].items()}
+        return {number: _table(number, table, content["source"]) for number, table in tables.items()}
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise RecipeError(f"{file} holds no paper's numbers ({error}): see experiments/paper/tmkt.yaml") from error
+
+
+def _table(number: str, table: dict[str, Any], source: str) -> PaperTable:
+    return PaperTable(number, table["title"], source, tuple(map(_row, table["rows"])), table.get("against"))
+
+
+def _row(row: dict[str, Any]) -> PaperRow:
+    others = tuple(Other(**other) for other in row.get("others", ()))
+    return PaperRow(**{**row, "notes": tuple(row.get("notes", ())), "others": others})

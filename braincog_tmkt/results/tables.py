@@ -1,0 +1,259 @@
+"""The papers' tables with our numbers beside theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+from statistics import fmean, stdev
+from typing import Any
+
+from ..errors import RecipeError
+from ..recipe import PAPER, changed_keys, load_recipe
+from ..recipe_files import find_recipe, known_recipes
+from .paper import PaperRow, PaperTable
+from .statistics import Paired, paired
+from .summary import require_selection
+
+PROTOCOL = "data.protocol"
+"""The one setting that a run may change and still be compared with the paper's number, since every table states it."""
+
+
+@dataclass(frozen=True)
+class Ours:
+    """The finished runs behind one row; accuracies and differences in percent.
+
+    Args:
+        accuracy: test accuracy by seed.
+        setting: how they were made, in words: data set, kind of data, protocol, network, steps, tier or changed keys.
+        split: hash of the split; only runs on the same test recordings are compared.
+        full: whether the recipe is the full one and the data are real, so that the paper's number is comparable.
+        difference: mean accuracy minus the paper's; None unless `full`.
+        against: paired difference to the table's reference row; None without common seeds.
+    """
+
+    accuracy: dict[int, float]
+    setting: str
+    split: str
+    full: bool
+    difference: float | None = None
+    against: Paired | None = None
+
+    @property
+    def mean(self) -> float:
+        """Mean over the seeds."""
+        return fmean(self.accuracy.values())
+
+    @property
+    def std(self) -> float | None:
+        """Standard deviation over the seeds (n - 1 in the denominator); None for one seed."""
+        return stdev(self.accuracy.values()) if len(self.accuracy) > 1 else None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table.
+
+    Args:
+        paper: what the paper says.
+        recipe: the recipe that runs it here; None if it is only cited.
+        ours: what was measured; None if there is no finished run.
+    """
+
+    paper: PaperRow
+    recipe: str | None
+    ours: Ours | None
+
+    @property
+    def status(self) -> str:
+        """`measured`, `not run` or `cited`."""
+        return "measured" if self.ours else "not run" if self.recipe else "cited"
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """Two measured rows that the paper puts in an order: does it hold here?
+
+    Args:
+        dataset: of the paper's rows.
+        better: the row that is better in the paper.
+        worse: the other.
+        paper: by how much, in percentage points.
+        ours: the paired difference here, better minus worse.
+    """
+
+    dataset: str
+    better: str
+    worse: str
+    paper: float
+    ours: Paired
+
+    @property
+    def verdict(self) -> str:
+        """`holds`, `reversed`, or `open` where Student's 95 % interval holds 0."""
+        return {"higher": "holds", "lower": "reversed", "open": "open"}[self.ours.verdict]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A paper's table with our numbers.
+
+    Args:
+        paper: the paper's table.
+        select: which epoch our accuracies are of.
+        on: the data set that stands in for the paper's own; None for its own.
+        against: the recipe that others are compared with.
+        lines: its rows.
+        orderings: the pairs of measured rows, in the paper's order.
+    """
+
+    paper: PaperTable
+    select: str
+    on: str | None
+    against: str | None
+    lines: tuple[Line, ...]
+    orderings: tuple[Ordering, ...]
+
+    @property
+    def settings(self) -> list[str]:
+        """The different settings of our runs, in the order of the rows; tables refer to them as a, b, ..."""
+        return list(dict.fromkeys(line.ours.setting for line in self.lines if line.ours))
+
+
+def rows_on(table: PaperTable, on: str | None) -> list[PaperRow]:
+    """The rows of a table, or for another data set those of the paper's first one, whose recipes stand in for them.
+
+    Raises:
+        RecipeError: if the other data set has no recipe for any of them.
+    """
+    if on is None:
+        return list(table.rows)
+    rows = [row for row in table.rows if row.dataset == table.rows[0].dataset]
+    known = known_recipes()
+    if not any(row.recipe_name(on) in known for row in rows):
+        wanted = ", ".join(row.recipe for row in rows if row.recipe) or "none: all its rows are cited"
+        raise RecipeError(f"no recipe in experiments/{on} has a row in table {table.number} (it has {wanted})")
+    return rows
+
+
+def recipes_of(table: PaperTable, on: str | None = None) -> list[str]:
+    """The recipes behind a table, each once; those that the other data set lacks are left out.
+
+    Raises:
+        RecipeError: as `rows_on`.
+    """
+    known = known_recipes()
+    names = [row.recipe_name(on) for row in rows_on(table, on)]
+    return list(dict.fromkeys(name for name in names if name in known))
+
+
+def make_table(
+    paper: PaperTable,
+    records: Iterable[Mapping[str, Any]],
+    select: str = "last",
+    on: str | None = None,
+    against: str | None = None,
+) -> Table:
+    """Put records beside a paper's rows.
+
+    Args:
+        paper: the paper's table.
+        records: as `store.read_records` gives them; those of other recipes are passed over.
+        select: `last`, `best_val`, or `best_test` (selected on the test set, as the papers report).
+        on: a data set that stands in for the paper's own: its recipes of the same names.
+        against: the recipe (its last part) to compare with, instead of the table's own choice.
+
+    Raises:
+        RecipeError: for an unknown selection or reference, or if runs of one recipe differ in their settings.
+    """
+    require_selection(select)
+    rows = rows_on(paper, on)
+    against = against or paper.against
+    if against is not None and against not in {row.recipe for row in rows}:
+        known = ", ".join(row.recipe for row in rows if row.recipe)
+        raise RecipeError(f"table {paper.number} has no row '{against}' to compare with; it has {known or 'none'}")
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for record in records:
+        groups.setdefault(record["name"], []).append(record)
+    ours = {name: _ours(name, group, select) for name, group in groups.items() if name in recipes_of(paper, on)}
+    lines = [_line(row, row.recipe_name(on), ours, f"{on or row.dataset}/{against}", on) for row in rows]
+    return Table(paper, select, on, against, tuple(lines), tuple(_orderings(lines)))
+
+
+def _ours(name: str, records: list[Mapping[str, Any]], select: str) -> Ours:
+    """The runs of one recipe, one a seed."""
+    first, accuracy = records[0], {}
+    for record in records:
+        other = changed_keys(first["recipe"], record["recipe"])
+        if other or record["data"]["split"] != first["data"]["split"]:
+            raise RecipeError(
+                f"runs of {name} differ in {', '.join(other) or 'their split'}: choose with key=value, or give the"
+                " folders to take them from"
+            )
+        if record[select] is None:
+            raise RecipeError(f"{name} has no '{select}': its split has no validation recordings")
+        accuracy[record["seed"]] = 100 * record[select]["accuracy"]
+    tier, changed = nearest_tier(first)
+    full = first["data"]["kind"] == "real" and tier == PAPER and set(changed) <= {PROTOCOL}
+    setting = _setting(first, tier, changed)
+    return Ours(dict(sorted(accuracy.items())), setting, first["data"]["split"], full)
+
+
+def nearest_tier(record: Mapping[str, Any]) -> tuple[str | None, list[str]]:
+    """Which tier of its recipe, as it is in `experiments/` now, a run was made with, and the keys that differ from it.
+
+    Returns:
+        None and no keys if there is no such recipe any more.
+    """
+    if record["name"] not in known_recipes():
+        return None, []
+    file = find_recipe(record["name"])
+    tiers = (*load_recipe(file).tiers, PAPER)  # of two equal ones the first: N-MNIST's recipes are no paper's
+    changed = {tier: changed_keys(load_recipe(file, tier=tier).as_dict(), record["recipe"]) for tier in tiers}
+    tier = min(tiers, key=lambda tier: len(changed[tier]))
+    return tier, changed[tier]
+
+
+def _setting(record: Mapping[str, Any], tier: str | None, changed: list[str]) -> str:
+    data, recipe = record["data"], record["recipe"]
+    words = [data["set"], f"{data['kind']} data", f"protocol {data['protocol']}" + " (leaks)" * data["leaky"]]
+    words += [recipe["model"]["name"], f"T {recipe['data']['steps']}"]
+    words.append(f"{tier} tier" if tier else "recipe not in experiments/")
+    for section, key in (key.split(".") for key in changed if key != PROTOCOL):
+        words.append(f"{section}.{key}={recipe[section].get(key)}")
+    return ", ".join(words)
+
+
+def _line(row: PaperRow, recipe: str | None, ours: Mapping[str, Ours], reference: str, on: str | None) -> Line:
+    if recipe is None or recipe not in ours:
+        return Line(row, recipe if recipe in known_recipes() else None, None)
+    found, other = ours[recipe], ours.get(reference)
+    difference = found.mean - row.accuracy if found.full and on is None and row.accuracy is not None else None
+    same_test = other is not None and recipe != reference and other.split == found.split
+    against = paired(found.accuracy, other.accuracy) if other is not None and same_test else None
+    return Line(row, recipe, replace(found, difference=difference, against=against))
+
+
+def _orderings(lines: list[Line]) -> Iterable[Ordering]:
+    """All pairs of measured rows of one data set that the paper orders, its largest difference first."""
+    found = []
+    for one, other in combinations(lines, 2):
+        better, worse = (one, other) if (_gap(one.paper, other.paper) or 0) > 0 else (other, one)
+        gap, ours = _gap(better.paper, worse.paper), _difference(better, worse)
+        if gap and ours and one.paper.dataset == other.paper.dataset:
+            found.append(Ordering(one.paper.dataset, better.paper.method, worse.paper.method, gap, ours))
+    return sorted(found, key=lambda ordering: (ordering.dataset, -ordering.paper))
+
+
+def _gap(one: PaperRow, other: PaperRow) -> float | None:
+    """By how much one row is better in the paper."""
+    if one.accuracy is None or other.accuracy is None:
+        return None
+    return round(one.accuracy - other.accuracy, 2)
+
+
+def _difference(one: Line, other: Line) -> Paired | None:
+    """By how much one row is better here, if both are measured, on the same test recordings."""
+    if one.ours is None or other.ours is None or one.ours.split != other.ours.split or one.recipe == other.recipe:
+        return None
+    return paired(one.ours.accuracy, other.ours.accuracy)
