@@ -7,10 +7,16 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .errors import TmktError
+from .errors import RecipeError, TmktError
+from .recipe import parse_settings
 from .recipe_files import known_recipes
+
+if TYPE_CHECKING:
+    from .engine.run import Cell
 
 DESCRIPTION = "TMKT: spiking networks for event cameras, taught by static images."
 
@@ -44,24 +50,58 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("tmkt", description=DESCRIPTION)
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    verbs.add_parser("list", help="data sets, backbones, methods and recipes").set_defaults(verb=_list)
+    verbs.add_parser("list", help="data sets, backbones, methods, figures, tables and recipes").set_defaults(verb=_list)
     _add_data(verbs.add_parser("data", help="check, prepare, simulate, audit or download a data set"))
     _add_train(verbs.add_parser("train", help="train recipes; finished runs are skipped"))
     again = verbs.add_parser("eval", help="evaluate the checkpoints of a finished run and compare with its record")
     again.add_argument("run", type=Path, metavar="RUN", help="run folder or record.json; key=value may move the data")
     again.set_defaults(verb=_eval, overrides=[])
-    table = verbs.add_parser("table", help="accuracy over seeds of all records in some folders")
-    table.add_argument("places", nargs="+", type=Path, metavar="PLACE", help="folders, run folders or records")
-    table.add_argument("--select", default="last", choices=("last", "best_val", "best_test"), help="which epoch (last)")
-    table.add_argument("--against", default="baseline", metavar="RECIPE", help="compare with this one (baseline)")
-    table.add_argument("--format", default="text", choices=("text", "md", "tex", "csv", "json"))
-    table.set_defaults(verb=_table)
+    _add_table(verbs.add_parser("table", help="a paper's table with your numbers; or all records in some folders"))
+    _add_report(verbs.add_parser("report", help="one HTML page of records: tables, curves, splits, cost"))
+    _add_figure(verbs.add_parser("figure", help="a picture of finished runs, and the numbers behind it"))
     verbs.add_parser("doctor", help="versions, devices, what BrainCog replaced in timm").set_defaults(verb=_doctor)
     return parser
 
 
 def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("recipes", nargs="+", metavar="RECIPE", help="YAML file or name; key=value overrides any key")
+    _add_running(train)
+    train.set_defaults(verb=_train, overrides=[])
+
+
+def _add_table(table: argparse.ArgumentParser) -> None:
+    words = "1 to 4, kt, hsd1, .. (trains what is missing, or takes the records of PLACEs), or PLACEs alone"
+    table.add_argument("what", nargs="+", metavar="TABLE|PLACE", help=words)
+    table.add_argument("--on", metavar="SET", help="a data set whose recipes stand in for the paper's")
+    _add_choice(table)
+    table.add_argument("--format", default="text", choices=("text", "md", "tex", "csv", "json"))
+    _add_running(table)
+    table.set_defaults(verb=_table, overrides=[])
+
+
+def _add_report(report: argparse.ArgumentParser) -> None:
+    report.add_argument("places", nargs="+", type=Path, metavar="PLACE", help="folders, run folders or records")
+    report.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="(report.html)")
+    report.add_argument("--on", metavar="SET", help="a data set whose recipes stand in for the paper's")
+    report.add_argument("--pictures", type=Path, metavar="DIR", help="a folder of `tmkt figure`, to be shown, too")
+    _add_choice(report)
+    report.set_defaults(verb=_report, overrides=[])
+
+
+def _add_choice(command: argparse.ArgumentParser) -> None:
+    choices = ("last", "best_val", "best_test")
+    command.add_argument("--select", default="last", choices=choices, help="which epoch's accuracy (last)")
+    command.add_argument("--against", metavar="RECIPE", help="compare with this one")
+
+
+def _add_figure(figure: argparse.ArgumentParser) -> None:
+    figure.add_argument("name", metavar="NAME", help="see `tmkt list`")
+    figure.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders; key=value sets what it takes")
+    figure.add_argument("--out", type=Path, default=Path("figures"), metavar="DIR", help="(figures)")
+    figure.set_defaults(verb=_figure, overrides=[])
+
+
+def _add_running(train: argparse.ArgumentParser) -> None:
     train.add_argument("--seeds", nargs="+", type=int, metavar="N", help="instead of the recipe's")
     train.add_argument("--tier", help="smoke, small or paper (the full settings, the default)")
     train.add_argument("--devices", type=int, metavar="N", help="processes on this machine (default: 1, or torchrun's)")
@@ -70,7 +110,8 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--dry-run", action="store_true", help="print what would run, and about how long")
     train.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs (runs)")
     train.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="the I-th of N parts of the sweep")
-    train.set_defaults(verb=_train, overrides=[])
+    train.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, one GPU each (1)")
+    train.add_argument("--launcher", choices=("local", "ray"), default="local", help="where the runs go (local)")
 
 
 def _add_data(data: argparse.ArgumentParser) -> None:
@@ -113,7 +154,9 @@ def _list(arguments: argparse.Namespace) -> None:
     from timm.models import list_models
 
     from .data.sets import DATASETS
+    from .figures import FIGURES
     from .methods import METHODS
+    from .results.paper import paper_tables
 
     def first_line(target: object) -> str:
         return (target.__doc__ or "").strip().splitlines()[0]
@@ -121,17 +164,32 @@ def _list(arguments: argparse.Namespace) -> None:
     print("Data sets:", *(f"  {name:20} {entry.card.title}" for name, entry in DATASETS.items()), sep="\n")  # type: ignore[attr-defined]
     print("Backbones:", *(f"  {name}" for name in list_models("tmkt_*")), sep="\n")
     print("Methods:", *(f"  {name:20} {first_line(entry)}" for name, entry in METHODS.items()), sep="\n")
+    print("Figures:", *(f"  {name:20} {first_line(entry)}" for name, entry in FIGURES.items()), sep="\n")
+    print("Tables:", *(f"  {number:20} {table.title}" for number, table in paper_tables().items()), sep="\n")
     print("Recipes:", *(f"  {name}" for name in known_recipes()), sep="\n")
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from .engine.run import dry_run, plan, train
+    _launch(_planned(arguments.recipes, arguments), arguments)
+
+
+def _planned(recipes: list[str], arguments: argparse.Namespace) -> list[Cell]:
+    from .engine.run import plan
 
     threads = [f"train.threads={arguments.threads}"] if arguments.threads else []
-    overrides = [*arguments.overrides, *threads]
-    cells = plan(arguments.recipes, overrides, arguments.tier, arguments.seeds, arguments.shard)
+    return plan(recipes, [*arguments.overrides, *threads], arguments.tier, arguments.seeds, arguments.shard)
+
+
+def _launch(cells: list[Cell], arguments: argparse.Namespace) -> None:
+    from .engine.run import dry_run, train
+    from .engine.sweep import run_jobs, run_ray
+
     if arguments.dry_run:
         dry_run(cells, arguments.runs)
+    elif arguments.launcher == "ray":
+        run_ray(cells, arguments.runs, arguments.resume)
+    elif arguments.jobs > 1:
+        run_jobs(cells, arguments.runs, arguments.jobs, arguments.resume)
     else:
         train(cells, arguments.runs, arguments.devices, arguments.resume)
 
@@ -142,12 +200,62 @@ def _eval(arguments: argparse.Namespace) -> bool:
     return re_evaluate(arguments.run, arguments.overrides)
 
 
-def _table(arguments: argparse.Namespace) -> None:
-    from .results.store import read_records
+def _table(arguments: argparse.Namespace) -> bool:
+    from .results.paper import paper_tables
+
+    number, *places = arguments.what
+    if number in paper_tables():
+        return _paper_table(number, places, arguments)
+    if not Path(number).exists():
+        raise RecipeError(f"'{number}' is no table ({', '.join(paper_tables())}) and no file or folder")
+    from .results.store import read_records, records_with
     from .results.summary import render, summarise
 
-    rows = summarise(read_records(arguments.places), arguments.select, arguments.against)
-    print(render(rows, arguments.format))
+    records = records_with(read_records(arguments.what), arguments.overrides)
+    print(render(summarise(records, arguments.select, arguments.against or "baseline"), arguments.format))
+    return True
+
+
+def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) -> bool:
+    """Print a paper's table from records, or train what is missing first; False if data are missing for some rows."""
+    from .engine.run import finished, with_data
+    from .results.paper import find_table
+    from .results.render import render_table
+    from .results.store import read_records, records_with
+    from .results.tables import make_table, recipes_of
+
+    paper = find_table(number)
+    missing: dict[str, str] = {}
+    if places:
+        records = records_with(read_records(places), arguments.overrides)
+    else:
+        cells = _planned(recipes_of(paper, arguments.on), arguments)
+        ready, missing = with_data(cells)
+        with redirect_stdout(sys.stderr):  # the table alone goes to standard output
+            _launch(ready, arguments)
+        records = finished(ready, arguments.runs)
+    print(render_table(make_table(paper, records, arguments.select, arguments.on, arguments.against), arguments.format))
+    print(*(f"not run: {sentence}" for sentence in missing.values()), sep="\n", end="", file=sys.stderr)
+    return not missing
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from .results.report import write_report
+    from .results.store import read_records, records_with
+
+    records = records_with(read_records(arguments.places), arguments.overrides)
+    choice = arguments.select, arguments.on, arguments.against
+    print(write_report(records, arguments.out, *choice, pictures=arguments.pictures))
+
+
+def _figure(arguments: argparse.Namespace) -> None:
+    from .engine.load import load_run
+    from .figures import FIGURES
+
+    dotted = [text for text in arguments.overrides if "." in text.partition("=")[0]]
+    settings = parse_settings([text for text in arguments.overrides if text not in dotted])
+    runs = [load_run(run, dotted) for run in arguments.runs]
+    print(*FIGURES.build(arguments.name, runs, arguments.out, **settings), sep="\n")
 
 
 def _doctor(arguments: argparse.Namespace) -> None:

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .errors import RecipeError
 from .recipe_check import check_layer, check_ranges
+from .recipe_compare import flat, relevant
 from .registry import did_you_mean
 
 
@@ -179,29 +180,8 @@ class Recipe:
         return asdict(self)
 
 
-ADDED: dict[str, Any] = {"data.frames": "time", "data.antialias": False, "data.appearance": "value"}
-"""Keys that came after the first release, and what was done before: with it they do not count, so that the hashes of
-older records and run folders stay valid."""
-
 PAPER = "paper"
 """The tier that every recipe has: its full settings."""
-
-IRRELEVANT = frozenset(
-    [
-        "name",
-        "tiers",
-        "extends",
-        "imports",
-        "data.root",
-        "data.static_root",
-        "data.cache",
-        "model.recompute",
-        "train.seeds",
-        "train.threads",
-        "train.eval_batch",
-    ]
-)
-"""Keys that do not change a result."""
 
 
 def load_recipe(path: str | Path, overrides: Iterable[str] = (), tier: str | None = None) -> Recipe:
@@ -224,7 +204,7 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = (), tier: str | Non
             raise RecipeError(f"{path} has no tier '{tier}': {did_you_mean(str(tier), [*tiers, PAPER])}")
         merged = _over(merged, _nested(tiers[tier]))
     for override in overrides:
-        merged = _over(merged, _parsed(override))
+        merged = _over(merged, parse_override(override))
     return recipe_from_dict(merged, str(path))
 
 
@@ -248,7 +228,7 @@ def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recip
     except OmegaConfBaseException as error:
         raise RecipeError(f"{source}: {' '.join(str(error).split())}") from error
     assert isinstance(recipe, Recipe)
-    check_ranges(source, _flat(recipe.as_dict()))
+    check_ranges(source, flat(recipe.as_dict()))
     return recipe
 
 
@@ -260,35 +240,13 @@ def with_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
     """
     values = recipe.as_dict()
     for override in overrides:
-        values = _over(values, _parsed(override))
+        values = _over(values, parse_override(override))
     return recipe_from_dict(values)
 
 
 def recipe_hash(recipe: Recipe) -> str:
     """SHA-256 (hex) of everything that changes the result; see `IRRELEVANT` for what does not."""
     return hashlib.sha256(json.dumps(relevant(recipe.as_dict()), sort_keys=True).encode()).hexdigest()
-
-
-def changed_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The keys that change the result in which two recipes (as dictionaries) differ, sorted.
-
-    Example:
-        >>> changed_keys({"train": {"batch": 16, "threads": 1}}, {"train": {"batch": 32, "threads": 2}})
-        ['train.batch']
-    """
-    left, right = relevant(one), relevant(other)
-    return [key for key in sorted(left.keys() | right.keys()) if left.get(key) != right.get(key)]
-
-
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """`changed_keys` with both values.
-
-    Example:
-        >>> differences({"train": {"batch": 16, "threads": 1}}, {"train": {"batch": 32, "threads": 2}})
-        ['train.batch (16, 32)']
-    """
-    left, right = relevant(one), relevant(other)
-    return [f"{key} ({left.get(key)}, {right.get(key)})" for key in changed_keys(one, other)]
 
 
 def _merged_files(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -321,8 +279,31 @@ def _read(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
-def _parsed(override: str) -> dict[str, Any]:
-    """The nested dictionary of a text such as `train.epochs=3`, checked."""
+def parse_override(override: str) -> dict[str, Any]:
+    """The nested dictionary of a text such as `train.epochs=3`, checked.
+
+    Raises:
+        RecipeError: naming the override, and the nearest valid key or the type the value must have.
+    """
+    layer = _nested(parse_settings([override]))
+    check_layer(f"override '{override}'", layer, Recipe)
+    return layer
+
+
+def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
+    """Texts such as `train.epochs=3` as key -> value, read as YAML.
+
+    Raises:
+        RecipeError: naming the text that has no key or no valid value.
+
+    Example:
+        >>> parse_settings(["grid=21", "classes=[0, 5]"])
+        {'grid': 21, 'classes': [0, 5]}
+    """
+    return dict(map(_parsed, texts))
+
+
+def _parsed(override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
     if not (key and equals):
         raise RecipeError(f"override '{override}' must look like section.key=value")
@@ -330,9 +311,7 @@ def _parsed(override: str) -> dict[str, Any]:
         value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]  # type: ignore[index,call-overload]
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise RecipeError(f"override '{override}' has no valid YAML value: {' '.join(str(error).split())}") from error
-    layer = _nested({key: value})
-    check_layer(f"override '{override}'", layer, Recipe)
-    return layer
+    return key, value
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -360,28 +339,3 @@ def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def _names_another(method: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     return None not in (method.get("name"), old.get("name")) and method["name"] != old["name"]
-
-
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Sections to dotted keys, two levels."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and key != "tiers":
-            flat |= {f"{key}.{leaf}": item for leaf, item in value.items()}
-        else:
-            flat[key] = value
-    return flat
-
-
-def relevant(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a recipe (as a dictionary) that change a result, by dotted key.
-
-    Example:
-        >>> relevant({"train": {"batch": 16, "threads": 1}})
-        {'train.batch': 16}
-    """
-    return {
-        key: value
-        for key, value in _flat(values).items()
-        if key not in IRRELEVANT and (key, value) not in ADDED.items()
-    }

@@ -4,14 +4,8 @@ import pytest
 import yaml
 
 from braincog_tmkt.errors import RecipeError
-from braincog_tmkt.recipe import (
-    IRRELEVANT,
-    differences,
-    load_recipe,
-    recipe_from_dict,
-    recipe_hash,
-    with_overrides,
-)
+from braincog_tmkt.recipe import load_recipe, recipe_from_dict, recipe_hash, with_overrides
+from braincog_tmkt.recipe_compare import IRRELEVANT, differences
 from braincog_tmkt.recipe_files import find_recipe, known_recipes
 
 BASE = {

@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 
 from ..data.types import Draw
-from ..errors import RecipeError, TrainingError
+from ..errors import DataError, RecipeError, TrainingError
 from ..recipe import DataConfig, Recipe, load_recipe, recipe_hash
 from ..recipe_files import find_recipe
 from ..results.store import RECORD, find_record, run_folder, write_record
@@ -96,6 +96,23 @@ def train(cells: list[Cell], runs: Path, devices: int | None = None, resume: boo
         record = fit(cell.recipe, cell.seed, folder, resume, fabric, task)
         on_first_rank(fabric, partial(write_record, folder, record))
         fabric.print(f"{result_in_words(record)}\n{folder / RECORD}\n")
+
+
+def with_data(cells: list[Cell]) -> tuple[list[Cell], dict[str, str]]:
+    """The runs whose data are here, and for the other data sets what is missing, in words."""
+    missing: dict[str, str] = {}
+    for recipe in {cell.recipe.data.name: cell.recipe for cell in cells}.values():
+        try:
+            describe_data(recipe.data)
+        except DataError as error:
+            missing[recipe.data.name] = str(error)
+    return [cell for cell in cells if cell.recipe.data.name not in missing], missing
+
+
+def finished(cells: Iterable[Cell], runs: Path) -> list[dict[str, Any]]:
+    """The records of those runs that are finished."""
+    found = [find_record(cell.folder(runs), cell.recipe, cell.seed) for cell in cells]
+    return [record for record in found if record is not None]
 
 
 def dry_run(cells: list[Cell], runs: Path) -> None:

@@ -15,7 +15,8 @@ from torch.optim import Optimizer
 
 from ..errors import TrainingError
 from ..methods import Method
-from ..recipe import Recipe, differences, recipe_hash
+from ..recipe import Recipe, recipe_hash
+from ..recipe_compare import differences
 from . import checkpoint
 from .about import now
 from .devices import on_first_rank

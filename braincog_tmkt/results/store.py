@@ -22,7 +22,8 @@ from typing import Any
 
 from ..errors import TrainingError
 from ..files import write_whole
-from ..recipe import Recipe, recipe_hash
+from ..recipe import Recipe, parse_override, recipe_hash
+from ..recipe_compare import ADDED
 
 RECORD = "record.json"
 FORMAT = 1
@@ -90,3 +91,22 @@ def read_records(places: Iterable[str | Path]) -> list[dict[str, Any]]:
             raise TrainingError(f"{place} holds no records")
         records += [read_record(file) for file in files]
     return records
+
+
+def records_with(records: Iterable[dict[str, Any]], settings: Iterable[str]) -> list[dict[str, Any]]:
+    """The records whose recipes have some settings, given as overrides: `data.static_pool=open`.
+
+    Raises:
+        RecipeError: for an unknown key, or a value it cannot have.
+    """
+    layers = [parse_override(setting) for setting in settings]
+    wanted = {
+        f"{section}.{key}": value for layer in layers for section, keys in layer.items() for key, value in keys.items()
+    }
+    return [record for record in records if all(_setting(record, key) == value for key, value in wanted.items())]
+
+
+def _setting(record: dict[str, Any], key: str) -> Any:
+    """The value of a dotted key in the recipe of a record, which may be older than the key."""
+    section, leaf = key.split(".")
+    return record["recipe"][section].get(leaf, ADDED.get(key))

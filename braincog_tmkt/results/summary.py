@@ -13,7 +13,7 @@ from typing import Any
 from tabulate import tabulate
 
 from ..errors import RecipeError
-from ..recipe import relevant
+from ..recipe_compare import relevant
 from .statistics import paired
 
 SELECTIONS = ("last", "best_val", "best_test")

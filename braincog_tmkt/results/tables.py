@@ -9,7 +9,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ..errors import RecipeError
-from ..recipe import PAPER, changed_keys, load_recipe
+from ..recipe import PAPER, load_recipe
+from ..recipe_compare import changed_keys
 from ..recipe_files import find_recipe, known_recipes
 from .paper import PaperRow, PaperTable
 from .statistics import Paired, paired

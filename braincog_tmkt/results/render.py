@@ -1,0 +1,224 @@
+"""A paper's table as text, Markdown, LaTeX, CSV or JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from string import ascii_lowercase
+from textwrap import fill
+from typing import Any
+
+from tabulate import tabulate
+
+from ..errors import RecipeError
+from .statistics import Paired
+from .summary import FORMATS
+from .tables import Line, Table
+
+SELECTED = {
+    "last": "of the last epoch",
+    "best_val": "of the epoch that was best on the validation recordings",
+    "best_test": "of the epoch that was best on the test recordings, as the papers report",
+}
+
+
+def render_table(table: Table, style: str = "text") -> str:
+    """A table with its footnotes and orderings.
+
+    Args:
+        table: see `tables.make_table`.
+        style: `text`, `md` or `tex` to read; `csv` (one line a row) or `json` (everything) with plain numbers.
+
+    Raises:
+        RecipeError: for an unknown style.
+    """
+    if style == "json":
+        return json.dumps(as_dict(table), indent=1)
+    if style == "csv":
+        return _csv([_flat(table, line) for line in table.lines])
+    if style not in FORMATS:
+        raise RecipeError(f"format must be one of {', '.join([*FORMATS, 'csv', 'json'])}, not '{style}'")
+    rows = _grid([_shown(table, line) for line in table.lines], style)
+    parts = [_prose([title(table)], style), rows, _prose(footnotes(table), style)]
+    if table.orderings:
+        shown = [_ordering(table, row) for row in range(len(table.orderings))]
+        parts += [_prose([orderings_in_words(table)], style), _grid(shown, style)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _prose(lines: list[str], style: str) -> str:
+    """Sentences around the grids: wrapped for a terminal, a list for Markdown, comments in LaTeX."""
+    if style == "text":
+        lines = [fill(line, 118, subsequent_indent="    ") for line in lines]
+    start = {"text": "", "md": "- " if len(lines) > 1 else "", "tex": "% "}[style]
+    return "\n".join(start + line for line in lines)
+
+
+def title(table: Table) -> str:
+    """What the table is, which epoch our numbers are of, and what stands in for the paper's data set."""
+    words = f"Table {table.paper.number} ({table.paper.source}): {table.paper.title}."
+    if any(line.ours for line in table.lines):
+        words += f" Test accuracy in percent, ours {SELECTED[table.select]}, mean ± deviation over n seeds."
+    if table.on:
+        words += f" Ours are on {table.on}, the paper's on {table.lines[0].paper.dataset}: not to be compared."
+    return words
+
+
+def footnotes(table: Table) -> list[str]:
+    """The settings of our runs, what a reader has to know about the paper's numbers, and what the columns mean."""
+    lines = [f"[{letter(table, setting)}] {setting}" for setting in table.settings]
+    for number, line in enumerate(numbered(table), start=1):
+        facts = [
+            *line.paper.notes,
+            *(f"{other.accuracy:.2f} according to {other.where}" for other in line.paper.others),
+        ]
+        lines.append(f"[{number}] {'; '.join(facts)}")
+    pairs = [line.ours.against for line in table.lines if line.ours and line.ours.against]
+    if pairs:
+        lines.append(
+            f"vs {table.against}: mean difference over the seeds both have, with its 95 % bootstrap interval, which is"
+            f" too narrow for few seeds (here {min(pair.seeds for pair in pairs)}); the verdict goes by Student's 95 %"
+            " interval: 'open' if it holds 0"
+        )
+    return lines
+
+
+def numbered(table: Table) -> list[Line]:
+    """The rows whose paper numbers have a footnote."""
+    return [line for line in table.lines if line.paper.notes or line.paper.others]
+
+
+def letter(table: Table, setting: str) -> str:
+    """The letter that stands for a setting: a, b, .., z, aa, bb, .."""
+    place = table.settings.index(setting)
+    return ascii_lowercase[place % 26] * (place // 26 + 1)
+
+
+def orderings_in_words(table: Table) -> str:
+    """How many of the paper's orderings hold here."""
+    counts = Counter(ordering.verdict for ordering in table.orderings)
+    return (
+        f"Of the paper's {len(table.orderings)} orderings of measured rows, here {counts['holds']} hold,"
+        f" {counts['reversed']} are reversed and {counts['open']} are open: Student's 95 % interval, not corrected for"
+        " the number of comparisons, holds 0."
+    )
+
+
+def interval(pair: Paired | None) -> str:
+    """A paired difference with its bootstrap interval."""
+    if pair is None:
+        return ""
+    return f"{pair.mean:+.2f}" + ("" if pair.low is None else f" [{pair.low:+.2f}, {pair.high:+.2f}]")
+
+
+def accuracy(line: Line) -> str:
+    """Our accuracy in a cell, or why there is none."""
+    if line.ours is None:
+        return line.status
+    return f"{line.ours.mean:.2f}" + ("" if line.ours.std is None else f" ± {line.ours.std:.2f}")
+
+
+def _shown(table: Table, line: Line) -> dict[str, str]:
+    """One row to read; columns that the whole table leaves empty are dropped by `_grid`."""
+    paper, ours = line.paper, line.ours
+    mark = f" [{numbered(table).index(line) + 1}]" if line in numbered(table) else ""
+    return {
+        "data set": paper.dataset if len({other.paper.dataset for other in table.lines}) > 1 else "",
+        "method": paper.method + mark,
+        "architecture": paper.architecture,
+        "neuron": paper.neuron,
+        "T": str(paper.steps),
+        "parameters, M": "" if paper.parameters is None else f"{paper.parameters:.1f}",
+        "paper %": "" if paper.accuracy is None else f"{paper.accuracy:.2f}",
+        "ours %": accuracy(line),
+        "n": str(len(ours.accuracy)) if ours else "",
+        "to paper": "" if ours is None or ours.difference is None else f"{ours.difference:+.2f}",
+        f"vs {table.against} [95 %]": interval(ours.against) if ours else "",
+        "verdict": ours.against.verdict if ours and ours.against else "",
+        "runs": f"[{letter(table, ours.setting)}]" if ours else "",
+    }
+
+
+def _ordering(table: Table, row: int) -> dict[str, str]:
+    ordering = table.orderings[row]
+    return {
+        "data set": ordering.dataset if len({other.dataset for other in table.orderings}) > 1 else "",
+        "better in the paper": ordering.better,
+        "worse": ordering.worse,
+        "by": f"{ordering.paper:+.2f}",
+        "here [95 %]": interval(ordering.ours),
+        "n": str(ordering.ours.seeds),
+        "verdict": ordering.verdict,
+    }
+
+
+def _grid(rows: list[dict[str, str]], style: str) -> str:
+    used = [name for name in rows[0] if any(row[name] for row in rows)]
+    shown = [{name: row[name] for name in used} for row in rows]
+    return tabulate(shown, headers="keys", tablefmt=FORMATS[style], disable_numparse=True)
+
+
+def as_dict(table: Table) -> dict[str, Any]:
+    """Everything a table holds, plain values."""
+    return {
+        "number": table.paper.number,
+        "title": table.paper.title,
+        "source": table.paper.source,
+        "select": table.select,
+        "on": table.on,
+        "against": table.against,
+        "rows": [_flat(table, line) for line in table.lines],
+        "orderings": [
+            {
+                "dataset": ordering.dataset,
+                "better": ordering.better,
+                "worse": ordering.worse,
+                "paper": ordering.paper,
+                **_pair(ordering.ours),
+                "verdict": ordering.verdict,
+            }
+            for ordering in table.orderings
+        ],
+    }
+
+
+def _flat(table: Table, line: Line) -> dict[str, Any]:
+    paper, ours = line.paper, line.ours
+    return {
+        "dataset": paper.dataset,
+        "category": paper.category,
+        "method": paper.method,
+        "architecture": paper.architecture,
+        "neuron": paper.neuron,
+        "steps": paper.steps,
+        "parameters": paper.parameters,
+        "cites": paper.cites,
+        "paper": paper.accuracy,
+        "recipe": line.recipe,
+        "status": line.status,
+        "mean": ours.mean if ours else None,
+        "std": ours.std if ours else None,
+        "seeds": len(ours.accuracy) if ours else 0,
+        "to_paper": ours.difference if ours else None,
+        **_pair(ours.against if ours else None),
+        "verdict": ours.against.verdict if ours and ours.against else None,
+        "selected": table.select,
+        "setting": ours.setting if ours else None,
+        "notes": "; ".join([*paper.notes, *(f"{other.accuracy} ({other.where})" for other in paper.others)]),
+    }
+
+
+def _pair(pair: Paired | None) -> dict[str, float | None]:
+    names = ("difference", "bootstrap_low", "bootstrap_high", "t_low", "t_high")
+    values = (pair.mean, pair.low, pair.high, pair.t_low, pair.t_high) if pair else (None,) * 5
+    return dict(zip(names, values, strict=True))
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().rstrip()
