@@ -75,12 +75,10 @@ def footnotes(table: Table) -> list[str]:
             *(f"{other.accuracy:.2f} according to {other.where}" for other in line.paper.others),
         ]
         lines.append(f"[{number}] {'; '.join(facts)}")
-    pairs = [line.ours.against for line in table.lines if line.ours and line.ours.against]
-    if pairs:
+    if any(line.ours and line.ours.against for line in table.lines):
         lines.append(
             f"vs {table.against}: mean difference over the seeds both have, with its 95 % bootstrap interval, which is"
-            f" too narrow for few seeds (here {min(pair.seeds for pair in pairs)}); the verdict goes by Student's 95 %"
-            " interval: 'open' if it holds 0"
+            " too narrow for few seeds; the verdict goes by Student's 95 % interval: 'open' if it holds 0"
         )
     return lines
 
@@ -100,9 +98,9 @@ def orderings_in_words(table: Table) -> str:
     """How many of the paper's orderings hold here."""
     counts = Counter(ordering.verdict for ordering in table.orderings)
     return (
-        f"Of the paper's {len(table.orderings)} orderings of measured rows, here {counts['holds']} hold,"
-        f" {counts['reversed']} are reversed and {counts['open']} are open: Student's 95 % interval, not corrected for"
-        " the number of comparisons, holds 0."
+        f"Of the paper's {len(table.orderings)} orderings of measured rows: {counts['holds']} held here,"
+        f" {counts['reversed']} reversed, {counts['open']} open (Student's 95 % interval holds 0; not corrected for the"
+        " number of comparisons)."
     )
 
 

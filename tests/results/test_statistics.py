@@ -1,0 +1,54 @@
+"""Paired differences against scipy's own t-test and against all resamples, counted."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import ttest_rel
+
+from braincog_tmkt.results.statistics import paired
+
+ACCURACY = st.floats(0, 100).map(lambda value: round(value, 2))
+
+
+@given(st.lists(st.tuples(ACCURACY, ACCURACY), min_size=2, max_size=6))
+@settings(max_examples=40, deadline=None)
+def test_students_interval_is_scipys(pairs):
+    ours, theirs = (dict(enumerate(side)) for side in zip(*pairs, strict=True))
+    result = paired(ours, theirs)
+    differences = np.subtract(list(ours.values()), list(theirs.values()))
+    if np.ptp(differences) > 1e-9:
+        truth = ttest_rel(list(ours.values()), list(theirs.values())).confidence_interval(0.95)
+        assert (result.t_low, result.t_high) == pytest.approx((truth.low, truth.high))
+    assert result.mean == pytest.approx(differences.mean())
+    assert result.low <= result.mean + 1e-9
+    assert result.mean - 1e-9 <= result.high
+    assert differences.min() - 1e-9 <= result.low
+    assert result.high <= differences.max() + 1e-9
+
+
+def test_the_bootstrap_interval_is_that_of_all_resamples():
+    ours, theirs = {1: 81.0, 2: 85.0, 3: 86.0, 4: 80.0}, {1: 80.0, 2: 82.0, 3: 84.0, 4: 79.5}
+    differences = [ours[seed] - theirs[seed] for seed in ours]
+    means = [np.mean(chosen) for chosen in product(differences, repeat=4)]
+    result = paired(ours, theirs)
+    assert (result.low, result.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.13)
+
+
+def test_only_common_seeds_count_and_the_verdict_is_one_of_three():
+    assert paired({1: 50.0}, {2: 40.0}) is None
+    one = paired({1: 50.0, 9: 0.0}, {1: 40.0, 2: 3.0})
+    assert (one.mean, one.seeds, one.low, one.t_low, one.verdict) == (10.0, 1, None, None, "open")
+    base = {1: 10.0, 2: 20.0, 3: 30.0}
+    better = {1: 15.0, 2: 25.1, 3: 34.9}
+    assert (paired(better, base).verdict, paired(base, better).verdict) == ("higher", "lower")
+    assert paired({1: 11.0, 2: 19.0, 3: 30.5}, base).verdict == "open"
+    assert paired({1: 11.0, 2: 21.0, 3: 31.0}, base)[2:] == (1.0, 1.0, 1.0, 1.0)
+
+
+def test_three_seeds_of_one_sign_are_not_enough_for_students_interval_though_the_bootstrap_leaves_0_out():
+    result = paired({1: 1.0, 2: 2.0, 3: 6.0}, {1: 0.0, 2: 0.0, 3: 0.0})
+    assert result.low > 0
+    assert result.verdict == "open"

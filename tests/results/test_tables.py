@@ -1,0 +1,160 @@
+"""The paper's tables with made records in them, against numbers worked out by hand and a stored text."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from braincog_tmkt.errors import RecipeError
+from braincog_tmkt.recipe import load_recipe
+from braincog_tmkt.recipe_files import find_recipe
+from braincog_tmkt.results.paper import find_table
+from braincog_tmkt.results.render import render_table
+from braincog_tmkt.results.store import records_with
+from braincog_tmkt.results.tables import make_table, nearest_tier, recipes_of
+
+SEEDS = (42, 1024, 90210)
+
+
+def record(name, seed, accuracy, tier=None, overrides=(), kind="real", split="abc", leaky=False, val=None):
+    recipe = load_recipe(find_recipe(name), overrides, tier)
+    data = {"set": recipe.data.name, "kind": kind, "protocol": recipe.data.protocol, "leaky": leaky, "split": split}
+    result = {"epoch": 9, "accuracy": accuracy / 100}
+    return {
+        "name": name,
+        "seed": seed,
+        "recipe": recipe.as_dict(),
+        "data": data,
+        "last": result,
+        "best_val": None if val is None else {"epoch": 5, "accuracy": val / 100},
+        "best_test": {"epoch": 7, "accuracy": accuracy / 100 + 0.01},
+    }
+
+
+def runs(name, accuracies, **about):
+    return [record(name, seed, accuracy, **about) for seed, accuracy in zip(SEEDS, accuracies, strict=False)]
+
+
+ABLATION = [
+    *runs("nmnist/knowledge_transfer", (89.0, 89.5, 88.5), tier="small"),
+    *runs("nmnist/tsm", (90.0, 90.4, 89.7), tier="small"),
+    *runs("nmnist/mag", (86.0, 87.0, 86.5), tier="small"),
+    *runs("nmnist/tmkt", (89.25,), tier="small"),
+    *runs("digits/tmkt", (70.0,)),
+]
+
+
+def test_the_text_is_the_stored_one():
+    shown = render_table(make_table(find_table("2"), ABLATION, on="nmnist"))
+    assert shown.splitlines() == Path(__file__).with_name("table2.txt").read_text().splitlines()
+
+
+def test_a_difference_to_the_paper_needs_real_data_the_full_recipe_and_a_stated_protocol():
+    def to_paper(*changes, **about):
+        table = make_table(find_table("1"), runs("ncaltech101/tmkt", (97.0, 98.0), **about))
+        return next(line.ours.difference for line in table.lines if line.recipe == "ncaltech101/tmkt")
+
+    assert to_paper() == pytest.approx(97.5 - 97.93)
+    assert to_paper(overrides=["data.protocol=published"], leaky=True) == pytest.approx(97.5 - 97.93)
+    assert to_paper(overrides=["data.root=/elsewhere", "train.threads=3"]) == pytest.approx(97.5 - 97.93)
+    assert to_paper(kind="simulated") is None
+    assert to_paper(overrides=["train.epochs=299"]) is None
+    assert to_paper(tier="small") is None
+
+
+def test_settings_say_what_a_run_was_and_that_it_leaks():
+    about = {"overrides": ["data.protocol=published", "train.epochs=10"], "kind": "simulated", "leaky": True}
+    (setting,) = make_table(find_table("1"), runs("ncaltech101/tmkt", (90.0,), **about)).settings
+    assert setting == (
+        "ncaltech101, simulated data, protocol published (leaks), tmkt_vggsnn, T 10, paper tier, train.epochs=10"
+    )
+
+
+def test_the_tier_is_recognised():
+    assert nearest_tier(record("cepdvs/mag", 1, 30, tier="small")) == ("small", [])
+    assert nearest_tier(record("cepdvs/mag", 1, 30)) == ("paper", [])
+    assert nearest_tier(record("cepdvs/mag", 1, 30, tier="smoke", overrides=["train.batch=3"])) == (
+        "smoke",
+        ["train.batch"],
+    )
+    gone = {**record("cepdvs/mag", 1, 30), "name": "cepdvs/gone"}
+    assert nearest_tier(gone) == (None, [])
+
+
+def test_orderings_hold_are_reversed_or_stay_open():
+    table = make_table(find_table("2"), ABLATION, on="nmnist")
+    verdicts = {(ordering.better, ordering.worse): ordering for ordering in table.orderings}
+    plain = "no part: Knowledge-Transfer"
+    assert verdicts["TSM", plain].verdict == "holds"  # 1.0, 0.9, 1.2
+    assert verdicts["TSM", plain].ours.mean == pytest.approx(3.1 / 3)
+    assert verdicts["TSM", plain].paper == 3.79
+    assert verdicts["TSM + MAG", "TSM"].verdict == "reversed"  # -4.0, -3.4, -3.2
+    assert verdicts["TSM + MAG + MRP", plain].verdict == "open"  # one seed
+    assert len(verdicts) == 6
+
+
+def test_only_the_same_test_recordings_are_compared():
+    other = [*runs("nmnist/tmkt", (80.0, 81.0), split="x"), *runs("nmnist/tsm", (82.0, 83.0), split="y")]
+    table = make_table(find_table("2"), other, on="nmnist", against="tsm")
+    assert table.orderings == ()
+    assert all(line.ours.against is None for line in table.lines if line.ours)
+
+
+def test_rows_without_runs_say_why():
+    lines = {line.paper.method: line.status for line in make_table(find_table("1"), []).lines}
+    assert (lines["CKD"], lines["TMKT"]) == ("cited", "not run")
+    assert {line.status for line in make_table(find_table("hsd1"), []).lines} == {"cited"}
+
+
+def test_selections():
+    records = runs("nmnist/tmkt", (80.0, 81.0), val=79.0)
+    tables = {select: make_table(find_table("3"), records, select, on="nmnist") for select in ("best_val", "best_test")}
+    means = {select: next(line.ours.mean for line in table.lines if line.ours) for select, table in tables.items()}
+    assert means == {"best_val": pytest.approx(79.0), "best_test": pytest.approx(81.5)}
+    assert "best on the test recordings" in " ".join(render_table(tables["best_test"]).split())
+
+
+def test_csv_and_json_hold_the_plain_numbers():
+    table = make_table(find_table("2"), ABLATION, on="nmnist")
+    rows = list(csv.DictReader(io.StringIO(render_table(table, "csv"))))
+    content = json.loads(render_table(table, "json"))
+    assert len(rows) == len(content["rows"]) == 5
+    assert float(rows[1]["mean"]) == content["rows"][1]["mean"] == pytest.approx((90.0 + 90.4 + 89.7) / 3)
+    assert rows[3]["status"] == "not run"
+    assert content["orderings"][0]["verdict"] in ("holds", "reversed", "open")
+
+
+@pytest.mark.parametrize(("style", "marks"), [("md", ("| TSM ", "- [a]")), ("tex", ("\\toprule", "% [a]"))])
+def test_markdown_and_latex(style, marks):
+    shown = render_table(make_table(find_table("2"), ABLATION, on="nmnist"), style)
+    assert all(mark in shown for mark in marks)
+
+
+def test_recipes_of_a_table_come_once_and_on_another_set_as_far_as_it_has_them():
+    assert recipes_of(find_table("4")) == [
+        f"ncaltech101/{name}" for name in ("fixed", "dynamic_nonlinear", "dynamic_linear", "tmkt")
+    ]
+    assert recipes_of(find_table("4"), "cepdvs") == ["cepdvs/tmkt"]
+    assert recipes_of(find_table("hsd1")) == []
+
+
+def test_mistakes_are_one_sentence():
+    mixed = [*runs("nmnist/tmkt", (80.0,)), *runs("nmnist/tmkt", (80.0,), overrides=["data.train_per_class=20"])]
+    with pytest.raises(RecipeError, match=r"runs of nmnist/tmkt differ in data\.train_per_class: choose"):
+        make_table(find_table("3"), mixed, on="nmnist")
+    chosen = records_with(mixed, ["data.train_per_class=20"])
+    assert [found["recipe"]["data"]["train_per_class"] for found in chosen] == [20]
+    assert records_with(mixed, ["data.appearance=blue"]) == []
+    with pytest.raises(RecipeError, match="did you mean 'data.train_per_class'"):
+        records_with(mixed, ["data.train_per_clas=20"])
+    for call, words in (
+        (lambda: make_table(find_table("2"), [], on="cifar10dvs"), "no recipe in experiments/cifar10dvs"),
+        (lambda: make_table(find_table("2"), [], against="fixed"), "no row 'fixed' to compare with"),
+        (lambda: make_table(find_table("2"), [], select="best"), "select must be one of"),
+        (lambda: make_table(find_table("3"), runs("nmnist/tmkt", (1.0,)), "best_val", "nmnist"), "no 'best_val'"),
+        (lambda: render_table(make_table(find_table("2"), []), "html"), "format must be one of"),
+    ):
+        with pytest.raises(RecipeError, match=words):
+            call()
