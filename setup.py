@@ -9,6 +9,8 @@ REQUIREMENTS = [
     line for line in (HERE / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")
 ]
 
+RAY = ["ray>=2.9"]
+
 setup(
     name="braincog_tmkt",
     version="0.1.0",
@@ -18,6 +20,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["braincog_tmkt", "braincog_tmkt.*"]),
+    package_data={"braincog_tmkt.results": ["templates/*"]},
     install_requires=REQUIREMENTS,
     extras_require={
         "dev": [
@@ -29,8 +32,11 @@ setup(
             "mypy>=1.10",
             "types-PyYAML",
             "types-tqdm",
+            "playwright>=1.40",
+            *RAY,
         ],
         "bench": ["spikingjelly>=2"],
+        "ray": RAY,
     },
     entry_points={"console_scripts": ["tmkt = braincog_tmkt.cli:main"]},
 )

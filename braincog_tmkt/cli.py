@@ -181,9 +181,13 @@ def _planned(recipes: list[str], arguments: argparse.Namespace) -> list[Cell]:
 
 
 def _launch(cells: list[Cell], arguments: argparse.Namespace) -> None:
+    from .engine.ray_sweep import run_ray
     from .engine.run import dry_run, train
-    from .engine.sweep import run_jobs, run_ray
+    from .engine.sweep import run_jobs
 
+    several = arguments.jobs > 1 or arguments.launcher == "ray"
+    if several and (arguments.devices or "LOCAL_WORLD_SIZE" in os.environ):
+        raise RecipeError("--jobs and --launcher ray run one process a run: leave out --devices, and torchrun")
     if arguments.dry_run:
         dry_run(cells, arguments.runs)
     elif arguments.launcher == "ray":

@@ -34,7 +34,7 @@ def make_fabric(precision: str = "32-true", devices: int | None = None) -> Fabri
         devices: processes on this machine; None takes what torchrun says, or 1.
 
     Raises:
-        RecipeError: if there are fewer GPUs than that.
+        RecipeError: if there are fewer GPUs than that, or the job of a cluster has other processes.
     """
     count = devices or int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     nodes = int(os.environ.get("GROUP_WORLD_SIZE", 1))
@@ -48,7 +48,12 @@ def make_fabric(precision: str = "32-true", devices: int | None = None) -> Fabri
         # Some methods leave a head or the step weights unused. The gradients share the memory they are sent from.
         strategy = DDPStrategy(find_unused_parameters=True, gradient_as_bucket_view=True)
     plugins: Any = [_Autocast("bf16-mixed", kind)] if precision == "bf16-mixed" else []
-    return Fabric(accelerator=kind, devices=count, num_nodes=nodes, strategy=strategy, plugins=plugins)
+    try:
+        return Fabric(accelerator=kind, devices=count, num_nodes=nodes, strategy=strategy, plugins=plugins)
+    except RuntimeError as error:  # Slurm asks for other processes than these
+        raise RecipeError(
+            f"this cannot run here as {count * nodes} processes: {' '.join(str(error).split())}"
+        ) from error
 
 
 def set_up_cuda() -> None:

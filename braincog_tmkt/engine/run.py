@@ -89,7 +89,7 @@ def train(cells: list[Cell], runs: Path, devices: int | None = None, resume: boo
         return
     fabric = make_fabric(cells[0].recipe.train.precision, devices)
     fabric.launch()
-    _rehearse(cells, fabric.world_size)
+    rehearse(cells, fabric.world_size)
     for cell, task in _with_tasks(cells, runs, fabric):
         folder = cell.folder(runs)
         _announce(cell, task, folder, fabric)
@@ -120,7 +120,7 @@ def dry_run(cells: list[Cell], runs: Path) -> None:
     if not cells:
         return
     fabric = make_fabric(cells[0].recipe.train.precision)
-    _rehearse(cells, fabric.world_size)
+    rehearse(cells, fabric.world_size)
     total = 0.0
     for cell, task in _with_tasks(cells, runs, fabric):
         _announce(cell, task, cell.folder(runs), fabric)
@@ -206,8 +206,13 @@ def result_in_words(record: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _rehearse(cells: list[Cell], world_size: int) -> None:
-    """Find what is wrong with any recipe before frames are made for the first and hours are spent on it."""
+def rehearse(cells: list[Cell], world_size: int) -> None:
+    """Find what is wrong with any recipe before frames are made for the first and hours are spent on it.
+
+    Raises:
+        RecipeError: for a recipe that cannot be trained.
+        DataError: if its data are missing.
+    """
     for recipe in {recipe_hash(cell.recipe): cell.recipe for cell in cells}.values():
         facts = describe_data(recipe.data)
         steps_per_epoch(facts["train"], recipe.train, world_size)
@@ -224,15 +229,19 @@ def _with_tasks(cells: list[Cell], runs: Path, fabric: Fabric) -> Iterator[tuple
     """The unfinished runs with their data, which are loaded once for all that follow each other."""
     loaded: tuple[DataConfig, Task] | None = None
     for cell in cells:
-        if on_first_rank(fabric, partial(_is_finished, cell, runs)):
+        if on_first_rank(fabric, partial(is_finished, cell, runs)):
             continue
         if loaded is None or loaded[0] != cell.recipe.data:
             loaded = (cell.recipe.data, load_task(cell.recipe, fabric))
         yield cell, loaded[1]
 
 
-def _is_finished(cell: Cell, runs: Path) -> bool:
-    """Whether the record is there; it must be of the same data, which the recipe's hash does not cover."""
+def is_finished(cell: Cell, runs: Path) -> bool:
+    """Whether the record is there, and say so; it must be of the same data, which the recipe's hash does not cover.
+
+    Raises:
+        TrainingError: if it is of other data.
+    """
     folder = cell.folder(runs)
     record = find_record(folder, cell.recipe, cell.seed)
     if record is None:
