@@ -239,7 +239,8 @@ def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) 
             _launch(ready, arguments)
         records = finished(ready, arguments.runs)
     print(render_table(make_table(paper, records, arguments.select, arguments.on, arguments.against), arguments.format))
-    print(*(f"not run: {sentence}" for sentence in missing.values()), sep="\n", end="", file=sys.stderr)
+    for name, sentence in missing.items():
+        print(f"not run for want of {name}: {sentence}", file=sys.stderr)
     return not missing
 
 

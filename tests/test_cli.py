@@ -65,7 +65,12 @@ def test_wrong_usage_is_explained(argv, capsys):
         (["train", "digits/tmkt", "optim.name=adamm"], "optim.name is 'adamm'"),
         (["data", "check", "digit"], "did you mean 'digits'"),
         (["eval", "nowhere"], "there is no nowhere"),
-        (["table", "nowhere"], "there is no nowhere"),
+        (["table", "nowhere"], "'nowhere' is no table (hsd1, hsd2, hsd-figure1, kt, 1, 2, 3, 4) and no file or folder"),
+        (["table", "2", "nowhere"], "there is no nowhere"),
+        (["table", "2", "--on", "cifar10dvs"], "no recipe in experiments/cifar10dvs has a row in table 2"),
+        (["report", "nowhere"], "there is no nowhere"),
+        (["figure", "confusion", "nowhere"], "there is no nowhere"),
+        (["train", "digits/tmkt", "--jobs", "2", "--devices", "2"], "leave out --devices"),
         (["data", "simulate", "nmnist", "--static", "nowhere", "--out", "out"], "nowhere"),
     ],
 )
@@ -135,5 +140,5 @@ def test_errors_of_other_processes_are_not_printed_twice(monkeypatch, capsys):
 def test_the_command_is_installed_and_helps():
     done = subprocess.run([sys.executable, "-m", "braincog_tmkt.cli", "--help"], capture_output=True, text=True)
     assert done.returncode == 0
-    for verb in ("list", "data", "train", "eval", "table", "doctor"):
+    for verb in ("list", "data", "train", "eval", "table", "report", "figure", "doctor"):
         assert f"    {verb} " in done.stdout

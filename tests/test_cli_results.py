@@ -1,0 +1,122 @@
+"""`tmkt table N`, `report` and `figure` as a user types them, on made N-MNIST files."""
+
+import json
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from braincog_tmkt.cli import main
+from tests.test_every_recipe import nmnist
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ["data.root=data", "data.train_per_class=2", "train.batch=4", "data.steps=2"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("place")
+    nmnist(folder / "data")
+    return folder
+
+
+def tmkt(capsys, *argv):
+    """Exit status, standard output, standard error."""
+    status = main(argv)
+    return status, *capsys.readouterr()
+
+
+def test_table_2_trains_what_is_missing_and_prints_the_table_alone_to_standard_output(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    command = ["table", "2", "--on", "nmnist", "--tier", "smoke", "--seeds", "1", "2", "--threads", "1", *SMALL]
+    status, out, err = tmkt(capsys, *command, "--format", "json")
+    content = json.loads(out)
+    assert status == 0
+    assert [row["status"] for row in content["rows"]] == ["measured"] * 5
+    assert "epoch 1/1" in err
+    records = sorted(Path("runs").rglob("record.json"))
+    assert len(records) == 10
+    times = [record.stat().st_mtime_ns for record in records]
+
+    status, again, err = tmkt(capsys, *command, "--format", "json")
+    assert (status, again) == (0, out)
+    assert err.count("finished already") == 10
+    assert times == [record.stat().st_mtime_ns for record in records]
+
+    accuracy = {}
+    for record in map(json.loads, (path.read_text() for path in records)):
+        accuracy.setdefault(record["name"], []).append(100 * record["last"]["accuracy"])
+    for row in content["rows"]:
+        assert row["mean"] == pytest.approx(sum(accuracy[row["recipe"]]) / 2)
+        assert row["to_paper"] is None
+
+
+def test_records_can_be_shown_without_training(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    status, out, _ = tmkt(capsys, "table", "3", "runs", "--on", "nmnist", "data.train_per_class=2")
+    assert status == 0
+    assert "not run" in next(line for line in out.splitlines() if line.startswith("r_m = 0.3"))
+    assert "[a]" in next(line for line in out.splitlines() if line.startswith("r_m = 0.4"))
+    assert tmkt(capsys, "table", "runs", "--against", "tsm")[0] == 0
+
+
+def test_a_data_set_that_is_not_there_is_named_and_the_papers_numbers_still_come(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    status, out, err = tmkt(capsys, "table", "1", "--tier", "smoke", "--format", "csv", "data.root=elsewhere")
+    assert status == 1
+    assert [line.split(":")[0] for line in err.splitlines()] == [
+        f"not run for want of {name}" for name in ("ncaltech101", "cepdvs", "nomniglot")
+    ]
+    assert len(out.splitlines()) == 19
+
+
+def test_the_page_and_a_picture(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    (run,) = Path("runs/nmnist/tmkt").rglob("seed1")
+    status, out, _ = tmkt(capsys, "figure", "confusion", str(run), "--out", "shown")
+    assert (status, sorted(out.split())) == (0, ["shown/confusion.csv", "shown/confusion.png"])
+    status, out, _ = tmkt(capsys, "report", "runs", "--on", "nmnist", "--pictures", "shown", "--out", "page.html")
+    assert (status, out.strip()) == (0, "page.html")
+    page = Path("page.html").read_text()
+    assert "TSM + MAG" in page
+    assert "data:image/png;base64," in page
+    for argv, words in (
+        (["figure", "confusio", str(run)], "did you mean 'confusion'"),
+        (["figure", "confusion", str(run), "colour=red"], "figure 'confusion' takes no 'colour'"),
+        (["figure", "confusion", str(run), "train.epochs=3"], "only settings that do not change the result"),
+    ):
+        status, _, err = tmkt(capsys, *argv)
+        assert (status, words in err) == (2, True), err
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "experiments").glob("*.sh")), ids=lambda path: path.name)
+def test_scripts_are_sound_and_executable(script):
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+    sourced = script.name in ("env.sh", "run_set.sh", "run_table.sh")
+    assert bool(script.stat().st_mode & stat.S_IXUSR) != sourced
+
+
+def test_the_script_of_a_table_runs_the_command(place, tmp_path):
+    """With a stub for `tmkt`: what it is given."""
+    stub = tmp_path / "tmkt"
+    stub.write_text("#!/bin/sh\nprintf '%s ' \"$@\"\n")
+    stub.chmod(0o755)
+    script = (ROOT / "experiments" / "table3.sh").read_text().replace("env.sh", "stub_env.sh")
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "stub_env.sh").write_text(
+        f'cd "{tmp_path}"; install_project() {{ export PATH="{tmp_path}:$PATH"; }}\n'
+    )
+    (tmp_path / "experiments" / "run_table.sh").write_text((ROOT / "experiments" / "run_table.sh").read_text())
+    (tmp_path / "experiments" / "table3.sh").write_text(script)
+    environment = {**os.environ, "DATA": "/d", "SEEDS": "1 2", "ON": "nmnist", "TIER": "small", "JOBS": "3"}
+    done = subprocess.run(
+        ["bash", str(tmp_path / "experiments/table3.sh"), "--format", "md"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    given = "table 3 --tier small --jobs 3 --resume --seeds 1 2 --on nmnist"
+    assert done.stdout.strip() == f"{given} data.root=/d data.static_root=/d --format md"
