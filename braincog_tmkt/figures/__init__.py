@@ -1,5 +1,6 @@
 """Pictures of finished runs, each with the numbers behind it."""
 
+from . import activity, confusion, features, gradcam, landscape
 from .base import FIGURES
 
-__all__ = ["FIGURES"]
+__all__ = ["FIGURES", "activity", "confusion", "features", "gradcam", "landscape"]

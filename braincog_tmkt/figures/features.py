@@ -1,0 +1,237 @@
+"""Whether event recordings and static images of a class lie together in the aligned features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from sklearn.manifold import TSNE
+from sklearn.metrics import silhouette_score
+from torch import Tensor
+
+from ..engine.load import LoadedRun
+from ..errors import RecipeError
+from .base import FIGURES, save_picture, save_rows
+from .inputs import (
+    at_test_time,
+    evenly,
+    keys_of,
+    names_of,
+    partners,
+    require_range,
+    require_same_test,
+    setting_in_words,
+    titles_of,
+)
+
+MOST_CLASSES = 10
+"""Classes that ten colours tell apart."""
+
+PALETTE = ("#4477aa", "#ee6677", "#228833", "#bb9900", "#66ccee", "#aa3377", "#777777", "#ee7733", "#009988", "#332288")
+MARKERS = {"events": "o", "static": "^"}
+
+
+class Points(NamedTuple):
+    """Features of the recordings and then of the static images.
+
+    Args:
+        vectors: mean over the steps of the aligned features, float64 `[N + P, D]`.
+        label: class `[N + P]`.
+        known: which of the N recordings have an image, bool `[N]`, P of them.
+    """
+
+    vectors: np.ndarray
+    label: np.ndarray
+    known: np.ndarray
+
+    @property
+    def modality(self) -> list[str]:
+        """`events` N times, then `static` P times."""
+        return ["events"] * len(self.known) + ["static"] * int(self.known.sum())
+
+
+@FIGURES.register("features")
+def features(runs: list[LoadedRun], out: Path, recordings: int = 500, perplexity: int = 30) -> list[Path]:
+    """Draw a t-SNE map of the aligned features of test recordings and of the static images they show, one panel a run.
+
+    The feature is what CKA aligns (membranes of the last node after reset; ResNet-18: the pooled vector), mean over the
+    steps, with the weights of the last epoch; the images are repeated over all steps. Above ten classes, ten evenly
+    spaced ones are shown. Distances in a t-SNE map mean little; the two numbers below each panel are measured in the
+    feature space itself, over the recordings and images that are shown: linear CKA between recordings and their images
+    (1: same geometry), and the silhouette by class (1: tight classes apart from each other, whatever the modality).
+
+    Args:
+        runs: on the same data and split.
+        out: folder; gets `features.png` and `features.csv` (run, modality, class, key, x, y, and the run's numbers).
+        recordings: at most so many, evenly spaced over the test recordings of the classes.
+        perplexity: of t-SNE, smaller than the number of points.
+
+    Returns:
+        What was written.
+
+    Raises:
+        RecipeError: without runs, for runs with different test recordings or none, fewer than two classes, or a setting
+            out of range.
+        DataError: if an image cannot be read.
+    """
+    require_same_test(runs)
+    rows = chosen_rows(runs[0], recordings)
+    found = [measure_points(run, rows) for run in runs]
+    require_range("perplexity", perplexity, 1, len(found[0].label) - 1)
+    places = [TSNE(perplexity=perplexity, random_state=0).fit_transform(points.vectors) for points in found]
+    keys, classes = np.array(keys_of(runs[0], rows)), runs[0].task.pairs.classes
+    table = [
+        {
+            "run": name,
+            "modality": modality,
+            "class": classes[label],
+            "key": key,
+            "x": f"{x:.4f}",
+            "y": f"{y:.4f}",
+            **numbers,
+        }
+        for name, points, place, numbers in zip(names_of(runs), found, places, map(measure, found), strict=True)
+        for modality, label, key, (x, y) in zip(
+            points.modality, points.label, [*keys, *keys[points.known]], place, strict=True
+        )
+    ]
+    picture = save_picture(_draw(runs, found, places, perplexity), out / "features.png")
+    return [picture, save_rows(table, out / "features.csv")]
+
+
+def chosen_rows(run: LoadedRun, recordings: int) -> Tensor:
+    """Test recordings to show, evenly spaced, of at most ten classes.
+
+    Raises:
+        RecipeError: for too few recordings or classes.
+    """
+    pairs = run.task.pairs
+    rows = pairs.rows("test")
+    labels = pairs.labels[rows]
+    shown = labels.unique()
+    shown = shown[evenly(MOST_CLASSES, len(shown))]
+    if len(shown) < 2:
+        raise RecipeError(f"features needs test recordings of two classes or more, {run} has one")
+    rows = rows[torch.isin(labels, shown)]
+    require_range("recordings", recordings, 3, 10**6)
+    rows = rows[evenly(recordings, len(rows))]
+    if not 1 < len(pairs.labels[rows].unique()) < len(rows):
+        raise RecipeError(f"recordings={recordings} leaves one recording of a class or one class: take more")
+    return rows
+
+
+@torch.inference_mode()
+def measure_points(run: LoadedRun, rows: Tensor) -> Points:
+    """The features of recordings, and of the images they show, where there are any."""
+    pairs, backbone = run.task.pairs, run.method.backbone
+    images, known = partners(run, rows)
+    full = torch.zeros(len(rows), *images.shape[1:], device=images.device)
+    full[known.to(full.device)] = images
+    both = []
+    with at_test_time(run.method), run.fabric.autocast():
+        for chunk, static in zip(
+            rows.split(run.recipe.train.batch), full.split(run.recipe.train.batch), strict=True
+        ):  # two streams: as many frames at once as the evaluation of one
+            events, _ = pairs.events(chunk)
+            every = torch.ones(events.shape[:2], dtype=torch.bool, device=events.device)
+            outputs = backbone.streams(static, events, every)
+            both.append(torch.stack([stream.aligned.float().mean(0).flatten(1) for stream in outputs]).cpu())
+    static, events = torch.cat(both, 1).double().numpy()
+    labels, mask = pairs.labels[rows].numpy(), known.numpy()
+    return Points(np.concatenate([events, static[mask]]), np.concatenate([labels, labels[mask]]), mask)
+
+
+def linear_cka(x: np.ndarray, y: np.ndarray) -> float | None:
+    """Linear centred kernel alignment of paired features `[N, D]` and `[N, D']` (Kornblith et al. 2019), or None.
+
+    It is None where one of them does not vary, or for fewer than two pairs.
+
+    Example:
+        >>> x = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 1.0]])
+        >>> linear_cka(x, x), linear_cka(x, 0 * x)
+        (1.0, None)
+    """
+    if len(x) < 2:
+        return None
+    one, two = (centred @ centred.T for centred in (x - x.mean(0), y - y.mean(0)))
+    size = float(np.linalg.norm(one) * np.linalg.norm(two))
+    return round(float((one * two).sum()) / size, 12) if size > 0 else None
+
+
+def _draw(runs: list[LoadedRun], found: list[Points], places: list[np.ndarray], perplexity: int) -> Figure:
+    figure = Figure(figsize=(max(4.6 * len(runs), 6), 6.3), layout="constrained")
+    grid = figure.subplots(1, len(runs), squeeze=False)[0]
+    classes = runs[0].task.pairs.classes
+    for axes, title, points, place in zip(grid, titles_of(runs), found, places, strict=True):
+        _scatter(axes, points, place, classes)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel(_in_words(measure(points)), fontsize=9)
+        axes.set(xticks=[], yticks=[])
+        axes.set_box_aspect(1)
+    count, images = len(found[0].known), int(found[0].known.sum())
+    kinds: list[tuple[str, Any, int, str]] = [
+        ("events", "full", count, "test recordings"),
+        ("static", "none", images, "static images they show"),
+    ]
+    marks = [
+        Line2D([], [], linestyle="", marker=MARKERS[name], color="#555555", fillstyle=fill, label=f"{number} {words}")
+        for name, fill, number, words in kinds
+        if number
+    ]
+    figure.legend(handles=marks, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    shown = len(set(found[0].label.tolist()))
+    which = f"{shown} of {len(classes)} classes" if shown < len(classes) else "one colour a class"
+    figure.suptitle(
+        f"Aligned features of {setting_in_words(runs)}\nt-SNE, perplexity {perplexity}, {which}", fontsize=11
+    )
+    return figure
+
+
+def _scatter(axes: Axes, points: Points, place: np.ndarray, classes: tuple[str, ...]) -> None:
+    """The points, and the name of each class at the median of its recordings."""
+    modality = np.array(points.modality)
+    labels = list(dict.fromkeys(sorted(points.label.tolist())))
+    for colour, label in zip(PALETTE, labels, strict=False):
+        for name, marker in MARKERS.items():
+            x, y = place[(points.label == label) & (modality == name)].T
+            face = colour if name == "events" else "none"
+            axes.scatter(x, y, s=16, marker=marker, facecolors=face, edgecolors=colour, linewidths=0.7, alpha=0.8)
+    centres = [np.median(place[(points.label == label) & (modality == "events")], axis=0) for label in labels]
+    low, size = place.min(0), np.ptp(place, axis=0)
+    for (x, y), colour, label in zip(_apart((np.array(centres) - low) / size), PALETTE, labels, strict=False):
+        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": colour, "alpha": 0.85}
+        font: dict[str, Any] = {"fontsize": 7.5, "weight": "bold", "color": colour}
+        axes.text(
+            low[0] + x * size[0], low[1] + y * size[1], classes[label], **font, ha="center", va="center", bbox=box
+        )
+
+
+def _apart(places: np.ndarray, width: float = 0.17, height: float = 0.04) -> np.ndarray:
+    """Places `[N, 2]` moved up, one after the other from below, until no two labels of this size overlap."""
+    moved = places.copy()
+    order = np.argsort(places[:, 1])
+    for number, row in enumerate(order):
+        for other in order[:number]:  # those below, lowest first
+            if abs(moved[row, 0] - moved[other, 0]) < width and moved[row, 1] - moved[other, 1] < height:
+                moved[row, 1] = moved[other, 1] + height
+    return moved
+
+
+def measure(points: Points) -> dict[str, float | None]:
+    """The numbers below a panel: `cka` (None without images), `silhouette` of all points, `silhouette_events` alone."""
+    count = len(points.known)
+    all_points, events = (float(silhouette_score(points.vectors[:n], points.label[:n])) for n in (None, count))
+    similarity = linear_cka(points.vectors[:count][points.known], points.vectors[count:])
+    return {"cka": similarity, "silhouette": all_points, "silhouette_events": events}
+
+
+def _in_words(numbers: dict[str, float | None]) -> str:
+    """The numbers of a panel, without a minus in front of 0."""
+    words = {key: "" if value is None else f"{round(value, 2) + 0.0:.2f}" for key, value in numbers.items()}
+    first = f"CKA(events, static) = {words['cka']}" if words["cka"] else "no static images known"
+    return f"{first}\nsilhouette by class: {words['silhouette']}, events alone {words['silhouette_events']}"

@@ -1,0 +1,134 @@
+"""What pictures of networks at work take from finished runs, and what they refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..engine.load import LoadedRun
+from ..engine.task import open_dataset
+from ..errors import RecipeError
+from ..methods import Method
+
+COLOURS = {"baseline": "#333333", "knowledge_transfer": "#1b7fbd", "tsm": "#e08214", "tmkt": "#b2182b"}
+OTHER_COLOURS = ("#1b7837", "#762a83", "#8c510a", "#01665e")
+
+
+def require_same_test(runs: Sequence[LoadedRun]) -> None:
+    """Refuse runs that cannot be put side by side.
+
+    Raises:
+        RecipeError: if there is no run, if two do not have the same test recordings, or if there are none.
+    """
+    if not runs:
+        raise RecipeError("a figure needs at least one finished run: name a run folder")
+    for key, what in (("set", "data set"), ("kind", "kind of data"), ("split", "split")):
+        values = list(dict.fromkeys(run.record["data"][key] for run in runs))
+        if len(values) > 1:
+            raise RecipeError(
+                f"the runs do not share one {what} ({', '.join(values)}): a figure compares runs on the same recordings"
+            )
+    if not len(runs[0].task.pairs.rows("test")):
+        raise RecipeError(f"{runs[0]} has no test recordings to look at: choose a split with a test part")
+
+
+def require_range(setting: str, value: int, low: int, high: int) -> None:
+    """Refuse a setting that is no whole number from `low` to `high`.
+
+    Raises:
+        RecipeError: naming the setting and its range.
+    """
+    if type(value) is not int or not low <= value <= high:
+        raise RecipeError(f"{setting} must be a whole number from {low} to {high} here, not {value!r}")
+
+
+def names_of(runs: Sequence[LoadedRun]) -> list[str]:
+    """A name for every run: the recipe and the seed; where these do not tell runs apart, the network, or the hash."""
+    plain = [str(run) for run in runs]
+    networks = [f"{name} ({run.recipe.model.name})" for name, run in zip(plain, runs, strict=True)]
+    hashes = [f"{name} ({run.record['recipe_hash'][:8]})" for name, run in zip(plain, runs, strict=True)]
+    choices = zip(plain, networks, hashes, strict=True)
+    return [
+        name if plain.count(name) == 1 else network if networks.count(network) == 1 else hashed
+        for name, network, hashed in choices
+    ]
+
+
+def titles_of(runs: Sequence[LoadedRun]) -> list[str]:
+    """The same on two lines, without the data set where that is the folder of all recipes."""
+    folders = {name.partition("/")[0] for name in names_of(runs) if "/" in name}
+    shown = [name.partition("/")[2] if len(folders) == 1 and "/" in name else name for name in names_of(runs)]
+    return [name.replace(" seed ", "\nseed ") for name in shown]
+
+
+def colour_of(run: LoadedRun) -> str:
+    """The colour of a run's recipe: the house's own for the four methods, else one that its name picks."""
+    name = run.recipe.name.rpartition("/")[2]
+    return COLOURS.get(name, OTHER_COLOURS[sum(name.encode()) % len(OTHER_COLOURS)])
+
+
+def setting_in_words(runs: Sequence[LoadedRun]) -> str:
+    """Which data a picture shows, of which kind they are, and the network and T if these are the same for all runs."""
+    data = runs[0].record["data"]
+    leaky = " (leaky)" if data["leaky"] else ""
+    shared = [f"{data['set']} ({data['kind']} data), split '{data['protocol']}'{leaky}"]
+    for values in ({run.recipe.model.name for run in runs}, {f"T = {run.recipe.data.steps}" for run in runs}):
+        shared += values if len(values) == 1 else []
+    return ", ".join(shared)
+
+
+@contextmanager
+def at_test_time(method: Method) -> Iterator[None]:
+    """The method in evaluation mode, its random numbers those of an evaluation; afterwards in training mode."""
+    torch.manual_seed(0)
+    method.eval()
+    try:
+        yield
+    finally:
+        method.train()
+
+
+def evenly(count: int, total: int) -> list[int]:
+    """At most `count` different numbers below `total`, evenly spaced, the first and the last among them.
+
+    Example:
+        >>> evenly(3, 9), evenly(5, 2)
+        ([0, 4, 8], [0, 1])
+    """
+    return sorted({round(place) for place in np.linspace(0, total - 1, min(count, total))})
+
+
+def partners(run: LoadedRun, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The static images that recordings show, as the network gets them.
+
+    Args:
+        run: a run.
+        rows: rows of recordings in the index `[N]`.
+
+    Returns:
+        Images `[P, 2, H, W]` in [0, 1] on the run's device, times the method's `static_scale` if it has one, and bool
+        `[N]`, which recordings they belong to. P is 0 where the data set has no images, or does not say which image a
+        recording shows.
+
+    Raises:
+        DataError: if an image cannot be read.
+    """
+    data = run.recipe.data
+    dataset, index = open_dataset(data)
+    statics = {item.key: item for item in index.statics} if index.twins_known else {}
+    found = [statics.get(index.recordings[row].key) for row in rows.tolist()]
+    images = [dataset.image(item, data.size, data.appearance) for item in found if item is not None]
+    stacked = torch.from_numpy(np.array(images, np.uint8).reshape(-1, 1, data.size, data.size))
+    scale = getattr(run.method, "static_scale", 1.0)
+    frames = stacked.expand(-1, 2, -1, -1).to(run.fabric.device).float() / 255 * scale
+    return frames, torch.tensor([item is not None for item in found])
+
+
+def keys_of(run: LoadedRun, rows: Tensor) -> list[str]:
+    """The keys of recordings, given as rows of the index."""
+    recordings = open_dataset(run.recipe.data)[1].recordings
+    return [recordings[row].key for row in rows.tolist()]

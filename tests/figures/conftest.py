@@ -1,0 +1,42 @@
+"""Two short finished runs on the embedded digits, shared by the tests of all pictures, and variants of them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from braincog_tmkt.engine.load import LoadedRun, load_run
+from braincog_tmkt.engine.run import plan, train
+from braincog_tmkt.engine.task import build_method
+
+
+@pytest.fixture(scope="session")
+def finished_runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Run folders [baseline, tmkt] of `digits` at the smoke tier; not to be written to."""
+    place = tmp_path_factory.mktemp("finished")
+    cells = plan(["digits/baseline", "digits/tmkt"], [f"data.cache={place / 'cache'}", "train.threads=1"], "smoke")
+    train(cells, place / "runs")
+    return [cell.folder(place / "runs") for cell in cells]
+
+
+@pytest.fixture(scope="session")
+def loaded(finished_runs: list[Path]) -> list[LoadedRun]:
+    """The same two runs, taken up again: baseline, TMKT; not to be changed."""
+    return [load_run(folder) for folder in finished_runs]
+
+
+@pytest.fixture(scope="session")
+def with_model() -> Callable[..., LoadedRun]:
+    """Function (run, key=value ..) -> the run with other settings of its model, and the weights of seed 0."""
+
+    def changed(run: LoadedRun, **settings: object) -> LoadedRun:
+        recipe = replace(run.recipe, model=replace(run.recipe.model, **settings))
+        method = build_method(recipe, len(run.task.pairs.classes), seed=0)
+        with torch.no_grad():
+            for norm in method.backbone.norms:  # louder than at the start, so that spikes reach the last layer
+                norm.bias.add_(0.5)
+        return replace(run, recipe=recipe, method=method)
+
+    return changed
