@@ -65,7 +65,7 @@ def test_wrong_usage_is_explained(argv, capsys):
         (["train", "digits/tmkt", "optim.name=adamm"], "optim.name is 'adamm'"),
         (["data", "check", "digit"], "did you mean 'digits'"),
         (["eval", "nowhere"], "there is no nowhere"),
-        (["table", "nowhere"], "'nowhere' is no table (hsd1, hsd2, hsd-figure1, kt, 1, 2, 3, 4) and no file or folder"),
+        (["table", "nowhere"], "'nowhere' is no table (1, 2, 3, 4, hsd-figure1, hsd1, hsd2, kt) and no file or folder"),
         (["table", "2", "nowhere"], "there is no nowhere"),
         (["table", "2", "--on", "cifar10dvs"], "no recipe in experiments/cifar10dvs has a row in table 2"),
         (["report", "nowhere"], "there is no nowhere"),

@@ -88,7 +88,7 @@ class PaperTable:
 
 
 def paper_tables() -> dict[str, PaperTable]:
-    """Number -> table, of all files in `experiments/paper`.
+    """Number -> table, of all files in `experiments/paper`, sorted by number.
 
     Raises:
         RecipeError: naming a file that does not hold tables.
@@ -97,7 +97,7 @@ def paper_tables() -> dict[str, PaperTable]:
     for folder in experiment_folders():
         for file in sorted((folder / "paper").glob("*.yaml")):
             tables |= _read(file)
-    return tables
+    return dict(sorted(tables.items()))
 
 
 def find_table(number: str) -> PaperTable:
