@@ -33,8 +33,8 @@ def write_whole(path: Path, content: bytes | memoryview, keep_old_as: Path | Non
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise TrainingError(
-            f"{path} cannot be written ({error.strerror}): free some space or choose another folder, then"
-            " go on with --resume"
+            f"{path} cannot be written ({error.strerror}): free some space or choose another folder, then run the"
+            " command again (`tmkt train` with --resume)"
         ) from error
 
 

@@ -98,7 +98,7 @@ def orderings_in_words(table: Table) -> str:
     """How many of the paper's orderings hold here."""
     counts = Counter(ordering.verdict for ordering in table.orderings)
     return (
-        f"Of the paper's {len(table.orderings)} orderings of measured rows: {counts['holds']} held here,"
+        f"Orderings of measured rows in the paper: {len(table.orderings)}; here {counts['holds']} held,"
         f" {counts['reversed']} reversed, {counts['open']} open (Student's 95 % interval holds 0; not corrected for the"
         " number of comparisons)."
     )

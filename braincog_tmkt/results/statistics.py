@@ -22,7 +22,7 @@ class Paired(NamedTuple):
             the true mean 3 times out of 4.
         high: its upper end.
         t_low: lower end of Student's 95 % interval, which `verdict` goes by: right for few seeds, too, if the
-            differences are about normal.
+            differences are about normal; None for one seed, or differences that are all the same.
         t_high: its upper end.
     """
 
@@ -35,7 +35,7 @@ class Paired(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """`higher` or `lower` if Student's interval leaves 0 out, `open` if not, or with one seed."""
+        """`higher` or `lower` if Student's interval leaves 0 out, `open` if not, or where there is none."""
         if self.t_low is None or self.t_high is None or self.t_low <= 0 <= self.t_high:
             return "open"
         return "higher" if self.mean > 0 else "lower"
@@ -56,12 +56,12 @@ def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Paired | N
     if count == 1:
         return Paired(mean, 1, None, None, None, None)
     low, high = _bootstrap(differences)
+    if len(set(differences)) == 1:  # no spread to judge the mean by: two seeds can agree by chance
+        return Paired(mean, count, mean, mean, None, None)
     reach = float(student.ppf(0.975, count - 1)) * stdev(differences) / count**0.5
     return Paired(mean, count, low, high, mean - reach, mean + reach)
 
 
 def _bootstrap(differences: list[float]) -> tuple[float, float]:
-    if len(set(differences)) == 1:  # nothing to resample
-        return differences[0], differences[0]
     result = bootstrap((differences,), np.mean, method="percentile", rng=np.random.default_rng(0))
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
