@@ -155,7 +155,7 @@ def test_orderings_are_counted(page):
     mean, ends, _ = paired_by_hand(SHARES["ncaltech101/tmkt"], SHARES["ncaltech101/knowledge_transfer"])
     assert numbers(row[2]) == [4.75]
     assert numbers(row[3]) == pytest.approx([mean, *ends], abs=0.00501)
-    assert "Orderings of measured rows in the paper: 1; here 1 held, 0 reversed, 0 open" in page.words
+    assert "Orderings of measured rows in the paper: 1; here 1 held, 0 reversed, 0 open" in " ".join(page.words)
 
 
 def test_every_seed_every_step_and_every_loss_is_on_the_page(page):
