@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import RecipeError, TmktError
 from .recipe import parse_settings
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse(sys.argv[1:] if argv is None else argv)
     try:
         good = arguments.verb(arguments)
+        sys.stdout.flush()
     except TmktError as error:
         if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":  # all processes raise the same error
             print(f"error: {error}", file=sys.stderr)
@@ -33,6 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     return 0 if good is not False else 1
 
 
@@ -110,7 +115,7 @@ def _add_running(train: argparse.ArgumentParser) -> None:
     train.add_argument("--dry-run", action="store_true", help="print what would run, and about how long")
     train.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs (runs)")
     train.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="the I-th of N parts of the sweep")
-    train.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, one GPU each (1)")
+    train.add_argument("--jobs", type=_count, default=1, metavar="N", help="runs at a time, one GPU each (1)")
     train.add_argument("--launcher", choices=("local", "ray"), default="local", help="where the runs go (local)")
 
 
@@ -143,6 +148,12 @@ def _add_data(data: argparse.ArgumentParser) -> None:
             command.add_argument("--workers", type=int, metavar="N", help="processes (default: all CPU cores)")
 
 
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' must be 1 or more")
+    return int(text)
+
+
 def _shard(text: str) -> tuple[int, int]:
     number, slash, parts = text.partition("/")
     if not (slash and number.isdigit() and parts.isdigit()):
@@ -170,14 +181,16 @@ def _list(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    _launch(_planned(arguments.recipes, arguments), arguments)
+    from .engine.run import share_of
+
+    _launch(share_of(_planned(arguments.recipes, arguments), arguments.shard), arguments)
 
 
 def _planned(recipes: list[str], arguments: argparse.Namespace) -> list[Cell]:
     from .engine.run import plan
 
     threads = [f"train.threads={arguments.threads}"] if arguments.threads else []
-    return plan(recipes, [*arguments.overrides, *threads], arguments.tier, arguments.seeds, arguments.shard)
+    return plan(recipes, [*arguments.overrides, *threads], arguments.tier, arguments.seeds)
 
 
 def _launch(cells: list[Cell], arguments: argparse.Namespace) -> None:
@@ -185,6 +198,8 @@ def _launch(cells: list[Cell], arguments: argparse.Namespace) -> None:
     from .engine.run import dry_run, train
     from .engine.sweep import run_jobs
 
+    if arguments.launcher == "ray" and arguments.jobs > 1:
+        raise RecipeError("--jobs is for one machine; with --launcher ray the cluster decides how many run at a time")
     several = arguments.jobs > 1 or arguments.launcher == "ray"
     if several and (arguments.devices or "LOCAL_WORLD_SIZE" in os.environ):
         raise RecipeError("--jobs and --launcher ray run one process a run: leave out --devices, and torchrun")
@@ -212,31 +227,40 @@ def _table(arguments: argparse.Namespace) -> bool:
         return _paper_table(number, places, arguments)
     if not Path(number).exists():
         raise RecipeError(f"'{number}' is no table ({', '.join(paper_tables())}) and no file or folder")
-    from .results.store import read_records, records_with
     from .results.summary import render, summarise
 
-    records = records_with(read_records(arguments.what), arguments.overrides)
+    records = _records_of(arguments.what, arguments)
     print(render(summarise(records, arguments.select, arguments.against or "baseline"), arguments.format))
     return True
 
 
+def _records_of(places: list[str], arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """The records in some places, of the wanted seeds and settings; nothing is trained."""
+    from .results.store import read_records, records_with
+
+    for option in ("tier", "devices", "threads", "dry_run"):
+        if getattr(arguments, option):
+            raise RecipeError(f"records are given, so nothing is trained: leave out --{option.replace('_', '-')}")
+    records = records_with(read_records(places), arguments.overrides)
+    return [record for record in records if not arguments.seeds or record["seed"] in arguments.seeds]
+
+
 def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) -> bool:
     """Print a paper's table from records, or train what is missing first; False if data are missing for some rows."""
-    from .engine.run import finished, with_data
+    from .engine.run import finished, share_of, with_data
     from .results.paper import find_table
     from .results.render import render_table
-    from .results.store import read_records, records_with
     from .results.tables import make_table, recipes_of
 
     paper = find_table(number)
     missing: dict[str, str] = {}
     if places:
-        records = records_with(read_records(places), arguments.overrides)
+        records = _records_of(places, arguments)
     else:
-        cells = _planned(recipes_of(paper, arguments.on), arguments)
-        ready, missing = with_data(cells)
+        every = _planned(recipes_of(paper, arguments.on), arguments)
+        ready, missing = with_data(every)
         with redirect_stdout(sys.stderr):  # the table alone goes to standard output
-            _launch(ready, arguments)
+            _launch(share_of(ready, arguments.shard), arguments)
         records = finished(ready, arguments.runs)
     print(render_table(make_table(paper, records, arguments.select, arguments.on, arguments.against), arguments.format))
     for name, sentence in missing.items():

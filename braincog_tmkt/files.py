@@ -1,5 +1,6 @@
 """Files that are either whole or not there: written under a temporary name, flushed to the disk, renamed."""
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -18,8 +19,11 @@ def write_whole(path: Path, content: bytes | memoryview, keep_old_as: Path | Non
     Raises:
         TrainingError: naming the file, if the disk is full or the folder cannot be written; the old file is untouched.
     """
+    path = path.resolve()  # a link stays, what it leads to is replaced
     partial = path.with_name(f"{path.name}.partial")
     try:
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "it is no regular file")
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             file.write(content)
@@ -34,7 +38,7 @@ def write_whole(path: Path, content: bytes | memoryview, keep_old_as: Path | Non
             partial.unlink(missing_ok=True)
         raise TrainingError(
             f"{path} cannot be written ({error.strerror}): free some space or choose another folder, then run the"
-            " command again (`tmkt train` with --resume)"
+            " command again"
         ) from error
 
 

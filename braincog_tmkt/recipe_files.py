@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import RecipeError
@@ -22,13 +23,13 @@ def find_recipe(name: str) -> Path:
     return known[name]
 
 
-def known_recipes() -> dict[str, Path]:
-    """Name -> file of the recipes below `experiments/`, here and beside the package (an editable install).
+def known_recipes(folders: Iterable[Path] | None = None) -> dict[str, Path]:
+    """Name -> file of the recipes below some folders, by default those of `experiment_folders`; the last one wins.
 
     `common.yaml` holds what recipes of a folder share, `paper/` the papers' numbers; these are no recipes.
     """
     found: dict[str, Path] = {}
-    for folder in experiment_folders():
+    for folder in folders or experiment_folders():
         files = [path for path in sorted(folder.rglob("*.yaml")) if path.stem != "common"]
         names = {path.relative_to(folder).with_suffix("").as_posix(): path for path in files}
         found |= {name: path for name, path in names.items() if not name.startswith("paper/")}

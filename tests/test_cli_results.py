@@ -4,6 +4,7 @@ import json
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,34 @@ def test_records_can_be_shown_without_training(place, monkeypatch, capsys):
     assert "not run" in next(line for line in out.splitlines() if line.startswith("r_m = 0.3"))
     assert "[a]" in next(line for line in out.splitlines() if line.startswith("r_m = 0.4"))
     assert tmkt(capsys, "table", "runs", "--against", "tsm")[0] == 0
+    status, out, _ = tmkt(capsys, "table", "2", "runs", "--on", "nmnist", "--seeds", "2", "--format", "json")
+    assert [row["seeds"] for row in json.loads(out)["rows"]] == [1] * 5
+    status, _, err = tmkt(capsys, "table", "2", "runs", "--on", "nmnist", "--tier", "small")
+    assert (status, "leave out --tier" in err) == (2, True)
+
+
+def test_a_shard_trains_its_part_and_the_table_shows_all_that_is_finished(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    command = ["table", "2", "--on", "nmnist", "--tier", "smoke", "--seeds", "1", "2", "--threads", "1", *SMALL]
+    status, out, err = tmkt(capsys, *command, "--shard", "1/4", "--format", "json")
+    assert (status, err.count("finished already")) == (0, 3)  # of 10
+    assert [row["seeds"] for row in json.loads(out)["rows"]] == [2] * 5
+
+
+def test_a_record_that_lacks_something_is_named(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    whole = json.loads(next(Path("runs").rglob("record.json")).read_text())
+    for key in ("name", "last", "versions"):
+        (tmp_path / "record.json").write_text(json.dumps({k: v for k, v in whole.items() if k != key}))
+        for command in (["table", "1"], ["report"]):
+            status, _, err = tmkt(capsys, *command, str(tmp_path))
+            assert (status, f"is not a whole record, it lacks {key}" in err) == (2, True), err
+
+
+def test_a_reader_who_has_seen_enough_gets_no_traceback(place):
+    command = f"{sys.executable} -m braincog_tmkt.cli table 1 runs --format json | head -c 1"
+    done = subprocess.run(["bash", "-c", command], cwd=place, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("{", "")
 
 
 def test_a_data_set_that_is_not_there_is_named_and_the_papers_numbers_still_come(place, monkeypatch, capsys):

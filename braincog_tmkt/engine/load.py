@@ -42,9 +42,15 @@ class LoadedRun:
         """Take the weights of a checkpoint, `last.pt` or `best.pt`.
 
         Raises:
-            TrainingError: if it is missing or damaged.
+            TrainingError: if it is missing or damaged, or of another network.
         """
-        self.method.load_state_dict(checkpoint.load(self.folder / "checkpoints" / name)["method"])
+        file = self.folder / "checkpoints" / name
+        try:
+            self.method.load_state_dict(checkpoint.load(file)["method"])
+        except RuntimeError as error:
+            raise TrainingError(
+                f"{file} does not fit the network of the record: {' '.join(str(error).split())}"
+            ) from error
 
     def __str__(self) -> str:
         return f"{self.recipe.name} seed {self.record['seed']}"
@@ -66,13 +72,15 @@ def load_run(place: str | Path, overrides: Iterable[str] = ()) -> LoadedRun:
     record = read_record(place)
     recipe = _elsewhere(recipe_from_dict(record["recipe"], str(place)), overrides)
     import_modules(recipe)
+    folder = place if place.is_dir() else place.parent
+    checkpoint.load(folder / "checkpoints" / checkpoint.LAST)  # before frames are made for nothing
     fabric = make_fabric(recipe.train.precision, 1)
     task = load_task(recipe, fabric)
     if task.facts["split"] != record["data"]["split"]:
         raise TrainingError(f"the data in {recipe.data.root} give another split than the record's: use the same files")
     method = build_method(recipe, len(task.pairs.classes), record["seed"])
     fabric.to_device(method)
-    run = LoadedRun(place if place.is_dir() else place.parent, record, recipe, fabric, task, method)
+    run = LoadedRun(folder, record, recipe, fabric, task, method)
     run.load_weights()
     return run
 

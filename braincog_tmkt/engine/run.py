@@ -46,20 +46,15 @@ class Cell:
 
 
 def plan(
-    names: Iterable[str],
-    overrides: Iterable[str] = (),
-    tier: str | None = None,
-    seeds: Iterable[int] | None = None,
-    shard: tuple[int, int] = (1, 1),
+    names: Iterable[str], overrides: Iterable[str] = (), tier: str | None = None, seeds: Iterable[int] | None = None
 ) -> list[Cell]:
-    """All runs of some recipes, those of one recipe together, or one shard of them.
+    """All runs of some recipes, those of one recipe together.
 
     Args:
-        names: recipes, see `recipe.find_recipe`.
+        names: recipes, see `recipe_files.find_recipe`.
         overrides: texts such as `train.epochs=3`, for all of them.
         tier: a tier that all of them have.
         seeds: instead of the recipes' own.
-        shard: (i, n), the i-th (from 1) of n parts of the list, for array jobs.
 
     Raises:
         RecipeError: for a bad recipe; all are loaded before anything is trained.
@@ -71,10 +66,18 @@ def plan(
         import_modules(recipe)
     if len({recipe.train.precision for recipe in recipes}) > 1:
         raise RecipeError("the recipes differ in train.precision: train them with one command for each precision")
+    return [Cell(recipe, seed) for recipe in recipes for seed in recipe.train.seeds]
+
+
+def share_of(cells: list[Cell], shard: tuple[int, int]) -> list[Cell]:
+    """One shard of a sweep, for array jobs: (i, n) is the i-th (from 1) of n parts.
+
+    Raises:
+        RecipeError: if there is no such part.
+    """
     number, parts = shard
     if not 1 <= number <= parts:
         raise RecipeError(f"shard {number}/{parts} does not exist: it goes from 1/{parts} to {parts}/{parts}")
-    cells = [Cell(recipe, seed) for recipe in recipes for seed in recipe.train.seeds]
     return cells[number - 1 :: parts]
 
 

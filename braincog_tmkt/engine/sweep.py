@@ -100,7 +100,7 @@ def start(cell: Cell, runs: Path, threads: int, gpu: str | None = None) -> subpr
     """
     folder = cell.folder(runs)
     write_whole(folder / RECIPE, yaml.safe_dump(cell.recipe.as_dict(), sort_keys=False).encode())
-    arguments = [str(folder / RECIPE), "--seeds", str(cell.seed), "--runs", str(runs), "--resume"]
+    arguments = [str(folder / RECIPE), "--seeds", str(cell.seed), f"--runs={runs}", "--resume"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpu

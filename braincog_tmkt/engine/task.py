@@ -153,6 +153,7 @@ def _facts(dataset: DataSet, index: Index, data: DataConfig, split: Split) -> di
         "set": data.name,
         "kind": dataset.kind(),
         "fingerprint": dataset.fingerprint(index),
+        "complete": dataset.card.counts.get("recordings") in (None, len(index.recordings)),
         "classes": len(index.classes),
         "protocol": split.protocol.name,
         "leaky": split.leaky,

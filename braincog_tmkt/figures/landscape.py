@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,9 @@ def draw(runs: list[LoadedRun], found: list[Landscape], note: str) -> Figure:
     for panel, run, each in zip(panels, runs, found, strict=True):
         shown = _map(panel, each, levels, norm)
         _entitle(panel, run, each)
-    bar = figure.colorbar(shown, ax=panels, label="loss (cross-entropy)", format="%.2g", shrink=0.9, aspect=30)
+    bar = figure.colorbar(
+        shown, ax=panels, label="loss (cross-entropy)", format=_pattern(levels, norm), shrink=0.9, aspect=30
+    )
     bar.set_ticks(levels[:: 3 if isinstance(norm, LogNorm) else 2])
     bar.minorticks_off()
     _rises(figure.add_subplot(layout[down, :]), runs, found)
@@ -190,6 +193,19 @@ def _scale(losses: np.ndarray) -> tuple[list[float], Normalize]:
     return levels, Normalize(levels[0], levels[-1])
 
 
+def _pattern(levels: list[float], norm: Normalize) -> str:
+    """As many digits as it takes to tell neighbouring levels apart.
+
+    Example:
+        >>> _pattern([2.28, 2.29, 2.3], Normalize()), _pattern([0.5, 1.0, 1.5], Normalize())
+        ('%.2f', '%.1f')
+    """
+    if isinstance(norm, LogNorm):
+        return "%.2g"
+    step = min(after - before for before, after in pairwise(levels))
+    return f"%.{max(0, -math.floor(math.log10(step) + 1e-9))}f"
+
+
 def _map(panel: Axes, found: Landscape, levels: list[float], norm: Normalize) -> ContourSet:
     """One filled contour map with iso-lines; grey where the loss is not finite."""
     axis = np.array(found.plane.axis)
@@ -197,7 +213,7 @@ def _map(panel: Axes, found: Landscape, levels: list[float], norm: Normalize) ->
     panel.set_facecolor("#bbbbbb")
     shown = panel.contourf(axis, axis, losses, levels=levels, norm=norm, cmap="viridis")
     lines = panel.contour(axis, axis, losses, levels=levels, norm=norm, colors="white", linewidths=0.6)
-    panel.clabel(lines, levels[::2], fmt="%.2g", fontsize=7)
+    panel.clabel(lines, levels[::2], fmt=_pattern(levels, norm), fontsize=7)
     panel.plot(0, 0, "P", color="white", markeredgecolor="black", markersize=9)
     panel.set(
         aspect="equal", xlabel=r"$\alpha$, along the first direction", ylabel=r"$\beta$, along the second direction"

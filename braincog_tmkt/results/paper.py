@@ -58,6 +58,12 @@ class PaperRow:
     notes: tuple[str, ...] = ()
     others: tuple[Other, ...] = ()
 
+    @property
+    def facts(self) -> list[str]:
+        """What a reader has to know, one sentence each: the source, notes, and what others say."""
+        cites = [self.cites] if self.cites else []
+        return [*cites, *self.notes, *(f"{other.accuracy:.2f} according to {other.where}" for other in self.others)]
+
     def recipe_name(self, on: str | None = None) -> str | None:
         """The recipe as `tmkt train` takes it, for the row's own data set or for another one.
 

@@ -70,22 +70,19 @@ def footnotes(table: Table) -> list[str]:
     """The settings of our runs, what a reader has to know about the paper's numbers, and what the columns mean."""
     lines = [f"[{letter(table, setting)}] {setting}" for setting in table.settings]
     for number, line in enumerate(numbered(table), start=1):
-        facts = [
-            *line.paper.notes,
-            *(f"{other.accuracy:.2f} according to {other.where}" for other in line.paper.others),
-        ]
-        lines.append(f"[{number}] {'; '.join(facts)}")
+        lines.append(f"[{number}] {'; '.join(line.paper.facts)}")
     if any(line.ours and line.ours.against for line in table.lines):
         lines.append(
             f"vs {table.against}: mean difference over the seeds both have, with its 95 % bootstrap interval, which is"
-            " too narrow for few seeds; the verdict goes by Student's 95 % interval: 'open' if it holds 0"
+            " too narrow for few seeds; the verdict goes by Student's 95 % interval: 'open' if it holds 0, or if there"
+            " is none (one seed, or all differences the same); runs of different settings are not compared"
         )
     return lines
 
 
 def numbered(table: Table) -> list[Line]:
-    """The rows whose paper numbers have a footnote."""
-    return [line for line in table.lines if line.paper.notes or line.paper.others]
+    """The rows that have a footnote."""
+    return [line for line in table.lines if line.paper.facts]
 
 
 def letter(table: Table, setting: str) -> str:
@@ -204,7 +201,7 @@ def _flat(table: Table, line: Line) -> dict[str, Any]:
         "verdict": ours.against.verdict if ours and ours.against else None,
         "selected": table.select,
         "setting": ours.setting if ours else None,
-        "notes": "; ".join([*paper.notes, *(f"{other.accuracy} ({other.where})" for other in paper.others)]),
+        "notes": "; ".join(fact for fact in paper.facts if fact != paper.cites),
     }
 
 

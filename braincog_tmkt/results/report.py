@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from .report_parts import (
     by_data,
     cost_grid,
     curve_charts,
+    distinct,
     group_runs,
     mean_std,
     shortened,
@@ -34,6 +36,18 @@ from .report_parts import (
 from .statistics import Paired
 from .summary import SELECTIONS, require_selection, summarise
 from .tables import Line, Ordering, Table, make_table, recipes_of
+
+MOST_ROWS = 150
+"""Of a picture's numbers that become part of the page."""
+
+PICTURES = {
+    "activity": "Firing rates by node, synaptic operations by layer, and energy, of each run",
+    "confusion": "Confusion matrix of each run: true class by predicted class",
+    "features": "t-SNE map of the aligned features of recordings and static images, of each run",
+    "gradcam": "Grad-CAM++ maps of some classes over static images and event frames, of each run",
+    "landscape": "Loss around the weights of each run on a plane of two random directions, and its rise with distance",
+}
+"""What the pictures of `tmkt figure` show, by name."""
 
 EPOCHS = dict(
     zip(
@@ -66,6 +80,11 @@ class PaperPart:
     orderings: list[dict[str, Any]]
     charts: list[Chart]
 
+    @property
+    def stated(self) -> bool:
+        """Whether any difference to the paper is stated."""
+        return any(line.ours and line.ours.difference is not None for line in self.table.lines)
+
 
 def write_report(
     records: Iterable[Record],
@@ -78,7 +97,7 @@ def write_report(
     """Write the page, whole or not at all, and return its path. It needs no other file and no network.
 
     Args:
-        records: as `store.read_records` gives them; of a run that is there twice the last one counts.
+        records: as `store.read_records` gives them; a run may be there twice.
         path: the HTML file.
         select: which epoch the accuracies are of: `last`, `best_val`, or `best_test`.
         on: a data set that stands in for the papers' own: its recipes of the same names.
@@ -86,21 +105,19 @@ def write_report(
         pictures: a folder with the pictures of `tmkt figure`, which become part of the page.
 
     Raises:
-        RecipeError: without records, for an unknown selection, data set or reference, a folder without pictures, or if
-            runs of one recipe of a paper's table differ in their settings.
+        RecipeError: without records, for an unknown selection, data set or reference, or a folder without pictures.
         TrainingError: if the file cannot be written.
     """
     require_selection(select)
-    unique = {(record["name"], record["recipe_hash"], record["seed"]): record for record in records}
-    if not unique:
+    found = distinct(records)
+    if not found:
         raise RecipeError("there are no records to report on: name folders with finished runs")
-    found = list(unique.values())
-    parts, missing = _paper_parts(found, select, on, against)
+    parts, missing, left_out = _paper_parts(found, select, on, against)
     groups = group_runs(found)
     blocks = [(words, f"data{number}", runs) for number, (words, runs) in enumerate(by_data(groups).items(), 1)]
     html = _template().render(
         about=_about(found, groups, select),
-        warnings=_warnings(groups, select),
+        warnings=[*_warnings(groups, select), *left_out],
         select=EPOCHS[select],
         papers=parts,
         missing=missing,
@@ -128,10 +145,11 @@ def _about(records: Sequence[Record], groups: Sequence[Runs], select: str) -> li
     data = _words({f"{record['data']['set']} ({record['data']['kind']})" for record in records})
     protocols = _words({record["data"]["protocol"] for record in records})
     machines = _words({f"{record['device_name']} ({record['device']})" for record in records})
+    names = len({group.name for group in groups})
     first, last = min(record["started"] for record in records)[:10], max(r["finished"] for r in records)[:10]
     dates = f"on {first}" if first == last else f"from {first} to {last}"
     return [
-        f"This page shows {_count(len(records), 'finished run')} of {_count(len(groups), 'recipe')} on {data},"
+        f"This page shows {_count(len(records), 'finished run')} of {_count(names, 'recipe')} on {data},"
         f" split by the protocol {protocols}, made on {machines} {dates}.",
         f"Accuracies are percentages of the test recordings, to 2 decimals, at {EPOCHS[select]}; over several"
         " seeds they are given as mean ± standard deviation (n seeds).",
@@ -169,8 +187,8 @@ def _count(number: int, what: str) -> str:
 
 def _paper_parts(
     records: Sequence[Record], select: str, on: str | None, against: str | None
-) -> tuple[list[PaperPart], list[str]]:
-    """The tables that our runs have a row in, and the numbers of TMKT's other tables."""
+) -> tuple[list[PaperPart], list[str], list[str]]:
+    """The tables that our runs have a row in, the numbers of TMKT's other tables, and why one cannot be shown."""
     names, wanted, missing, refused = {record["name"] for record in records}, [], [], []
     for number, paper in sorted(paper_tables().items(), key=lambda item: (not item[0].isdigit(), item[0])):
         try:
@@ -188,7 +206,13 @@ def _paper_parts(
     if wanted and against is not None and against not in rows:
         known = ", ".join(sorted(recipe for recipe in rows if recipe))
         raise RecipeError(f"no table of this page has a row '{against}' to compare with; they have {known}")
-    return [_paper_part(paper, records, select, on, against) for paper in wanted], missing
+    parts, left_out = [], []
+    for paper in wanted:
+        try:
+            parts.append(_paper_part(paper, records, select, on, against))
+        except RecipeError as error:
+            left_out.append(f"Table {paper.number} is left out: {error}.")
+    return parts, missing, left_out
 
 
 def _paper_part(
@@ -211,7 +235,7 @@ def _paper_part(
 def _row(line: Line, table: Table, letters: dict[str, str], notes: list[str]) -> dict[str, Any]:
     """The cells of one row; its footnotes are added to `notes`."""
     paper, ours = line.paper, line.ours
-    said = [*paper.notes, *(f"{other.accuracy:.2f} according to {other.where}" for other in paper.others)]
+    said = paper.facts
     notes += [note for note in said if note not in notes]
     reference = line.recipe is not None and line.recipe.split("/")[-1] == table.against
     return {
@@ -314,7 +338,7 @@ def _rest_dots(words: str, groups: Sequence[Runs], name: str, select: str) -> Ch
     return _dot_panel(name, f"Test accuracy on {words}", dots, grid)
 
 
-def _pictures(folder: Path) -> list[dict[str, str]]:
+def _pictures(folder: Path) -> list[dict[str, Any]]:
     """The PNG files of a folder as data URIs.
 
     Raises:
@@ -323,11 +347,16 @@ def _pictures(folder: Path) -> list[dict[str, str]]:
     files = sorted(Path(folder).glob("*.png"))
     if not files:
         raise RecipeError(f"{folder} holds no pictures (*.png): make some with `tmkt figure NAME RUN --out {folder}`")
-    return [
-        {
-            "alt": file.stem.replace("_", " "),
-            "numbers": file.with_suffix(".csv").name if file.with_suffix(".csv").is_file() else "",
-            "uri": "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode(),
-        }
-        for file in files
-    ]
+    return [_picture(file) for file in files]
+
+
+def _picture(file: Path) -> dict[str, Any]:
+    words = PICTURES.get(file.stem, f"Picture {file.stem.replace('_', ' ')}")
+    uri = "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
+    return {"alt": words, "uri": uri, "numbers": _numbers(file.with_suffix(".csv"), words)}
+
+
+def _numbers(file: Path, caption: str) -> Grid | None:
+    """A short file of numbers as a table; None if there is none, or if it is long."""
+    rows = list(csv.reader(file.read_text(encoding="utf-8").splitlines())) if file.is_file() else []
+    return Grid(f"{caption}: the numbers", rows[0], rows[1:]) if 1 < len(rows) <= MOST_ROWS else None

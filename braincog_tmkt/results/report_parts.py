@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from ..recipe import load_recipe
 from ..recipe_compare import relevant
-from ..recipe_files import find_recipe, known_recipes
+from ..recipe_files import known_recipes
 from .charts import line_chart, to_svg
 
 MINUS = "\N{MINUS SIGN}"
@@ -89,19 +90,33 @@ def mean_std(values: Sequence[float], std: float | None) -> str:
     return f"{fmean(values):.2f}" + ("" if std is None else f" ± {std:.2f}") + f" ({len(values)})"
 
 
+def distinct(records: Iterable[Record]) -> list[Record]:
+    """The records, a run that is there twice once."""
+    return list({(*_kind_of_run(record), record["seed"], record["finished"]): record for record in records}.values())
+
+
+def _kind_of_run(record: Record) -> tuple[str, ...]:
+    """What all seeds of a group share: recipe, settings, kind of data, split."""
+    return record["name"], record["recipe_hash"], record["data"]["kind"], record["data"]["split"]
+
+
 def group_runs(records: Iterable[Record]) -> list[Runs]:
-    """Group records by recipe and settings, sorted by name."""
-    groups: dict[tuple[str, str], list[Record]] = {}
+    """Group records by recipe, settings and data, sorted by name."""
+    groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
-        groups.setdefault((record["name"], record["recipe_hash"]), []).append(record)
-    settings = {key: relevant(group[0]["recipe"]) for key, group in groups.items()}
+        groups.setdefault(_kind_of_run(record), []).append(record)
+    settings = {key: {**relevant(group[0]["recipe"]), "data.kind": key[2]} for key, group in groups.items()}
     runs = []
-    for (name, digest), group in groups.items():
-        same_name = [settings[key] for key in groups if key[0] == name]
-        varying = [key for key in sorted(set().union(*same_name)) if len({str(one.get(key)) for one in same_name}) > 1]
-        words = ", ".join(f"{key.split('.')[-1]}={settings[name, digest].get(key)}" for key in varying)
-        label = f"{name}: {words}" if words else name
-        runs.append(Runs(name, label, tuple(sorted(group, key=lambda record: record["seed"]))))
+    for key, group in groups.items():
+        same_name = [settings[other] for other in groups if other[0] == key[0]]
+        varying = [
+            one for one in sorted(set().union(*same_name)) if len({str(each.get(one)) for each in same_name}) > 1
+        ]
+        words = [f"{one.split('.')[-1]}={settings[key].get(one)}" for one in varying]
+        if sum(settings[other] == settings[key] for other in groups if other[0] == key[0]) > 1:
+            words.append(f"split={key[3][:8]}")
+        label = f"{key[0]}: {', '.join(words)}" if words else key[0]
+        runs.append(Runs(key[0], label, tuple(sorted(group, key=lambda record: record["seed"]))))
     return sorted(runs, key=lambda group: group.label)
 
 
@@ -116,17 +131,16 @@ def by_data(groups: Iterable[Runs]) -> dict[str, list[Runs]]:
 
 
 def shortened(groups: Iterable[Runs]) -> list[str]:
-    """Names of recipes that were trained with fewer epochs, fewer steps or a narrower network than their file says."""
-    known, found = known_recipes(), set()
-    for group in groups:
-        if group.name in known and group.name not in found:
-            full = load_recipe(find_recipe(group.name)).as_dict()
-            keys = (("train", "epochs"), ("data", "steps"), ("model", "width"))
-            if any(
-                group.first["recipe"].get(part, {}).get(key, full[part][key]) < full[part][key] for part, key in keys
-            ):
-                found.add(group.name)
-    return sorted(found)
+    """Labels of groups with fewer epochs, fewer steps or a narrower network than their recipe says."""
+    known = known_recipes()
+    ours = [group for group in groups if group.name in known]
+    return [group.label for group in ours if _is_short(group.first["recipe"], known[group.name])]
+
+
+def _is_short(recipe: dict[str, Any], file: Path) -> bool:
+    full = load_recipe(file).as_dict()
+    keys = (("train", "epochs"), ("data", "steps"), ("model", "width"))
+    return any(recipe.get(part, {}).get(key, full[part][key]) < full[part][key] for part, key in keys)
 
 
 def curve_charts(groups: Sequence[Runs], name: str) -> list[Chart]:
@@ -152,13 +166,13 @@ def step_chart(groups: Sequence[Runs], name: str, select: str) -> Chart | None:
 
 def audit_grid(groups: Iterable[Runs]) -> Grid:
     """Sizes, hash and verdict of each split."""
-    rows: dict[tuple[str, str], list[str]] = {}
+    rows: dict[tuple[str, ...], list[str]] = {}
     for group in groups:
         for record in group.records:
             data = record["data"]
             sizes = [f"{data[part]:,}" for part in ("train", "val", "test", "pool")]
             row = [data["set"], data["kind"], data["protocol"], *sizes, data["split"][:12], audit_sentence(record)]
-            rows.setdefault((data["set"], data["split"]), row)
+            rows.setdefault((data["set"], data["kind"], data["split"]), row)
     head = ["data set", "kind", "protocol", "train", "val", "test", "static pool", "split (hash)", "audit"]
     return Grid("Splits, and what the audit before each run found", head, sorted(rows.values()))
 

@@ -49,7 +49,8 @@ def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Paired | N
         >>> round(result.mean, 2), round(result.t_low, 2), round(result.t_high, 2), result.verdict
         (2.0, -0.48, 4.48, 'open')
     """
-    differences = [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
+    # Rounded: equal differences of shares come out unequal in the last digits, and would look like a spread.
+    differences = [round(ours[seed] - theirs[seed], 9) for seed in sorted(ours.keys() & theirs.keys())]
     if not differences:
         return None
     mean, count = fmean(differences), len(differences)

@@ -3,8 +3,8 @@
 A record is a dictionary of plain values. Accuracies are shares in [0, 1], of the test recordings unless named `val_*`:
 
 - `name`, `recipe`, `recipe_hash`, `seed`: what was trained; the recipe is resolved, with every default.
-- `data`: `set`, `kind` (real, simulated, embedded), `fingerprint`, `classes`, `protocol`, `leaky`, `split` (a hash) and
-  the sizes of its parts.
+- `data`: `set`, `kind` (real, simulated, embedded), `fingerprint`, `complete` (whether it has as many recordings as the
+  official set), `classes`, `protocol`, `leaky`, `split` (a hash) and the sizes of its parts.
 - `audit`: whether images of held-out recordings can be drawn in training.
 - `last`, `best_val` (None without validation recordings), `best_test`: each with `epoch` (from 0), `accuracy`,
   `accuracy_by_step` `[T]`, `loss`; `best_test` is selected on the test set, which is what the papers report.
@@ -27,6 +27,22 @@ from ..recipe_compare import ADDED
 
 RECORD = "record.json"
 FORMAT = 1
+
+WHOLE = (
+    *("name", "recipe", "recipe_hash", "seed", "data", "audit", "last", "best_val", "best_test", "firing_rates"),
+    *(
+        "synaptic_operations",
+        "parameters",
+        "history",
+        "seconds",
+        "peak_memory",
+        "device",
+        "versions",
+        "started",
+        "finished",
+    ),
+)
+SECTIONS = ("data", "model", "method", "optim", "train")
 
 
 def run_folder(runs: str | Path, recipe: Recipe, seed: int) -> Path:
@@ -61,6 +77,10 @@ def read_record(path: str | Path) -> dict[str, Any]:
         raise TrainingError(f"{file} cannot be read as a record ({error}): remove it and train again") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise TrainingError(f"{file} is no record of this version (format {FORMAT})")
+    missing = [key for key in WHOLE if key not in record]
+    missing += [f"recipe.{part}" for part in SECTIONS if not isinstance(record.get("recipe", {}).get(part), dict)]
+    if missing:
+        raise TrainingError(f"{file} is not a whole record, it lacks {', '.join(missing)}: remove it and train again")
     return record
 
 

@@ -124,7 +124,7 @@ def render(rows: list[Row], style: str = "text") -> str:
 
 
 def _grouped(records: Iterable[Mapping[str, Any]], select: str) -> list[_Group]:
-    groups: dict[tuple[str, str], _Group] = {}
+    groups: dict[tuple[str | None, ...], _Group] = {}
     for record in records:
         result = record[select]
         if result is None:
@@ -138,7 +138,8 @@ def _grouped(records: Iterable[Mapping[str, Any]], select: str) -> list[_Group]:
             record["data"]["protocol"] + leak,
             record["data"]["kind"],
         )
-        key = (record["recipe_hash"], record["name"])
+        data = record["data"]
+        key = (record["recipe_hash"], record["name"], data["kind"], data.get("split"))
         groups.setdefault(key, group).accuracy[record["seed"]] = 100 * result["accuracy"]
     return list(groups.values())
 
@@ -157,7 +158,7 @@ def _reference(group: _Group, groups: list[_Group], against: str) -> _Group | No
     for other in groups:
         free = {"data.static_pool"} if other.method == "baseline" else set()
         same = all(group.conditions.get(key) == other.conditions.get(key) for key in _keys([group, other]) - free)
-        if other is not group and other.name.split("/")[-1] == against and same:
+        if other is not group and other.name.split("/")[-1] == against and same and other.kind == group.kind:
             return other
     return None
 

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import RecipeError
 from ..recipe import PAPER, load_recipe
 from ..recipe_compare import changed_keys
-from ..recipe_files import find_recipe, known_recipes
+from ..recipe_files import experiment_folders, known_recipes
 from .paper import PaperRow, PaperTable
 from .statistics import Paired, paired
 from .summary import require_selection
@@ -27,8 +27,9 @@ class Ours:
     Args:
         accuracy: test accuracy by seed.
         setting: how they were made, in words: data set, kind of data, protocol, network, steps, tier or changed keys.
-        split: hash of the split; only runs on the same test recordings are compared.
-        full: whether the recipe is the full one and the data are real, so that the paper's number is comparable.
+        split: hash of the split.
+        full: whether the recipe is the full one and the data are real and whole, so that the paper's number is
+            comparable.
         difference: mean accuracy minus the paper's; None unless `full`.
         against: paired difference to the table's reference row; None without common seeds.
     """
@@ -39,6 +40,10 @@ class Ours:
     full: bool
     difference: float | None = None
     against: Paired | None = None
+
+    def like(self, other: Ours) -> bool:
+        """Whether the two can be compared: made in the same setting, on the same test recordings."""
+        return (self.setting, self.split) == (other.setting, other.split)
 
     @property
     def mean(self) -> float:
@@ -57,7 +62,7 @@ class Line:
 
     Args:
         paper: what the paper says.
-        recipe: the recipe that runs it here; None if it is only cited.
+        recipe: the recipe that runs it here; None if there is none.
         ours: what was measured; None if there is no finished run.
     """
 
@@ -67,8 +72,10 @@ class Line:
 
     @property
     def status(self) -> str:
-        """`measured`, `not run` or `cited`."""
-        return "measured" if self.ours else "not run" if self.recipe else "cited"
+        """`measured`, `not run`, `no recipe` (of this row for the data set that stands in), or `cited`."""
+        if self.ours:
+            return "measured"
+        return "not run" if self.recipe else "no recipe" if self.paper.recipe else "cited"
 
 
 @dataclass(frozen=True)
@@ -171,7 +178,7 @@ def make_table(
     rows = rows_on(paper, on)
     against = against or paper.against
     if against is not None and against not in {row.recipe for row in rows}:
-        known = ", ".join(row.recipe for row in rows if row.recipe)
+        known = ", ".join(dict.fromkeys(row.recipe for row in rows if row.recipe))
         raise RecipeError(f"table {paper.number} has no row '{against}' to compare with; it has {known or 'none'}")
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
@@ -183,45 +190,59 @@ def make_table(
 
 def _ours(name: str, records: list[Mapping[str, Any]], select: str) -> Ours:
     """The runs of one recipe, one a seed."""
-    first, accuracy = records[0], {}
+    first = records[0]
+    accuracy: dict[int, float] = {}
     for record in records:
         other = changed_keys(first["recipe"], record["recipe"])
-        if other or record["data"]["split"] != first["data"]["split"]:
+        other += [f"the {key} of their data" for key in ("kind", "split") if record["data"][key] != first["data"][key]]
+        if other:
             raise RecipeError(
-                f"runs of {name} differ in {', '.join(other) or 'their split'}: choose with key=value, or give the"
-                " folders to take them from"
+                f"runs of {name} differ in {', '.join(other)}: choose with key=value, or give the folders to take them"
+                " from"
             )
         if record[select] is None:
             raise RecipeError(f"{name} has no '{select}': its split has no validation recordings")
-        accuracy[record["seed"]] = 100 * record[select]["accuracy"]
+        share = record[select]["accuracy"]
+        if accuracy.setdefault(record["seed"], 100 * share) != 100 * share:
+            raise RecipeError(
+                f"{name} seed {record['seed']} is there twice, with different results: give one folder of it"
+            )
     tier, changed = nearest_tier(first)
-    full = first["data"]["kind"] == "real" and tier == PAPER and set(changed) <= {PROTOCOL}
-    setting = _setting(first, tier, changed)
+    data = first["data"]
+    whole = data["kind"] == "real" and data.get("complete", False)
+    full = whole and tier == PAPER and set(changed) <= {PROTOCOL}
+    setting = _setting(first, tier, changed, select)
     return Ours(dict(sorted(accuracy.items())), setting, first["data"]["split"], full)
 
 
 def nearest_tier(record: Mapping[str, Any]) -> tuple[str | None, list[str]]:
     """Which tier of its recipe, as it is in `experiments/` now, a run was made with, and the keys that differ from it.
 
+    The project's own recipe counts, not one of the same name in the current folder.
+
     Returns:
         None and no keys if there is no such recipe any more.
     """
-    if record["name"] not in known_recipes():
+    known = known_recipes() | known_recipes(experiment_folders()[:1])
+    if record["name"] not in known:
         return None, []
-    file = find_recipe(record["name"])
+    file = known[record["name"]]
     tiers = (*load_recipe(file).tiers, PAPER)  # of two equal ones the first: N-MNIST's recipes are no paper's
     changed = {tier: changed_keys(load_recipe(file, tier=tier).as_dict(), record["recipe"]) for tier in tiers}
     tier = min(tiers, key=lambda tier: len(changed[tier]))
     return tier, changed[tier]
 
 
-def _setting(record: Mapping[str, Any], tier: str | None, changed: list[str]) -> str:
+def _setting(record: Mapping[str, Any], tier: str | None, changed: list[str], select: str) -> str:
     data, recipe = record["data"], record["recipe"]
-    words = [data["set"], f"{data['kind']} data", f"protocol {data['protocol']}" + " (leaks)" * data["leaky"]]
+    part = "" if data.get("complete", True) else " (a part of it)"
+    words = [data["set"] + part, f"{data['kind']} data", f"protocol {data['protocol']}" + " (leaks)" * data["leaky"]]
     words += [recipe["model"]["name"], f"T {recipe['data']['steps']}"]
     words.append(f"{tier} tier" if tier else "recipe not in experiments/")
     for section, key in (key.split(".") for key in changed if key != PROTOCOL):
         words.append(f"{section}.{key}={recipe[section].get(key)}")
+    if select != "last" and sum("test" in entry for entry in record.get("history", ())) == 1:
+        words.append("only the last epoch was tested")
     return ", ".join(words)
 
 
@@ -230,8 +251,8 @@ def _line(row: PaperRow, recipe: str | None, ours: Mapping[str, Ours], reference
         return Line(row, recipe if recipe in known_recipes() else None, None)
     found, other = ours[recipe], ours.get(reference)
     difference = found.mean - row.accuracy if found.full and on is None and row.accuracy is not None else None
-    same_test = other is not None and recipe != reference and other.split == found.split
-    against = paired(found.accuracy, other.accuracy) if other is not None and same_test else None
+    alike = other is not None and recipe != reference and found.like(other)
+    against = paired(found.accuracy, other.accuracy) if other is not None and alike else None
     return Line(row, recipe, replace(found, difference=difference, against=against))
 
 
@@ -254,7 +275,7 @@ def _gap(one: PaperRow, other: PaperRow) -> float | None:
 
 
 def _difference(one: Line, other: Line) -> Paired | None:
-    """By how much one row is better here, if both are measured, on the same test recordings."""
-    if one.ours is None or other.ours is None or one.ours.split != other.ours.split or one.recipe == other.recipe:
+    """By how much one row is better here, if both are measured, in the same setting."""
+    if one.ours is None or other.ours is None or one.recipe == other.recipe or not one.ours.like(other.ours):
         return None
     return paired(one.ours.accuracy, other.ours.accuracy)

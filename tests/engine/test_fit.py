@@ -292,7 +292,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(bench):
             resource.setrlimit(resource.RLIMIT_FSIZE, (2048, hard))
 
     try:
-        with pytest.raises(TrainingError, match=r"checkpoints/.*cannot be written.*--resume"):
+        with pytest.raises(TrainingError, match=r"checkpoints/.*cannot be written.*run the command again"):
             bench.fit(prepare=lambda method: setattr(method, "before", fill))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -12,7 +12,7 @@ import yaml
 from braincog_tmkt.data.sets import DATASETS, DataSet
 from braincog_tmkt.data.sets.base import Card
 from braincog_tmkt.data.types import EVENT_DTYPE, Index, Item
-from braincog_tmkt.engine.run import dry_run, plan, re_evaluate, train
+from braincog_tmkt.engine.run import dry_run, plan, re_evaluate, share_of, train
 from braincog_tmkt.errors import RecipeError, TmktError, TrainingError
 from braincog_tmkt.recipe import recipe_hash
 from braincog_tmkt.results.store import read_record, read_records, write_record
@@ -72,13 +72,13 @@ def recipes(tmp_path, monkeypatch):
 def test_shards_make_up_the_whole_plan(recipes):
     whole = [str(cell) for cell in plan(recipes, seeds=[1, 2, 3])]
     assert len(set(whole)) == 6
-    parts = [[str(cell) for cell in plan(recipes, seeds=[1, 2, 3], shard=(i, 4))] for i in range(1, 5)]
+    parts = [[str(cell) for cell in share_of(plan(recipes, seeds=[1, 2, 3]), (i, 4))] for i in range(1, 5)]
     assert sorted(cell for part in parts for cell in part) == sorted(whole)
     assert {len(part) for part in parts} == {1, 2}
     assert [str(cell).split()[-1] for cell in plan(recipes[:1])] == ["1", "2"]
     for shard in ((0, 4), (5, 4)):
         with pytest.raises(RecipeError, match="does not exist"):
-            plan(recipes, shard=shard)
+            share_of(plan(recipes), shard)
 
 
 def test_all_recipes_are_checked_before_anything_is_trained(recipes):

@@ -135,6 +135,7 @@ def test_two_at_once_killed_and_stopped_are_as_one_after_another(cells, tmp_path
         require_same(cell, runs, tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_run_does_not_outlive_its_sweep(cells, tmp_path):
     """When the process that started it is killed, the system closes the pipe; here the pipe alone is closed."""
     (cell,) = cells(["digits/baseline"], "train.epochs=1000", "train.eval_every=1000")

@@ -25,7 +25,14 @@ SHARES = {
 def record(name, seed, share, kind="real", leaky=False, val=True):
     recipe = load_recipe(find_recipe(name)).as_dict()
     result = {"epoch": 1, "accuracy": share, "loss": 0.5, "accuracy_by_step": [share / 2, share]}
-    data = {"set": name.split("/")[0], "kind": kind, "protocol": "clean", "leaky": leaky, "split": "5b" * 32}
+    data = {
+        "set": name.split("/")[0],
+        "kind": kind,
+        "protocol": "clean",
+        "leaky": leaky,
+        "split": "5b" * 32,
+        "complete": True,
+    }
     sizes = {"train": 1000, "val": 90, "test": 870, "pool": 1000}
     audit = {
         **sizes,
@@ -218,7 +225,7 @@ def test_one_leaky_simulated_run_without_validation_and_with_an_odd_name(tmp_pat
     odd["name"] = "digits/<b>&\"$x^2$'"
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "class_map.png").write_bytes(b"\x89PNG")
-    (tmp_path / "figures" / "class_map.csv").write_text("a\n")
+    (tmp_path / "figures" / "class_map.csv").write_text("run,loss\none,0.25\n")
     text = write([odd], tmp_path, pictures=tmp_path / "figures")
     page = Page(text)
     assert "<b>&" not in text
@@ -227,21 +234,30 @@ def test_one_leaky_simulated_run_without_validation_and_with_an_odd_name(tmp_pat
     assert "the split leaks" in warnings
     assert "The recordings are simulated: all runs." in warnings
     assert "101 of 960 held-out recordings have their own image" in warnings
-    assert [a["alt"] for tag, a in page.elements if tag == "img"] == ["class map"]
-    assert "class_map.csv" in page.words
+    assert [a["alt"] for tag, a in page.elements if tag == "img"] == ["Picture class map"]
+    assert page.rows("Picture class map: the numbers")["one"][1] == "0.25"
     with pytest.raises(RecipeError, match="best_val"):
         write([odd], tmp_path, select="best_val")
     assert "selected on the test set" in write([odd], tmp_path, select="best_test")
 
 
-def test_what_cannot_be_shown_is_one_sentence_and_leaves_the_old_page(tmp_path):
+def test_runs_that_differ_within_a_recipe_leave_a_table_out_but_not_the_page(tmp_path):
     one, other = records()[:2]
     other = copy.deepcopy(other)
     other["recipe"]["train"]["epochs"] = 1
+    other["recipe_hash"] = "another"
+    page = Page(write([one, other], tmp_path))
+    assert f"Table 1 is left out: runs of {one['name']} differ in train.epochs" in " ".join(page.words)
+    assert {row[0] for row in next(t for t in page.tables if "Runs by recipe" in t["caption"])["rows"][1:]} == {
+        one["name"]
+    }
+
+
+def test_what_cannot_be_shown_is_one_sentence_and_leaves_the_old_page(tmp_path):
+    one = records()[0]
     (tmp_path / "page.html").write_text("old")
     for wrong, settings, words in (
         ([], {}, "no records"),
-        ([one, other], {}, "differ in train.epochs"),
         ([one], {"select": "best"}, "select must be"),
         ([one], {"against": "tmktt"}, "row 'tmktt'"),
         ([one], {"on": "elsewhere"}, "elsewhere"),

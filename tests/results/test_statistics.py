@@ -49,6 +49,12 @@ def test_only_common_seeds_count_and_the_verdict_is_one_of_three():
     assert (*equal[2:], equal.verdict) == (1.0, 1.0, None, None, "open")
 
 
+def test_equal_differences_are_equal_though_floats_are_not():
+    ours, theirs = ({1: 100 * (one / 400), 2: 100 * (two / 400)} for one, two in ((120, 232), (108, 220)))
+    assert ours[1] - theirs[1] != ours[2] - theirs[2]
+    assert paired(ours, theirs).verdict == "open"
+
+
 def test_three_seeds_of_one_sign_are_not_enough_for_students_interval_though_the_bootstrap_leaves_0_out():
     result = paired({1: 1.0, 2: 2.0, 3: 6.0}, {1: 0.0, 2: 0.0, 3: 0.0})
     assert result.low > 0

@@ -18,9 +18,10 @@ from braincog_tmkt.results.tables import make_table, nearest_tier, recipes_of
 SEEDS = (42, 1024, 90210)
 
 
-def record(name, seed, accuracy, tier=None, overrides=(), kind="real", split="abc", leaky=False, val=None):
+def record(name, seed, accuracy, tier=None, overrides=(), val=None, **about):
     recipe = load_recipe(find_recipe(name), overrides, tier)
-    data = {"set": recipe.data.name, "kind": kind, "protocol": recipe.data.protocol, "leaky": leaky, "split": split}
+    data = {"set": recipe.data.name, "kind": "real", "protocol": recipe.data.protocol, "leaky": False, "split": "abc"}
+    data |= {"complete": True, **about}
     result = {"epoch": 9, "accuracy": accuracy / 100}
     return {
         "name": name,
@@ -60,6 +61,7 @@ def test_a_difference_to_the_paper_needs_real_data_the_full_recipe_and_a_stated_
     assert to_paper(overrides=["data.protocol=published"], leaky=True) == pytest.approx(97.5 - 97.93)
     assert to_paper(overrides=["data.root=/elsewhere", "train.threads=3"]) == pytest.approx(97.5 - 97.93)
     assert to_paper(kind="simulated") is None
+    assert to_paper(complete=False) is None
     assert to_paper(overrides=["train.epochs=299"]) is None
     assert to_paper(tier="small") is None
 
@@ -102,10 +104,41 @@ def test_only_the_same_test_recordings_are_compared():
     assert all(line.ours.against is None for line in table.lines if line.ours)
 
 
+def test_runs_of_different_settings_are_not_compared():
+    mixed = [*runs("nmnist/tmkt", (80.0, 81.0)), *runs("nmnist/tsm", (82.0, 83.0), overrides=["train.epochs=3"])]
+    table = make_table(find_table("2"), mixed, on="nmnist", against="tsm")
+    assert (table.orderings, len(table.settings)) == ((), 2)
+    assert all(line.ours.against is None for line in table.lines if line.ours)
+
+
+def test_real_and_simulated_runs_are_never_one_row():
+    both = [record("nmnist/tmkt", 1, 80.0), record("nmnist/tmkt", 2, 40.0, kind="simulated")]
+    with pytest.raises(RecipeError, match="runs of nmnist/tmkt differ in the kind of their data"):
+        make_table(find_table("3"), both, on="nmnist")
+    twice = [record("nmnist/tmkt", 1, 80.0), record("nmnist/tmkt", 1, 40.0)]
+    with pytest.raises(RecipeError, match="nmnist/tmkt seed 1 is there twice, with different results"):
+        make_table(find_table("3"), twice, on="nmnist")
+    assert make_table(find_table("3"), [twice[0], twice[0]], on="nmnist").lines[1].ours.mean == 80.0
+
+
+def test_a_recipe_of_the_current_folder_does_not_pass_for_the_papers(tmp_path, monkeypatch):
+    (tmp_path / "experiments/ncaltech101").mkdir(parents=True)
+    file = find_recipe("ncaltech101/tmkt")
+    text = (file.parent / "common.yaml").read_text().replace("epochs: 300", "epochs: 9")
+    (tmp_path / "experiments/ncaltech101/common.yaml").write_text(text)
+    (tmp_path / "experiments/ncaltech101/tmkt.yaml").write_text(file.read_text())
+    monkeypatch.chdir(tmp_path)
+    short = record("ncaltech101/tmkt", 1, 20.0)
+    assert short["recipe"]["train"]["epochs"] == 9
+    assert nearest_tier(short) == ("paper", ["train.epochs"])
+
+
 def test_rows_without_runs_say_why():
     lines = {line.paper.method: line.status for line in make_table(find_table("1"), []).lines}
     assert (lines["CKD"], lines["TMKT"]) == ("cited", "not run")
     assert {line.status for line in make_table(find_table("hsd1"), []).lines} == {"cited"}
+    elsewhere = {line.paper.method: line.status for line in make_table(find_table("kt"), [], on="nmnist").lines}
+    assert (elsewhere["no HSV"], elsewhere["no step weights"]) == ("no recipe", "not run")
 
 
 def test_selections():
