@@ -253,6 +253,8 @@ def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) 
     from .results.tables import make_table, recipes_of
 
     paper = find_table(number)
+    choice = arguments.select, arguments.on, arguments.against
+    make_table(paper, [], *choice)  # a wrong choice ends here, not after the training
     missing: dict[str, str] = {}
     if places:
         records = _records_of(places, arguments)
@@ -262,7 +264,7 @@ def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) 
         with redirect_stdout(sys.stderr):  # the table alone goes to standard output
             _launch(share_of(ready, arguments.shard), arguments)
         records = finished(ready, arguments.runs)
-    print(render_table(make_table(paper, records, arguments.select, arguments.on, arguments.against), arguments.format))
+    print(render_table(make_table(paper, records, *choice), arguments.format))
     for name, sentence in missing.items():
         print(f"not run for want of {name}: {sentence}", file=sys.stderr)
     return not missing
@@ -281,6 +283,7 @@ def _figure(arguments: argparse.Namespace) -> None:
     from .engine.load import load_run
     from .figures import FIGURES
 
+    FIGURES[arguments.name]  # an unknown name ends here, not after the loading
     dotted = [text for text in arguments.overrides if "." in text.partition("=")[0]]
     settings = parse_settings([text for text in arguments.overrides if text not in dotted])
     runs = [load_run(run, dotted) for run in arguments.runs]

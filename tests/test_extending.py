@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from braincog_tmkt.cli import main
+
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "extending.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 
@@ -27,6 +29,18 @@ def test_a_method_of_ones_own_trains_from_the_command_line(tmp_path):
     record = json.loads(file.read_text())
     assert record["recipe"]["method"] == {"name": "mean_membrane", "weight": 0.5}
     assert set(record["history"][0]["train"]) == {"loss", "classes", "distance"}
+
+
+def test_a_table_of_ones_own_is_printed(tmp_path, monkeypatch, capsys):
+    table = next(text for language, text in BLOCKS[3:] if language == "yaml")
+    (tmp_path / "experiments" / "paper").mkdir(parents=True)
+    (tmp_path / "experiments" / "paper" / "mine.yaml").write_text(table)
+    monkeypatch.chdir(tmp_path)
+    smaller = ["data.train_per_class=4", "train.batch=16", "data.steps=2"]
+    assert main(["table", "mine", "--tier", "smoke", "--seeds", "1", "2", *smaller]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(("TET ", "TMKT "))]
+    assert [row[:3] for row in rows[:2]] == [["TET", "SCNN", "6"], ["TMKT", "SCNN", "6"]]
+    assert rows[0][3] == "75.00"
 
 
 def test_the_brain_cog_block_runs():
