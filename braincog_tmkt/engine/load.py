@@ -45,12 +45,7 @@ class LoadedRun:
             TrainingError: if it is missing or damaged, or of another network.
         """
         file = self.folder / "checkpoints" / name
-        try:
-            self.method.load_state_dict(checkpoint.load(file)["method"])
-        except RuntimeError as error:
-            raise TrainingError(
-                f"{file} does not fit the network of the record: {' '.join(str(error).split())}"
-            ) from error
+        _take(self.method, checkpoint.load(file), file)
 
     def __str__(self) -> str:
         return f"{self.recipe.name} seed {self.record['seed']}"
@@ -73,16 +68,25 @@ def load_run(place: str | Path, overrides: Iterable[str] = ()) -> LoadedRun:
     recipe = _elsewhere(recipe_from_dict(record["recipe"], str(place)), overrides)
     import_modules(recipe)
     folder = place if place.is_dir() else place.parent
-    checkpoint.load(folder / "checkpoints" / checkpoint.LAST)  # before frames are made for nothing
+    file = folder / "checkpoints" / checkpoint.LAST
+    state = checkpoint.load(file)  # before frames are made for nothing
     fabric = make_fabric(recipe.train.precision, 1)
     task = load_task(recipe, fabric)
     if task.facts["split"] != record["data"]["split"]:
         raise TrainingError(f"the data in {recipe.data.root} give another split than the record's: use the same files")
     method = build_method(recipe, len(task.pairs.classes), record["seed"])
     fabric.to_device(method)
-    run = LoadedRun(folder, record, recipe, fabric, task, method)
-    run.load_weights()
-    return run
+    _take(method, state, file)
+    return LoadedRun(folder, record, recipe, fabric, task, method)
+
+
+def _take(method: Method, state: dict[str, Any], file: Path) -> None:
+    """Put the weights of a checkpoint into a network."""
+    try:
+        method.load_state_dict(state["method"])
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise TrainingError(f"{file} does not fit the network of the record: {reason}") from error
 
 
 def _elsewhere(recipe: Recipe, overrides: Iterable[str]) -> Recipe:

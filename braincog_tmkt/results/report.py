@@ -190,7 +190,7 @@ def _paper_parts(
 ) -> tuple[list[PaperPart], list[str], list[str]]:
     """The tables that our runs have a row in, the numbers of TMKT's other tables, and why one cannot be shown."""
     names, wanted, missing, refused = {record["name"] for record in records}, [], [], []
-    for number, paper in sorted(paper_tables().items(), key=lambda item: (not item[0].isdigit(), item[0])):
+    for number, paper in paper_tables().items():
         try:
             ours = names & set(recipes_of(paper, on))
         except RecipeError as error:

@@ -180,10 +180,11 @@ def make_table(
     if against is not None and against not in {row.recipe for row in rows}:
         known = ", ".join(dict.fromkeys(row.recipe for row in rows if row.recipe))
         raise RecipeError(f"table {paper.number} has no row '{against}' to compare with; it has {known or 'none'}")
-    groups: dict[str, list[Mapping[str, Any]]] = {}
+    groups: dict[str, list[Mapping[str, Any]]] = {name: [] for name in recipes_of(paper, on)}
     for record in records:
-        groups.setdefault(record["name"], []).append(record)
-    ours = {name: _ours(name, group, select) for name, group in groups.items() if name in recipes_of(paper, on)}
+        if record["name"] in groups:
+            groups[record["name"]].append(record)
+    ours = {name: _ours(name, group, select) if group else None for name, group in groups.items()}
     lines = [_line(row, row.recipe_name(on), ours, f"{on or row.dataset}/{against}", on) for row in rows]
     return Table(paper, select, on, against, tuple(lines), tuple(_orderings(lines)))
 
@@ -246,10 +247,11 @@ def _setting(record: Mapping[str, Any], tier: str | None, changed: list[str], se
     return ", ".join(words)
 
 
-def _line(row: PaperRow, recipe: str | None, ours: Mapping[str, Ours], reference: str, on: str | None) -> Line:
-    if recipe is None or recipe not in ours:
-        return Line(row, recipe if recipe in known_recipes() else None, None)
-    found, other = ours[recipe], ours.get(reference)
+def _line(row: PaperRow, recipe: str | None, ours: Mapping[str, Ours | None], reference: str, on: str | None) -> Line:
+    """One row; `ours` has all recipes of the table, with None for those that have no runs."""
+    found, other = ours.get(recipe or ""), ours.get(reference)
+    if found is None:
+        return Line(row, recipe if recipe in ours else None, None)
     difference = found.mean - row.accuracy if found.full and on is None and row.accuracy is not None else None
     alike = other is not None and recipe != reference and found.like(other)
     against = paired(found.accuracy, other.accuracy) if other is not None and alike else None
