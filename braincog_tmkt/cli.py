@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(verbs.add_parser("train", help="train recipes; finished runs are skipped"))
     again = verbs.add_parser("eval", help="evaluate the checkpoints of a finished run and compare with its record")
     again.add_argument("run", type=Path, metavar="RUN", help="run folder or record.json; key=value may move the data")
+    again.add_argument("--steps", metavar="T", help="with other numbers of time steps instead: 1..10, or 5, or 1,2,4")
     again.set_defaults(verb=_eval, overrides=[])
     _add_table(verbs.add_parser("table", help="a paper's table with your numbers; or all records in some folders"))
     _add_report(verbs.add_parser("report", help="one HTML page of records: tables, curves, splits, cost"))
@@ -101,7 +102,13 @@ def _add_choice(command: argparse.ArgumentParser) -> None:
 
 def _add_figure(figure: argparse.ArgumentParser) -> None:
     figure.add_argument("name", metavar="NAME", help="see `tmkt list`")
-    figure.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders; key=value sets what it takes")
+    figure.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="run folders (timesteps, epochs: any PLACE of records); key=value sets what it takes",
+    )
     figure.add_argument("--out", type=Path, default=Path("figures"), metavar="DIR", help="(figures)")
     figure.set_defaults(verb=_figure, overrides=[])
 
@@ -173,7 +180,7 @@ def _list(arguments: argparse.Namespace) -> None:
         return (target.__doc__ or "").strip().splitlines()[0]
 
     print("Data sets:", *(f"  {name:20} {entry.card.title}" for name, entry in DATASETS.items()), sep="\n")  # type: ignore[attr-defined]
-    print("Backbones:", *(f"  {name}" for name in list_models("tmkt_*")), sep="\n")
+    print("Backbones:", *(f"  {name}" for name in list_models(["tmkt_*", "hsd_*"])), sep="\n")
     print("Methods:", *(f"  {name:20} {first_line(entry)}" for name, entry in METHODS.items()), sep="\n")
     print("Figures:", *(f"  {name:20} {first_line(entry)}" for name, entry in FIGURES.items()), sep="\n")
     print("Tables:", *(f"  {number:20} {table.title}" for number, table in paper_tables().items()), sep="\n")
@@ -214,9 +221,12 @@ def _launch(cells: list[Cell], arguments: argparse.Namespace) -> None:
 
 
 def _eval(arguments: argparse.Namespace) -> bool:
-    from .engine.run import re_evaluate
+    from .engine.again import evaluate_steps, parse_steps, re_evaluate
 
-    return re_evaluate(arguments.run, arguments.overrides)
+    if arguments.steps is None:
+        return re_evaluate(arguments.run, arguments.overrides)
+    print(evaluate_steps(arguments.run, parse_steps(arguments.steps), arguments.overrides))
+    return True
 
 
 def _table(arguments: argparse.Namespace) -> bool:
@@ -280,13 +290,20 @@ def _report(arguments: argparse.Namespace) -> None:
 
 
 def _figure(arguments: argparse.Namespace) -> None:
-    from .engine.load import load_run
-    from .figures import FIGURES
+    from .figures import FIGURES, OF_RECORDS
 
     FIGURES[arguments.name]  # an unknown name ends here, not after the loading
     dotted = [text for text in arguments.overrides if "." in text.partition("=")[0]]
     settings = parse_settings([text for text in arguments.overrides if text not in dotted])
-    runs = [load_run(run, dotted) for run in arguments.runs]
+    if arguments.name in OF_RECORDS:
+        from .figures.records import read_finished
+        from .results.store import records_with
+
+        runs: list[Any] = records_with(read_finished(arguments.runs), dotted)
+    else:
+        from .engine.load import load_run
+
+        runs = [load_run(run, dotted) for run in arguments.runs]
     print(*FIGURES.build(arguments.name, runs, arguments.out, **settings), sep="\n")
 
 

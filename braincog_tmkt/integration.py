@@ -7,7 +7,7 @@ only imported when a model is first built. `tmkt doctor` tells which names were 
 
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -17,6 +17,7 @@ from .registry import did_you_mean
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    from braincog.base.connection.layer import ThresholdDependentBatchNorm2d
     from braincog.base.node import node as _nodes
     from braincog.base.node.node import BaseNode
     from braincog.base.strategy import surrogate as _surrogates
@@ -24,6 +25,8 @@ with warnings.catch_warnings():
     from braincog.base.utils.criterions import TetLoss
     from braincog.model_zoo.base_module import BaseConvModule, BaseModule
     from braincog.model_zoo.resnet import BasicBlock, ResNet
+    from braincog.model_zoo.resnet19_snn import BasicBlock as ResNet19Block
+    from braincog.model_zoo.resnet19_snn import ResNet as BrainCogResNet19
     from braincog.model_zoo.vgg_snn import VGG_SNN
 
 __all__ = [
@@ -32,12 +35,24 @@ __all__ = [
     "BaseModule",
     "BaseNode",
     "BasicBlock",
+    "BrainCogResNet19",
     "ResNet",
+    "ResNet19Block",
     "TetLoss",
+    "ThresholdDependentBatchNorm2d",
     "install_into_braincog",
     "node_class",
+    "register_node",
     "surrogate_class",
 ]
+
+_OWN_NODES: dict[str, type[BaseNode]] = {}
+
+
+def register_node(node: type[BaseNode]) -> type[BaseNode]:
+    """Have `node_class` know a node of our own by its name, and `install_into_braincog` offer it; returns the class."""
+    _OWN_NODES[node.__name__] = node
+    return node
 
 
 def _subclasses(module: Any, base: type) -> dict[str, type]:
@@ -55,7 +70,7 @@ def _lookup(kind: str, name: str | type, known: dict[str, type]) -> type:
 
 
 def node_class(name: str | type) -> type[BaseNode]:
-    """Return a BrainCog neuron node class by name; a class is returned as it is.
+    """Return the class of a neuron node by name, BrainCog's or one of `register_node`; a class is returned as it is.
 
     Raises:
         RecipeError: for an unknown name, with the nearest known one.
@@ -64,7 +79,7 @@ def node_class(name: str | type) -> type[BaseNode]:
         >>> node_class("LIFNode").__name__
         'LIFNode'
     """
-    return _lookup("node", name, _subclasses(_nodes, BaseNode))
+    return _lookup("node", name, {**_subclasses(_nodes, BaseNode), **_OWN_NODES})
 
 
 def surrogate_class(name: str | type) -> type[nn.Module]:
@@ -78,7 +93,7 @@ def surrogate_class(name: str | type) -> type[nn.Module]:
     return _lookup("surrogate", name, known)
 
 
-def _offer(module: Any, names: dict[str, Callable[..., Any]]) -> list[str]:
+def _offer(module: Any, names: Mapping[str, Callable[..., Any]]) -> list[str]:
     """Set attributes that the module does not have yet; return the dotted names that were set."""
     added = []
     for name, target in names.items():
@@ -89,8 +104,9 @@ def _offer(module: Any, names: dict[str, Callable[..., Any]]) -> list[str]:
 
 
 def install_into_braincog() -> list[str]:
-    """Offer our losses under `braincog.base.utils.criterions` and our readers under `braincog.datasets`.
+    """Offer our nodes, losses and readers to BrainCog's scripts, where they look for their own.
 
+    These are `braincog.base.node.node`, `braincog.base.utils.criterions` and `braincog.datasets`.
     An existing name is never replaced, so BrainCog's scripts keep their meaning. Calling it twice changes nothing.
 
     Returns:
@@ -100,6 +116,8 @@ def install_into_braincog() -> list[str]:
 
     from . import losses
     from .data.sets import DATASETS
+    from .models import nodes  # noqa: F401  registers ours
 
     readers = {cls.__name__: cls for cls in DATASETS.values()}
-    return _offer(_criterions, {name: getattr(losses, name) for name in losses.__all__}) + _offer(_datasets, readers)
+    functions = {name: getattr(losses, name) for name in losses.__all__}
+    return _offer(_nodes, _OWN_NODES) + _offer(_criterions, functions) + _offer(_datasets, readers)

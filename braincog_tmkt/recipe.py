@@ -1,8 +1,9 @@
 """Recipes: one YAML file says everything that makes a result; loading is strict.
 
 A recipe has five sections of plain keys (`data`, `model`, `method`, `optim`, `train`). It may extend another file,
-whose keys lie below its own, and name `tiers`: sets of overrides such as `{smoke: {train.epochs: 1}}`. A recipe that
-names another method than the file it extends starts with an empty `method` section.
+whose keys lie below its own, and name `tiers`: sets of overrides such as `{smoke: {train.epochs: 1}}`. A method with
+several training stages may have settings for each, under `stages`: `{ann.optim.lr: 0.1}`. A recipe that names another
+method than the file it extends starts with empty `method` and `stages` sections.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .errors import RecipeError
-from .recipe_check import check_layer, check_ranges
+from .recipe_check import check_layer, check_ranges, check_stages
 from .recipe_compare import flat, relevant
 from .registry import did_you_mean
 
@@ -73,6 +74,7 @@ class ModelConfig:
         act_fun: BrainCog's surrogate gradient.
         threshold: firing threshold.
         tau: membrane time constant of leaky nodes, in steps.
+        levels: L of quantised activations (`QCFSNode`).
         width: factor on all channel numbers.
         execution: `multi_step` (fast) or `step` (BrainCog's own, the reference); the numbers agree up to rounding.
         recompute: keep the inputs of layers only and compute the rest again in the backward pass: the same numbers
@@ -84,6 +86,7 @@ class ModelConfig:
     act_fun: str = "QGateGrad"
     threshold: float = 0.5
     tau: float = 2.0
+    levels: int = 4
     width: float = 1.0
     execution: str = "multi_step"
     recompute: bool = False
@@ -123,7 +126,7 @@ class TrainConfig:
     """How long, how many at once, how often to look.
 
     Args:
-        epochs: of each stage of the method.
+        epochs: of each stage of the method that `stages` gives no other number.
         batch: recordings of one optimiser step, over all processes together.
         eval_batch: recordings of one evaluation step; null takes twice `batch`, whose one stream has as many frames as
             the two of a training step.
@@ -160,6 +163,8 @@ class Recipe:
         method: `name` and the constructor arguments of the method, see `tmkt list`.
         optim: see `OptimConfig`.
         train: see `TrainConfig`.
+        stages: settings of `optim` and `train` for one stage of the method, as `{ann.optim.lr: 0.1}`; see
+            `recipe_stages.stage_recipe`.
         tiers: named sets of overrides, as `{smoke: {train.epochs: 1}}`.
         extends: another recipe file, relative to this one, whose keys lie below these.
         imports: modules of yours to import first, e.g. one that registers a method; found from the current folder.
@@ -171,6 +176,7 @@ class Recipe:
     method: dict[str, Any] = field(default_factory=dict)
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    stages: dict[str, Any] = field(default_factory=dict)
     tiers: dict[str, dict[str, Any]] = field(default_factory=dict)
     extends: str | None = None
     imports: list[str] = field(default_factory=list)
@@ -228,7 +234,9 @@ def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recip
     except OmegaConfBaseException as error:
         raise RecipeError(f"{source}: {' '.join(str(error).split())}") from error
     assert isinstance(recipe, Recipe)
-    check_ranges(source, flat(recipe.as_dict()))
+    settings = flat(recipe.as_dict())
+    check_ranges(source, settings)
+    check_stages(source, settings, recipe.stages)
     return recipe
 
 
@@ -327,15 +335,16 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Lay one dictionary of sections over another; another method's name drops the arguments of the old one."""
+    """Lay one dictionary of sections over another; another method's name drops what was meant for the old one."""
     result = dict(below)
+    if _names_another(above, below):
+        result |= {"method": {}, "stages": {}}
     for key, value in above.items():
         old = result.get(key)
-        if isinstance(old, dict) and not (key == "method" and _names_another(value, old)):
-            value = {**old, **value}
-        result[key] = value
+        result[key] = {**old, **value} if isinstance(old, dict) else value
     return result
 
 
-def _names_another(method: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
-    return None not in (method.get("name"), old.get("name")) and method["name"] != old["name"]
+def _names_another(above: Mapping[str, Any], below: Mapping[str, Any]) -> bool:
+    name, old = above.get("method", {}).get("name"), below.get("method", {}).get("name")
+    return None not in (name, old) and name != old

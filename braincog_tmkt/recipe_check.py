@@ -23,6 +23,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "data.train_per_class": (lambda count: count is None or count >= 1, "null or 1 or more"),
     "model.threshold": (lambda level: level > 0, "above 0"),
     "model.tau": (lambda tau: tau >= 1, "1 or more"),
+    "model.levels": (lambda levels: levels >= 1, "1 or more"),
     "model.width": (lambda width: width > 0, "above 0"),
     "optim.lr": (lambda lr: lr > 0, "above 0"),
     "optim.lr_scale_base": (lambda base: base is None or base > 0, "null or above 0"),
@@ -45,6 +46,9 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "train.threads": (lambda threads: threads is None or threads >= 1, "null or 1 or more"),
 }
 
+_STAGED = {"optim": None, "train": ("epochs", "batch", "eval_every", "balanced")}
+"""The sections, and which keys of them (None: all), that may differ between the stages of a method."""
+
 
 def check_layer(source: str, layer: Mapping[str, Any], recipe: type) -> None:
     """Refuse unknown keys and wrong types in a part of a recipe.
@@ -58,6 +62,8 @@ def check_layer(source: str, layer: Mapping[str, Any], recipe: type) -> None:
         RecipeError: naming the source, the key, and the nearest known key or the type it must have.
     """
     _check_section(source, layer, recipe, "", recipe)
+    for key, value in layer.get("stages", {}).items():
+        _check_stage_key(source, str(key), value, recipe)
 
 
 def _check_section(source: str, layer: Mapping[str, Any], config: Any, prefix: str, recipe: type) -> None:
@@ -80,6 +86,25 @@ def _nearest(key: str, prefix: str, hints: Mapping[str, Any], recipe: type) -> s
         if is_dataclass(section) and key in get_type_hints(section):
             return f"did you mean '{name}.{key}'?"
     return did_you_mean(f"{prefix}{key}", [f"{prefix}{name}" for name in hints])
+
+
+def _check_stage_key(source: str, key: str, value: Any, recipe: type) -> None:
+    """Refuse a key below `stages` that is no `<stage>.<section>.<key>`, and a value of a wrong type."""
+    stage, *parts = key.split(".")
+    if not stage or len(parts) != 2:
+        raise RecipeError(f"{source}: 'stages.{key}' must look like stages.ann.optim.lr: a stage, a section and a key")
+    (section, leaf), hints = parts, get_type_hints(recipe)
+    known = {name: keys or tuple(get_type_hints(hints[name])) for name, keys in _STAGED.items()}
+    if section not in known:
+        raise RecipeError(f"{source}: stages.{key}: a stage has no section '{section}', {did_you_mean(section, known)}")
+    if leaf not in known[section]:
+        homes = [name for name in known if leaf in known[name]]
+        names = [f"{name}.{leaf}" for name in homes] or [f"{section}.{name}" for name in known[section]]
+        near = did_you_mean(f"{section}.{leaf}", names)
+        raise RecipeError(f"{source}: stages.{key}: a stage has no key '{section}.{leaf}', {near}")
+    hint = get_type_hints(hints[section])[leaf]
+    if not _fits(value, hint):
+        raise RecipeError(f"{source}: stages.{key} must be {_in_words(hint)}, not {value!r}")
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -123,3 +148,29 @@ def check_ranges(source: str, values: Mapping[str, Any]) -> None:
             f"{source}: optim.warmup_epochs is {values['optim.warmup_epochs']}, but must be below train.epochs"
             f" ({values['train.epochs']}), or the learning rate is never reached"
         )
+
+
+def settings_of_stage(stages: Mapping[str, Any], stage: str) -> dict[str, Any]:
+    """What `stages` says about one of them.
+
+    Example:
+        >>> settings_of_stage({"ann.optim.lr": 0.1, "distil.train.epochs": 30}, "ann")
+        {'optim.lr': 0.1}
+    """
+    parts = [(*key.partition("."), value) for key, value in stages.items()]
+    return {key: value for name, _, key, value in parts if name == stage}
+
+
+def check_stages(source: str, values: Mapping[str, Any], stages: Mapping[str, Any]) -> None:
+    """Refuse values out of range in the settings of a stage.
+
+    Args:
+        source: file the recipe comes from.
+        values: all values, by dotted key.
+        stages: the values of single stages that lie over them.
+
+    Raises:
+        RecipeError: naming the source, the stage, the key and the values it may have.
+    """
+    for stage in dict.fromkeys(key.partition(".")[0] for key in stages):
+        check_ranges(f"{source}, stage '{stage}'", {**values, **settings_of_stage(stages, stage)})

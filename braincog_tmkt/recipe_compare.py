@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-ADDED: dict[str, Any] = {"data.frames": "time", "data.antialias": False, "data.appearance": "value"}
+ADDED: dict[str, Any] = {
+    "data.frames": "time",
+    "data.antialias": False,
+    "data.appearance": "value",
+    "model.levels": 4,
+}
 """Keys that came after the first release, and what was done before: with it they do not count, so that the hashes of
 older records and run folders stay valid."""
 

@@ -24,7 +24,8 @@ ALLOWED = {
     "recipe_check": {"errors", "registry"},
     "recipe_compare": set(),
     "recipe_files": {"errors", "registry"},
-    "integration": {"errors", "registry", "losses", "data"},  # losses and data to offer them to BrainCog
+    "recipe_stages": {"errors", "registry", "recipe", "recipe_check"},
+    "integration": {"errors", "registry", "losses", "data", "models"},  # the last three to offer them to BrainCog
     "data": {"compiled", "errors", "files", "registry"},
     "models": {"compiled", "errors", "registry", "integration"},
     "losses": {"errors", "integration"},
@@ -36,13 +37,14 @@ ALLOWED = {
         "recipe",
         "recipe_compare",
         "recipe_files",
+        "recipe_stages",
         "data",
         "models",
         "methods",
         "results",
     },
     "results": {"errors", "files", "registry", "recipe", "recipe_compare", "recipe_files"},
-    "figures": {"errors", "files", "registry", "recipe", "data", "methods", "results", "engine"},
+    "figures": {"errors", "files", "registry", "recipe", "recipe_compare", "data", "methods", "results", "engine"},
 }
 FORBIDDEN = r"\.cuda\(|(?<![.\w])eval\(|import \*|/home/|/root/|NotImplementedError\(\)|\bTODO\b|\bFIXME\b|\bXXX\b"
 

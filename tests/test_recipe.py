@@ -1,4 +1,6 @@
+import json
 import math
+from pathlib import Path
 
 import pytest
 import yaml
@@ -7,7 +9,10 @@ from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.recipe import load_recipe, recipe_from_dict, recipe_hash, with_overrides
 from braincog_tmkt.recipe_compare import IRRELEVANT, differences
 from braincog_tmkt.recipe_files import find_recipe, known_recipes
+from braincog_tmkt.recipe_stages import stage_recipe
+from braincog_tmkt.results.store import records_with
 
+ROOT = Path(__file__).resolve().parents[1]
 BASE = {
     "data": {"name": "digits"},
     "method": {"name": "tmkt", "mix_ratio": 0.4},
@@ -120,6 +125,19 @@ def test_extending_in_a_circle_is_an_error(write):
         ({"name": "/abs"}, ["name is '/abs'"]),
         ({"tiers": {"bad": {"train.epoch": 1}}}, ["tier 'bad'", "did you mean 'train.epochs'"]),
         ({"tiers": {"bad": {"train.epochs": "x"}}}, ["tier 'bad'", "train.epochs must be a whole number"]),
+        ({"stages": {"ann.optim": 1}}, ["'stages.ann.optim' must look like stages.ann.optim.lr"]),
+        ({"stages": {"ann": {"optim": {"lr": 1}}}}, ["'stages.ann' must look like stages.ann.optim.lr"]),
+        ({"stages": {"ann.optm.lr": 0.1}}, ["stages.ann.optm.lr", "no section 'optm', did you mean 'optim'"]),
+        ({"stages": {"ann.data.steps": 4}}, ["no section 'data'", "Known: optim, train"]),
+        ({"stages": {"ann.optim.lrr": 0.1}}, ["stages.ann.optim.lrr", "did you mean 'optim.lr'"]),
+        ({"stages": {"ann.train.lr": 0.1}}, ["no key 'train.lr', did you mean 'optim.lr'"]),
+        ({"stages": {"ann.train.seeds": [1]}}, ["no key 'train.seeds'", "train.batch"]),
+        ({"stages": {"ann.optim.lr": "fast"}}, ["stages.ann.optim.lr must be a number, not 'fast'"]),
+        ({"stages": {"ann.train.epochs": 6.5}}, ["stages.ann.train.epochs must be a whole number, not 6.5"]),
+        ({"stages": {"ann.optim.lr": 0}}, ["stage 'ann': optim.lr is 0, but must be above 0"]),
+        ({"stages": {"ann.train.epochs": 5}}, ["stage 'ann': optim.warmup_epochs is 5", "train.epochs (5)"]),
+        ({"stages": ["ann"]}, ["stages must be a section with keys"]),
+        ({"tiers": {"bad": {"stages.ann.optim.lrr": 1}}}, ["tier 'bad': stages.ann.optim.lrr"]),
     ],
 )
 def test_wrong_keys_types_and_ranges_name_file_key_and_remedy(write, change, words):
@@ -138,6 +156,7 @@ def test_wrong_keys_types_and_ranges_name_file_key_and_remedy(write, change, wor
         ("train.epochs", "section.key=value"),
         ("=1", "section.key=value"),
         ("train.epochs=[1", "no valid YAML"),
+        ("stages.ann.train.epoch=1", "'train.epochs'"),
     ],
 )
 def test_a_wrong_override_is_quoted(write, override, words):
@@ -206,6 +225,39 @@ def test_the_hash_does_not_depend_on_where_a_value_was_written(write):
     assert recipe_hash(with_overrides(one, ["data.root=/elsewhere"])) == recipe_hash(one)
 
 
+def test_settings_of_stages_merge_key_by_key(write):
+    ann = {"ann.optim.lr": 0.1, "ann.optim.name": "sgd", "ann.train.epochs": 64, "distil.train.batch": 8}
+    tiers = {"smoke": {"train.epochs": 6, "stages.ann.train.epochs": 7}}
+    write({**BASE, "stages": ann, "tiers": tiers})
+    path = write({"extends": "base.yaml", "stages": {"ann.optim.lr": 0.2}}, "sub/child.yaml")
+    recipe = load_recipe(path, ["stages.ann.optim.schedule=none"], tier="smoke")
+    assert recipe.stages == {**ann, "ann.optim.lr": 0.2, "ann.train.epochs": 7, "ann.optim.schedule": "none"}
+    first, last, other = (stage_recipe(recipe, stage) for stage in ("ann", "distil", "convert"))
+    assert (first.optim.lr, first.optim.name, first.optim.schedule, first.train.epochs) == (0.2, "sgd", "none", 7)
+    assert (first.train.batch, first.stages, first.data, first.model) == (120, {}, recipe.data, recipe.model)
+    assert (last.optim, last.train.epochs, last.train.batch) == (recipe.optim, 6, 8)
+    assert (other.optim, other.train) == (recipe.optim, recipe.train)
+    assert recipe_from_dict(recipe.as_dict()) == recipe
+    assert load_recipe(path, ["method.name=baseline"]).stages == {}
+
+
+def test_the_hash_covers_the_stages_and_not_their_absence(write):
+    plain, same = load_recipe(write(BASE)), load_recipe(write({**BASE, "stages": {}}))
+    one, other = (load_recipe(write({**BASE, "stages": {"ann.optim.lr": lr}})) for lr in (0.1, 0.2))
+    assert recipe_hash(plain) == recipe_hash(same)
+    assert len({recipe_hash(recipe) for recipe in (plain, one, other)}) == 3
+    assert differences(one.as_dict(), other.as_dict()) == ["stages.ann.optim.lr (0.1, 0.2)"]
+    assert differences(plain.as_dict(), other.as_dict()) == ["stages.ann.optim.lr (None, 0.2)"]
+
+
+def test_records_kept_from_earlier_releases_have_their_hash():
+    records = [json.loads(file.read_text()) for file in (ROOT / "experiments" / "results").rglob("*.json")]
+    old = [record for record in records if "stages" not in record.get("recipe", {"stages": {}})]
+    assert len(old) > 100
+    for record in old:
+        assert recipe_hash(recipe_from_dict(record["recipe"])) == record["recipe_hash"], record["name"]
+
+
 def test_recipes_are_found_by_name_and_every_one_of_ours_loads():
     names = list(known_recipes())
     assert "digits/common" not in names
@@ -217,3 +269,11 @@ def test_recipes_are_found_by_name_and_every_one_of_ours_loads():
             load_recipe(find_recipe(name), tier=tier)
     with pytest.raises(RecipeError, match="did you mean 'digits/tmkt'"):
         find_recipe("digits/tmk")
+
+
+def test_records_are_chosen_by_settings_of_stages_too(write):
+    staged, plain = load_recipe(write({**BASE, "stages": {"ann.train.epochs": 9}})), load_recipe(write(BASE))
+    records = [{"recipe": recipe.as_dict()} for recipe in (staged, plain)]
+    del records[1]["recipe"]["stages"]  # a record older than the key
+    assert records_with(records, ["stages.ann.train.epochs=9", "train.epochs=300"]) == records[:1]
+    assert records_with(records, ["stages.ann.train.epochs=8"]) == []

@@ -104,7 +104,8 @@ def count_spikes(network: nn.Module) -> Iterator[Activity]:
 
     def see_node(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            activity.spikes[name] = activity.spikes.get(name, 0.0) + output.sum(dtype=torch.float64)
+            # A spike may be of any height: soft-reset nodes fire with that of their threshold.
+            activity.spikes[name] = activity.spikes.get(name, 0.0) + torch.count_nonzero(output).double()
             activity.outputs[name] = activity.outputs.get(name, 0) + output.numel()
 
         return hook

@@ -23,8 +23,10 @@ from .late import LateValues
 from .log import open_log
 from .memory import peak_memory, reset_peak_memory
 from .optim import make_optimizer, make_scheduler
-from .order import epoch_rows, seed_of, steps_per_epoch
+from .order import epoch_rows, seed_of
+from .shared import claimed, keep, take
 from .signals import Stopped, catch_signals
+from .stages import plan_stages
 from .state import Progress, Run, exclusive
 from .task import Task, build_method, load_task
 
@@ -34,7 +36,7 @@ SELECTED_ON_TEST = "the test set, as the papers report"
 def fit(
     recipe: Recipe, seed: int, run_dir: str | Path, resume: bool, fabric: Fabric, task: Task | None = None
 ) -> dict[str, Any]:
-    """Train one recipe with one seed.
+    """Train one recipe with one seed, stage by stage.
 
     Every random number is a function of seed, stage, epoch and step, so that a resumed run ends with the very weights
     of one that was never stopped (bitwise on the CPU, with the same number of processes and threads).
@@ -60,58 +62,76 @@ def fit(
         torch.set_num_threads(recipe.train.threads)
     reset_peak_memory(fabric.device)
     task = task or load_task(recipe, fabric)
-    steps = steps_per_epoch(len(task.pairs.rows("train")), recipe.train, fabric.world_size)
+    method = build_method(recipe, len(task.pairs.classes), seed)
+    plan = plan_stages(recipe, method, task.facts, len(task.pairs.rows("train")), seed, fabric.world_size)
     folder = Path(run_dir)
     with exclusive(folder, fabric), catch_signals() as stop:
-        method = build_method(recipe, len(task.pairs.classes), seed)
-        run = Run(recipe, seed, folder, fabric, task, method, Progress(), stop)
+        run = Run(recipe, seed, folder, fabric, task, method, plan, Progress(), stop)
         run.losses = LateValues(fabric.device, partial(_take_losses, run))
         run.signals = LateValues(fabric.device, partial(_take_signal, run))
         run.restore(resume)
-        _train(run, steps)
+        fabric.to_device(method)
+        _train(run)
         return on_first_rank(fabric, lambda: _record(run))
 
 
-def _train(run: Run, steps: int) -> None:
+def _train(run: Run) -> None:
     """All stages that are left; a stop is saved before it is passed on."""
-    stages, epochs, start = run.method.stages(), run.recipe.train.epochs, run.progress
-    behind = (start.stage * epochs + start.epoch) * steps + start.step
-    wrapped = run.fabric.setup_module(run.method)
-    with open_log(
-        run.fabric.is_global_zero, run.folder, len(stages) * epochs * steps, behind, len(start.history)
-    ) as run.log:
+    at, total = run.progress, sum(plan.epochs * plan.steps for plan in run.plan)
+    behind = sum(plan.epochs * plan.steps for plan in run.plan[: at.stage]) + at.epoch * run.now.steps + at.step
+    names = [plan.stage.name for plan in run.plan]
+    with open_log(run.fabric.is_global_zero, run.folder, total, behind, len(at.history), names) as run.log:
         try:
-            for stage in stages[start.stage :]:
-                _train_stage(run, wrapped, stage)
-                if run.progress.stage + 1 < len(stages):
-                    run.progress = run.progress.next_stage()
+            _do_stage(run)
+            while run.progress.stage + 1 < len(run.plan):
+                run.next_stage()
+                _do_stage(run)
         except Stopped as stopped:
             _require_finite(run)
             run.save(checkpoint.LAST)
-            place = f"epoch {run.progress.epoch + 1} after {run.progress.step} of {steps} steps"
+            place = f"{run.place} after {run.progress.step} of {run.now.steps} steps"
             advice = "run the same command with --resume to go on"
             raise Stopped(f"{stopped} in {place}; {advice}", stopped.signum) from None
 
 
-def _train_stage(run: Run, wrapped: nn.Module, stage: str) -> None:
-    recipe, epochs = run.recipe, run.recipe.train.epochs
-    run.method.stage = stage
-    run.optimizer = make_optimizer(run.method, recipe)
-    scheduler = make_scheduler(run.optimizer, recipe.optim, epochs)
-    if run.optimizer_state is not None:
-        run.optimizer.load_state_dict(run.optimizer_state)
-        run.optimizer_state = None
-    optimizer = run.fabric.setup_optimizers(run.optimizer)
-    while run.progress.epoch < epochs:
-        # The schedule depends on the number of the epoch alone, so there is nothing of it to keep in a checkpoint.
-        scheduler.step(run.progress.epoch)
-        _train_epoch(run, wrapped, optimizer)
+def _do_stage(run: Run) -> None:
+    """Take the stage that runs over from another run that has trained it; or train it, for this run and others."""
+    file = run.now.file
+    if file is None:
+        _train_stage(run)
+        return
+    if take(run, file):
+        return
+    with claimed(run, file, lambda: _check_stop(run)) as waited:
+        run.signals.flush()
+        if not (waited and take(run, file)):
+            _train_stage(run)
+            keep(run, file)
+
+
+def _train_stage(run: Run) -> None:
+    """All epochs that are left of the stage that runs; a single evaluation where nothing is trained."""
+    plan = run.now
+    if plan.stage.trains:
+        wrapped = run.fabric.setup_module(run.method)
+        run.optimizer = make_optimizer(run.method.trainee(), plan.recipe)
+        scheduler = make_scheduler(run.optimizer, plan.recipe.optim, plan.epochs)
+        if run.optimizer_state is not None:
+            run.optimizer.load_state_dict(run.optimizer_state)
+            run.optimizer_state = None
+        optimizer = run.fabric.setup_optimizers(run.optimizer)
+    while run.progress.epoch < plan.epochs:
+        if plan.stage.trains:
+            # The schedule depends on the number of the epoch alone, so there is nothing of it to keep in a checkpoint.
+            scheduler.step(run.progress.epoch)
+            _train_epoch(run, wrapped, optimizer)
         _finish_epoch(run)
+    run.progress.results[plan.stage.name] = run.progress.result()
 
 
 def _train_epoch(run: Run, wrapped: nn.Module, optimizer: Any) -> None:
     """All steps that are left of this epoch."""
-    at, train = run.progress, run.recipe.train
+    at, train = run.progress, run.now.recipe.train
     rows = epoch_rows(run.task.pairs, train, seed_of(run.seed, at.stage, at.epoch))
     while at.step < len(rows):
         share_done = (at.epoch + at.step / len(rows)) / train.epochs
@@ -143,11 +163,10 @@ def _take_losses(run: Run, sent: tuple[int, tuple[str, ...]], values: list[float
     parts = dict(zip(names, values, strict=True))
     if not all(math.isfinite(value) for value in values):
         shown = ", ".join(f"{name} {value:.6g}" for name, value in parts.items())
-        place = f"epoch {at.epoch + 1}, step {step + 1}"
-        raise TrainingError(f"the loss is not finite in {place} ({shown}); {_way_back(run)}")
+        raise TrainingError(f"the loss is not finite in {run.place}, step {step + 1} ({shown}); {_way_back(run)}")
     at.sums = {name: at.sums.get(name, 0.0) + value for name, value in parts.items()}
     if run.log:
-        run.log.step(at.epoch, parts["loss"])
+        run.log.step(run.place, parts["loss"])
 
 
 def _require_finite(run: Run) -> None:
@@ -155,8 +174,7 @@ def _require_finite(run: Run) -> None:
     run.losses.flush()
     weights = [value for value in run.method.state_dict().values() if value.is_floating_point()]
     if not torch.stack([value.isfinite().all() for value in weights]).all():
-        place = f"epoch {run.progress.epoch + 1}, step {run.progress.step}"
-        raise TrainingError(f"a weight is not finite after {place}; {_way_back(run)}")
+        raise TrainingError(f"a weight is not finite after {run.place}, step {run.progress.step}; {_way_back(run)}")
 
 
 def _way_back(run: Run) -> str:
@@ -183,24 +201,25 @@ def _take_signal(run: Run, sent: None, values: list[float]) -> None:
 
 def _finish_epoch(run: Run) -> None:
     """Evaluate, save, report."""
-    at, train = run.progress, run.recipe.train
-    assert run.optimizer is not None
+    at, epochs = run.progress, run.now.epochs
     _require_finite(run)
-    mean = {name: value / at.step for name, value in at.sums.items()}
-    entry = {"stage": at.stage, "epoch": at.epoch, "lr": run.optimizer.param_groups[0]["lr"], "train": mean}
-    if (at.epoch + 1) % train.eval_every == 0 or at.epoch + 1 == train.epochs:
+    entry: dict[str, Any] = {"stage": at.stage, "epoch": at.epoch}
+    if run.optimizer is not None:
+        mean = {name: value / at.step for name, value in at.sums.items()}
+        entry |= {"lr": run.optimizer.param_groups[0]["lr"], "train": mean}
+    if (at.epoch + 1) % run.now.recipe.train.eval_every == 0 or at.epoch + 1 == epochs:
         entry |= _evaluate(run)
     run.tick()
     at.history.append({**entry, "seconds": round(at.seconds, 3)})
     at.epoch, at.step, at.sums = at.epoch + 1, 0, {}
     run.save(checkpoint.LAST)
     log = run.log
-    on_first_rank(run.fabric, lambda: log.epoch(at.history, train.epochs) if log else None)
+    on_first_rank(run.fabric, lambda: log.epoch(at.history, epochs) if log else None)
 
 
 def _evaluate(run: Run) -> dict[str, dict[str, float]]:
     """Accuracy on the validation (if there are any) and test recordings; keeps the best, returns both."""
-    at, pairs, train = run.progress, run.task.pairs, run.recipe.train
+    at, pairs, train = run.progress, run.task.pairs, run.now.recipe.train
     found: dict[str, Evaluation] = {}
     parts: tuple[Part, ...] = ("val", "test")
     for part in parts:
@@ -226,9 +245,10 @@ def _evaluate(run: Run) -> dict[str, dict[str, float]]:
 
 def _record(run: Run) -> dict[str, Any]:
     """What is kept of a finished run."""
-    at, pairs, train = run.progress, run.task.pairs, run.recipe.train
+    at, pairs, train = run.progress, run.task.pairs, run.now.recipe.train
     activity = measure_activity(run.method, pairs, pairs.rows("test"), train.at_once, run.fabric)
     run.tick()
+    remarks = run.method.remarks()
     return {
         "format": 1,
         "name": run.recipe.name,
@@ -240,6 +260,8 @@ def _record(run: Run) -> dict[str, Any]:
         "last": at.last,
         "best_val": at.best_val,
         "best_test": at.best_test,
+        **({"stages": at.results} if len(run.plan) > 1 else {}),
+        **({"remarks": remarks} if remarks else {}),
         **activity,
         "parameters": sum(parameter.numel() for parameter in run.method.parameters() if parameter.requires_grad),
         "history": at.history,

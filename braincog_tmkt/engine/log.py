@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,11 @@ class Log:
         total: optimiser steps of the whole run.
         done: of these, how many lie behind.
         epochs: epochs that lie behind; TensorBoard drops what an interrupted run wrote after them.
+        stages: names of all stages; lines, rows and scalars tell which one they are of if there are several.
     """
 
-    def __init__(self, folder: Path, total: int, done: int, epochs: int) -> None:
-        self.file = folder / "log.csv"
+    def __init__(self, folder: Path, total: int, done: int, epochs: int, stages: Sequence[str]) -> None:
+        self.file, self.stages, self.written = folder / "log.csv", stages, epochs
         try:
             self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=epochs)
         except OSError as error:
@@ -35,10 +36,23 @@ class Log:
         # disable=None: no bar where the output is no terminal; TQDM_DISABLE=1 turns it off everywhere.
         self.bar = tqdm(total=total, initial=done, unit="step", disable=None, dynamic_ncols=True, smoothing=0.05)
 
-    def step(self, epoch: int, loss: float) -> None:
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        self.bar.write(line)
+
+    def step(self, place: str, loss: float) -> None:
         """Move the bar by one optimiser step."""
         self.bar.update()
-        self.bar.set_postfix_str(f"epoch {epoch + 1}, loss {loss:.4f}", refresh=False)
+        self.bar.set_postfix_str(f"{place}, loss {loss:.4f}", refresh=False)
+
+    def taken(self, history: list[dict[str, Any]], steps: int) -> None:
+        """Report epochs that another run has trained, whose `steps` optimiser steps need not be taken.
+
+        Raises:
+            TrainingError: if the disk is full.
+        """
+        self.bar.update(steps)
+        self._write(history)
 
     def epoch(self, history: list[dict[str, Any]], epochs: int) -> None:
         """Report the last entry of the history.
@@ -46,13 +60,25 @@ class Log:
         Raises:
             TrainingError: if the disk is full.
         """
-        entry = history[-1]
-        self.bar.write(_sentence(entry, epochs))
-        write_whole(self.file, _csv(history))
+        self.say(_sentence(history[-1], epochs, self._stage(history[-1])))
+        self._write(history)
+
+    def _stage(self, entry: dict[str, Any]) -> str:
+        """The name of an entry's stage, empty if it is the only one."""
+        return self.stages[entry["stage"]] if len(self.stages) > 1 else ""
+
+    def _write(self, history: list[dict[str, Any]]) -> None:
+        """Write log.csv, and to TensorBoard what came since the last call."""
+        names = [self._stage(entry) for entry in history]
+        rows = [{**entry, "stage": name or entry["stage"]} for entry, name in zip(history, names, strict=True)]
+        write_whole(self.file, _csv(rows))
         try:
-            for name, value in _flat(entry).items():
-                if name not in ("stage", "epoch"):
-                    self.board.add_scalar(name.replace("_", "/", 1), value, len(history) - 1)
+            for place in range(self.written, len(history)):
+                for key, value in _flat(history[place]).items():
+                    if key not in ("stage", "epoch"):
+                        tag = f"{names[place]}/{key.replace('_', '/', 1)}".lstrip("/")
+                        self.board.add_scalar(tag, value, place)
+            self.written = len(history)
             self.board.flush()
         except OSError as error:
             raise TrainingError(f"{self.board.log_dir} cannot be written: {error.strerror}") from error
@@ -64,22 +90,26 @@ class Log:
 
 
 @contextmanager
-def open_log(wanted: bool, folder: Path, total: int, done: int, epochs: int) -> Iterator[Log | None]:
+def open_log(
+    wanted: bool, folder: Path, total: int, done: int, epochs: int, stages: Sequence[str]
+) -> Iterator[Log | None]:
     """A `Log` for the first process, None for the others."""
     if not wanted:
         yield None
         return
-    log = Log(folder, total, done, epochs)
+    log = Log(folder, total, done, epochs, stages)
     try:
         yield log
     finally:
         log.close()
 
 
-def _sentence(entry: dict[str, Any], epochs: int) -> str:
+def _sentence(entry: dict[str, Any], epochs: int, stage: str) -> str:
     """One line for the terminal."""
-    parts = ", ".join(f"{name} {value:.4f}" for name, value in entry["train"].items())
-    words = [f"epoch {entry['epoch'] + 1}/{epochs}", f"lr {entry['lr']:.3g}", parts]
+    words = [stage] if stage else []
+    if "train" in entry:
+        parts = ", ".join(f"{name} {value:.4f}" for name, value in entry["train"].items())
+        words += [f"epoch {entry['epoch'] + 1}/{epochs}", f"lr {entry['lr']:.3g}", parts]
     words += [f"{part} {entry[part]['accuracy']:.1%}" for part in ("val", "test") if part in entry]
     return "  ".join([*words, f"{entry['seconds']:.0f} s"])
 

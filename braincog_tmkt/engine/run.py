@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from lightning_fabric import Fabric
 
-from ..data.types import Draw
 from ..errors import DataError, RecipeError, TrainingError
 from ..recipe import DataConfig, Recipe, load_recipe, recipe_hash
 from ..recipe_files import find_recipe
 from ..results.store import RECORD, find_record, run_folder, write_record
-from . import checkpoint
 from .devices import make_fabric, on_first_rank
-from .evaluate import evaluate
+from .estimate import TIMED_STEPS, estimate
 from .fit import fit
-from .load import load_run
-from .memory import peak_memory, reset_peak_memory
-from .optim import learning_rate_in_words, make_optimizer
-from .order import epoch_rows, seed_of, steps_per_epoch
+from .optim import make_optimizer
+from .stages import describe_stages, plan_stages
 from .task import Task, build_method, describe_data, import_modules, load_task
-
-TIMED_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -124,80 +116,16 @@ def dry_run(cells: list[Cell], runs: Path) -> None:
         return
     fabric = make_fabric(cells[0].recipe.train.precision)
     rehearse(cells, fabric.world_size)
-    total = 0.0
+    total, trained = 0.0, set[Path]()
     for cell, task in _with_tasks(cells, runs, fabric):
         _announce(cell, task, cell.folder(runs), fabric)
-        cost = estimate(cell, task, fabric)
+        cost = estimate(cell.recipe, cell.seed, task, fabric, trained)
         total += cost.seconds
         print(
             f"about {_duration(cost.seconds)} on this {fabric.device.type}, one process, from {TIMED_STEPS} steps\n"
             f"peak memory {', '.join(f'{name[:-4]} {value:.0f} MiB' for name, value in cost.memory.items())}\n"
         )
     print(f"about {_duration(total)} in all")
-
-
-class Estimate(NamedTuple):
-    """What a run would cost: seconds, and peak memory as in its record."""
-
-    seconds: float
-    memory: dict[str, float]
-
-
-def estimate(cell: Cell, task: Task, fabric: Fabric) -> Estimate:
-    """What a run would cost, from a few steps and one batch of an evaluation."""
-    reset_peak_memory(fabric.device)
-    recipe, pairs, settings = cell.recipe, task.pairs, cell.recipe.train
-    method = build_method(recipe, len(task.pairs.classes), cell.seed)
-    wrapped = fabric.setup_module(method)
-    optimizer: Any = fabric.setup_optimizers(make_optimizer(method, recipe))
-    rows = epoch_rows(pairs, settings, seed_of(cell.seed, 0, 0))
-    times = []
-    for number in range(TIMED_STEPS + 1):
-        chosen = rows[number % len(rows)]
-        start = time.perf_counter()
-        batch = pairs.batch(chosen, Draw(number, 0, len(chosen), len(chosen)), tuple(recipe.data.augment))
-        optimizer.zero_grad()
-        loss = wrapped(batch, 0.0)["loss"]
-        fabric.backward(loss)
-        optimizer.step()
-        loss.item()  # waits for the device
-        times.append(time.perf_counter() - start)
-    step = min(times[1:])  # the first one also compiles and allocates
-    held_out = torch.cat([pairs.rows("val"), pairs.rows("test")])
-    few = held_out[: settings.at_once]
-    start = time.perf_counter()
-    evaluate(method, pairs, few, len(few), fabric)
-    evaluation = (time.perf_counter() - start) / len(few) * len(held_out)
-    evaluations = -(-settings.epochs // settings.eval_every)
-    seconds = len(method.stages()) * (settings.epochs * len(rows) * step + evaluations * evaluation)
-    return Estimate(seconds, peak_memory(fabric.device))
-
-
-def re_evaluate(place: Path, overrides: Iterable[str] = ()) -> bool:
-    """Evaluate the kept checkpoints of a finished run on its test recordings again, and compare with its record.
-
-    Args:
-        place: run folder, or the record in it.
-        overrides: settings that do not change the result, such as `data.root=/elsewhere`.
-
-    Returns:
-        Whether every accuracy is the recorded one.
-
-    Raises:
-        TrainingError: if the record or a checkpoint is missing, or the split is not the recorded one.
-    """
-    run = load_run(place, overrides)
-    record, rows, batch = run.record, run.task.pairs.rows("test"), run.recipe.train.at_once
-    selected = "best_val" if record["best_val"] else "best_test"
-    same = True
-    for name, entry in ((checkpoint.LAST, record["last"]), (checkpoint.BEST, record[selected])):
-        run.load_weights(name)
-        found = evaluate(run.method, run.task.pairs, rows, batch, run.fabric)
-        off = round(abs(found.accuracy - entry["accuracy"]) * found.count)
-        same = same and off == 0
-        verdict = "as recorded" if off == 0 else f"the record has {entry['accuracy']:.2%}, {off} recordings off"
-        print(f"{name}: {found.accuracy:.2%} of {found.count} test recordings, {verdict}")
-    return same
 
 
 def result_in_words(record: dict[str, Any]) -> str:
@@ -218,14 +146,16 @@ def rehearse(cells: list[Cell], world_size: int) -> None:
     """
     for recipe in {recipe_hash(cell.recipe): cell.recipe for cell in cells}.values():
         facts = describe_data(recipe.data)
-        steps_per_epoch(facts["train"], recipe.train, world_size)
         method = build_method(recipe, facts["classes"], seed=0)
         if method.needs_static and not facts["pool"]:
             raise RecipeError(
                 f"{recipe.name}: method '{recipe.method['name']}' draws static images, but there are none for"
                 f" {recipe.data.name} under protocol '{recipe.data.protocol}': use the baseline, or another protocol"
             )
-        make_optimizer(method, recipe)
+        for stage in plan_stages(recipe, method, facts, facts["train"], 0, world_size):
+            method.enter(stage.stage.name)
+            if stage.stage.trains:
+                make_optimizer(method.trainee(), stage.recipe)
 
 
 def _with_tasks(cells: list[Cell], runs: Path, fabric: Fabric) -> Iterator[tuple[Cell, Task]]:
@@ -264,14 +194,17 @@ def is_finished(cell: Cell, runs: Path) -> bool:
 
 def _announce(cell: Cell, task: Task, folder: Path, fabric: Fabric) -> None:
     recipe = cell.recipe
-    steps = steps_per_epoch(task.facts["train"], recipe.train, fabric.world_size)
+    method = build_method(recipe, task.facts["classes"], cell.seed)
+    stages = plan_stages(recipe, method, task.facts, task.facts["train"], cell.seed, fabric.world_size)
     fabric.print(
         f"{cell} -> {folder}\n"
         f"{recipe.method['name']} on {recipe.model.name}, {recipe.data.name} ({task.facts['kind']} data),"
         f" {fabric.world_size} x {fabric.device.type}\n"
         f"{task.sentence}\n"
-        f"{recipe.train.epochs} epochs of {steps} steps, batch {recipe.train.batch}, {learning_rate_in_words(recipe)}"
+        f"{describe_stages(stages)}"
     )
+    for remark in method.remarks():
+        fabric.print(remark)
 
 
 def _duration(seconds: float) -> str:

@@ -23,6 +23,7 @@ from .devices import on_first_rank
 from .late import LateValues
 from .log import Log
 from .signals import StopRequest
+from .stages import StagePlan
 from .task import Task
 
 
@@ -36,10 +37,12 @@ class Progress:
         step: optimiser step within the epoch, from 0.
         sums: sums of the parts of the loss over the steps of this epoch.
         history: one entry an epoch.
+        results: of the stages that are finished, by name, as in the record.
         last: newest evaluation on the test recordings.
         best_val: the evaluation, again on the test recordings, of the epoch that was best on the validation recordings.
         best_test: the evaluation of the epoch that was best on the test recordings.
-        seconds: time spent, over all restarts.
+        seconds: time spent, over all stages and restarts.
+        before: of these, on the stages before.
         started: when the run was first started.
     """
 
@@ -48,15 +51,23 @@ class Progress:
     step: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
     last: dict[str, Any] | None = None
     best_val: dict[str, Any] | None = None
     best_test: dict[str, Any] | None = None
     seconds: float = 0.0
+    before: float = 0.0
     started: str = field(default_factory=now)
 
     def next_stage(self) -> Progress:
         """Go to the beginning of the next stage, whose accuracies are its own."""
-        return Progress(self.stage + 1, history=self.history, seconds=self.seconds, started=self.started)
+        kept = {name: getattr(self, name) for name in ("history", "results", "seconds", "started")}
+        return Progress(self.stage + 1, before=self.seconds, **kept)
+
+    def result(self) -> dict[str, Any]:
+        """What the record keeps of the stage that runs, once it is finished."""
+        found = {"last": self.last, "best_val": self.best_val, "best_test": self.best_test}
+        return {**found, "seconds": round(self.seconds - self.before, 3), "shared": None}
 
 
 @dataclass
@@ -64,6 +75,9 @@ class Run:
     """Everything the loop works on.
 
     Args:
+        recipe: of the whole run; that of the stage that runs is in `now`.
+        plan: all stages.
+        optimizer: None before the stage that runs has one, and where nothing is trained.
         losses: brings in the parts of the loss, step by step.
         signals: brings in the signal that any process got, if there are several.
     """
@@ -74,6 +88,7 @@ class Run:
     fabric: Fabric
     task: Task
     method: Method
+    plan: list[StagePlan]
     progress: Progress
     stop: StopRequest
     log: Log | None = None
@@ -88,6 +103,30 @@ class Run:
         """Folder of the checkpoints."""
         return self.folder / "checkpoints"
 
+    @property
+    def now(self) -> StagePlan:
+        """The stage that runs."""
+        return self.plan[self.progress.stage]
+
+    @property
+    def place(self) -> str:
+        """The epoch, and the stage if there are several, in words."""
+        stage = f"stage {self.now.stage.name}, " if len(self.plan) > 1 else ""
+        return f"{stage}epoch {self.progress.epoch + 1}"
+
+    def say(self, line: str) -> None:
+        """Print a line, in the first process, above the bar if there is one."""
+        if self.log is not None:
+            self.log.say(line)
+        else:
+            self.fabric.print(line)
+
+    def next_stage(self) -> None:
+        """Go on to the next stage; no optimiser and no gradient is left of the one before."""
+        self.progress, self.optimizer = self.progress.next_stage(), None
+        self.method.zero_grad(set_to_none=True)
+        self.method.enter(self.now.stage.name)
+
     def tick(self) -> None:
         """Add the time since the last call to the run's."""
         before, self.clock = self.clock, time.perf_counter()
@@ -96,20 +135,19 @@ class Run:
     def save(self, name: str) -> None:
         """Write a checkpoint: all that going on takes; random states are not among it, since there are none."""
         self.tick()
-        assert self.optimizer is not None
         state = {
             "recipe": self.recipe.as_dict(),
             "recipe_hash": recipe_hash(self.recipe),
             "seed": self.seed,
             "data": {key: self.task.facts[key] for key in ("kind", "split")},
             "method": self.method.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.optimizer.state_dict() if self.optimizer else None,
             "progress": asdict(self.progress),
         }
         on_first_rank(self.fabric, lambda: checkpoint.save(self.checkpoints / name, state))
 
     def restore(self, resume: bool) -> None:
-        """Go to the newest checkpoint, if there is one.
+        """Enter the first stage; or go to the newest checkpoint, if there is one, and enter its stage.
 
         Raises:
             TrainingError: if there is one and `resume` is not set, if it belongs to another recipe, seed or data, or
@@ -117,14 +155,16 @@ class Run:
         """
         state = checkpoint.load_newest(self.checkpoints, self.fabric.print)
         if state is None:
+            self.method.enter(self.now.stage.name)
             return
         if not resume:
             raise TrainingError(f"{self.folder} holds an unfinished run: go on with --resume, or remove the folder")
         self._require_same(state)
-        self.method.load_state_dict(state["method"])
-        self.optimizer_state = state["optimizer"]
         self.progress = Progress(**state["progress"])
-        self.fabric.print(f"going on at epoch {self.progress.epoch + 1}, step {self.progress.step + 1}")
+        self.method.enter(self.now.stage.name)
+        self.method.load_state_dict(state["method"])  # after it: entering may have changed the weights
+        self.optimizer_state = state["optimizer"]
+        self.fabric.print(f"going on at {self.place}, step {self.progress.step + 1}")
 
     def _require_same(self, state: dict[str, Any]) -> None:
         other = differences(state["recipe"], self.recipe.as_dict())

@@ -89,17 +89,12 @@ def describe_data(data: DataConfig) -> dict[str, Any]:
 
     Raises:
         DataError: if files are missing.
-        RecipeError: for an unknown data set, protocol or augmentation, or frames that the networks cannot take.
+        RecipeError: for an unknown data set, protocol, augmentation or kind of frames.
     """
     for name in data.augment:
         AUGMENTS[name]  # an unknown name raises now, not at the first step
     frame_spec(data)
     dataset, index = open_dataset(data)
-    if dataset.channels != 2:
-        raise RecipeError(
-            f"{data.name} has frames of {dataset.channels} channels, but the two-stream networks take 2, OFF and ON:"
-            " it is for conversion from a plain network"
-        )
     return _facts(dataset, index, data, make_split(index, protocol_of(data)))
 
 
@@ -138,13 +133,24 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
         RecipeError: for an unknown name or argument.
     """
     torch.manual_seed(seed)
-    settings = asdict(recipe.model)
+    settings, data = asdict(recipe.model), recipe.data
+    channels = DATASETS[data.name].channels  # type: ignore[attr-defined]
     backbone = build_backbone(
-        settings.pop("name"), num_classes=classes, steps=recipe.data.steps, img_size=recipe.data.size, **settings
+        settings.pop("name"),
+        classes,
+        data.steps,
+        data.size,
+        **settings,
+        **({} if channels == 2 else {"in_chans": channels}),
     )
     arguments = {key: value for key, value in recipe.method.items() if key != "name"}
     method = METHODS.build(recipe.method["name"], backbone, **arguments)
     assert isinstance(method, Method)
+    if method.needs_static and channels != 2:
+        raise RecipeError(
+            f"{recipe.name}: method '{recipe.method['name']}' mixes grey images with event frames of 2 channels, but the"
+            f" frames of {data.name} have {channels}: use another method, or another data set"
+        )
     return method.train()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,16 @@ from ..registry import Registry
 FIGURES = Registry("figure")
 """Name -> function `(runs: list[LoadedRun], out: Path, **settings) -> list[Path]`; it writes `<name>.png` and
 `<name>.csv` into the folder `out` and returns what it wrote."""
+
+OF_RECORDS: set[str] = set()
+"""Names of the figures that take records (as `records.read_finished` gives them) in place of loaded runs: they need
+neither data nor checkpoints, and may show runs of several data sets."""
+
+
+def figure_of_records(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Enter a figure `(records: list[dict], out: Path, **settings) -> list[Path]` that needs records only."""
+    OF_RECORDS.add(name)
+    return FIGURES.register(name)
 
 
 def save_picture(figure: Figure, path: Path) -> Path:

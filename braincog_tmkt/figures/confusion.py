@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from ..engine.load import LoadedRun
 from .base import FIGURES, save_picture, save_rows
@@ -28,8 +29,9 @@ PAIRS = 10
 def confusion(runs: list[LoadedRun], out: Path) -> list[Path]:
     """Draw the confusion matrix of each run over the test recordings, each row (true class) divided by its sum.
 
-    The weights are those of the last epoch, the class is that of the highest mean logit, as in the record. Above 25
-    classes the ten pairs with the highest shares stand below a matrix, instead of names beside it.
+    All have one colour scale, so that their diagonals can be compared. The weights are those of the last epoch, the
+    class is that of the highest mean logit, as in the record. Above 25 classes the ten pairs with the highest shares
+    stand below a matrix, instead of names beside it.
 
     Args:
         runs: on the same data and split.
@@ -102,11 +104,13 @@ def _draw(runs: list[LoadedRun], counts: list[np.ndarray]) -> Figure:
 
 
 def _name_classes(axes: Axes, classes: tuple[str, ...], table: np.ndarray) -> None:
-    """Class names on both axes; the shares in per cent in the cells, if they fit."""
+    """Class names on both axes, the right cells outlined; the shares in per cent in the cells, if they fit."""
     places = range(len(classes))
     short = max(len(name) for name in classes) <= 2
     axes.set_xticks(places, classes, rotation=0 if short else 90, fontsize=8)
     axes.set_yticks(places, classes, fontsize=8)
+    for place in places:
+        axes.add_patch(Rectangle((place - 0.5, place - 0.5), 1, 1, fill=False, edgecolor="#777777", linewidth=0.7))
     if len(classes) > MOST_NUMBERS:
         return
     shares = _shares(table)

@@ -13,9 +13,18 @@ from ..engine.load import LoadedRun
 from ..engine.task import open_dataset
 from ..errors import RecipeError
 from ..methods import Method
+from ..results.stages import steps_of
+from .records import data_in_words
 
-COLOURS = {"baseline": "#333333", "knowledge_transfer": "#1b7fbd", "tsm": "#e08214", "tmkt": "#b2182b"}
-OTHER_COLOURS = ("#1b7837", "#762a83", "#8c510a", "#01665e")
+COLOURS = {
+    "baseline": "#333333",
+    "tet": "#333333",
+    "knowledge_transfer": "#1b7fbd",
+    "tsm": "#e08214",
+    "tmkt": "#b2182b",
+    "hsd": "#762a83",
+}
+OTHER_COLOURS = ("#1b7837", "#c51b7d", "#8c510a", "#01665e")
 
 
 def require_same_test(runs: Sequence[LoadedRun]) -> None:
@@ -59,10 +68,12 @@ def names_of(runs: Sequence[LoadedRun]) -> list[str]:
 
 
 def titles_of(runs: Sequence[LoadedRun]) -> list[str]:
-    """The same on two lines, without the data set where that is the folder of all recipes."""
+    """The same on two lines, without the data set if it is the folder of all recipes, and with T if it differs."""
     folders = {name.partition("/")[0] for name in names_of(runs) if "/" in name}
     shown = [name.partition("/")[2] if len(folders) == 1 and "/" in name else name for name in names_of(runs)]
-    return [name.replace(" seed ", "\nseed ") for name in shown]
+    steps = [steps_of(run.record["recipe"]) for run in runs]
+    marks = [f", T = {own}" if len(set(steps)) > 1 else "" for own in steps]
+    return [name.replace(" seed ", "\nseed ") + mark for name, mark in zip(shown, marks, strict=True)]
 
 
 def colour_of(run: LoadedRun) -> str:
@@ -73,10 +84,9 @@ def colour_of(run: LoadedRun) -> str:
 
 def setting_in_words(runs: Sequence[LoadedRun]) -> str:
     """Which data a picture shows, of which kind they are, and the network and T if these are the same for all runs."""
-    data = runs[0].record["data"]
-    leaky = " (leaky)" if data["leaky"] else ""
-    shared = [f"{data['set']} ({data['kind']} data), split '{data['protocol']}'{leaky}"]
-    for values in ({run.recipe.model.name for run in runs}, {f"T = {run.recipe.data.steps}" for run in runs}):
+    shared = [data_in_words(runs[0].record)]
+    steps = {f"T = {steps_of(run.record['recipe'])}" for run in runs}
+    for values in ({run.recipe.model.name for run in runs}, steps):
         shared += values if len(values) == 1 else []
     return ", ".join(shared)
 

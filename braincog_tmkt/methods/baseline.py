@@ -18,12 +18,15 @@ class Baseline(Method):
         backbone: a two-stream network, of which one stream is used.
         tet: cross-entropy at every step (Table 1, TET); otherwise of the mean logits (N-Omniglot, plain).
         mse_weight: weight of the baseline's squared term in TET (its recipes use 1e-3).
+        steps: T, where it is not the number of frames: the first T of them are seen, or a single one T times.
     """
 
     needs_static = False
 
-    def __init__(self, backbone: Any, tet: bool = True, mse_weight: float = 0.0) -> None:
+    def __init__(self, backbone: Any, tet: bool = True, mse_weight: float = 0.0, steps: int | None = None) -> None:
         super().__init__(backbone)
+        if steps is not None:
+            self.set_steps(steps)
         self.tet, self.mse_weight = tet, mse_weight
 
     def forward(self, batch: Batch, progress: float) -> dict[str, Tensor]:

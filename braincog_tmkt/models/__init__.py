@@ -1,4 +1,4 @@
-"""Backbones, registered with timm as `tmkt_*`. BrainCog is imported when the first one is built."""
+"""Backbones, registered with timm as `tmkt_*` and `hsd_*`. BrainCog is imported when the first one is built."""
 
 from typing import Any
 
@@ -6,14 +6,25 @@ from timm import create_model
 from timm.models import register_model
 from torch import nn
 
-__all__ = ["build_backbone", "tmkt_resnet18", "tmkt_scnn", "tmkt_vggsnn"]
+__all__ = [
+    "build_backbone",
+    "hsd_resnet18",
+    "hsd_resnet19",
+    "hsd_vggsnn",
+    "tmkt_resnet18",
+    "tmkt_scnn",
+    "tmkt_vggsnn",
+]
+
+FAMILIES = ("tmkt_*", "hsd_*")
+"""Patterns of our names in timm's registry."""
 
 
 def build_backbone(name: str, num_classes: int, steps: int, img_size: int, **kwargs: Any) -> nn.Module:
-    """Build a registered two-stream backbone; the names are `tmkt_*` (`tmkt list` shows them).
+    """Build a registered backbone; the names are `tmkt_*` (two streams) and `hsd_*` (one), see `tmkt list`.
 
     Args:
-        name: registered name, or any other model timm knows that has `event_logits` and `streams`.
+        name: registered name, or any other model timm knows that has `event_logits` (and `streams`, for transfer).
         num_classes: K.
         steps: T.
         img_size: height and width of the frames.
@@ -28,7 +39,7 @@ def build_backbone(name: str, num_classes: int, steps: int, img_size: int, **kwa
     from ..registry import did_you_mean
 
     if not is_model(name):
-        raise RecipeError(f"unknown model '{name}': {did_you_mean(name, list_models('tmkt_*'))}")
+        raise RecipeError(f"unknown model '{name}': {did_you_mean(name, list_models(list(FAMILIES)))}")
     return create_model(name, num_classes=num_classes, step=steps, img_size=img_size, **kwargs)
 
 
@@ -63,3 +74,30 @@ def tmkt_scnn(**kwargs: Any) -> nn.Module:
     from .scnn import SCNN
 
     return SCNN(**_brain_cog_keywords(kwargs))
+
+
+@register_model
+def hsd_vggsnn(**kwargs: Any) -> nn.Module:
+    """VGG-SNN as HSD trains it (its Table 2), one stream: an ANN of `QCFSNode` unless `node_type` says otherwise.
+
+    `models.convert.convert` makes an SNN of the ANN; keywords: see `models.two_stream.TwoStream`.
+    """
+    from .one_stream import HSDVGGSNN, with_default_node
+
+    return HSDVGGSNN(**with_default_node(_brain_cog_keywords(kwargs)))
+
+
+@register_model
+def hsd_resnet18(**kwargs: Any) -> nn.Module:
+    """ResNet-18, one stream; as `hsd_vggsnn`."""
+    from .one_stream import HSDResNet18, with_default_node
+
+    return HSDResNet18(**with_default_node(_brain_cog_keywords(kwargs)))
+
+
+@register_model
+def hsd_resnet19(**kwargs: Any) -> nn.Module:
+    """ResNet-19 (HSD's Table 1, CIFAR-10: `in_chans=3`), one stream; as `hsd_vggsnn`."""
+    from .one_stream import ResNet19, with_default_node
+
+    return ResNet19(**with_default_node(_brain_cog_keywords(kwargs)))

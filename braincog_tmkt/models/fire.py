@@ -11,11 +11,12 @@ from ..integration import BaseNode, node_class, surrogate_class
 from .kernels import SURROGATES, Kernels, Neuron, backend
 from .norm import StepBatchNorm2d, mean_over_ranks, world_size
 from .recompute import recomputing
+from .soft_reset import SoftResetIFNode
 from .spikes import mark
 
 IF, LIF, PLIF = (node_class(name) for name in ("IFNode", "LIFNode", "PLIFNode"))
-RECURRENCES = {IF: (False, False), LIF: (True, True), PLIF: (True, False)}
-"""BrainCog's nodes with a plain recurrence: whether they leak, and whether they divide by their number."""
+RECURRENCES = {IF: (False, False), LIF: (True, True), PLIF: (True, False), SoftResetIFNode: (False, False)}
+"""The nodes with a plain recurrence: whether they leak, and whether they divide by their number."""
 
 KNOWN = {surrogate_class(name): number for name, number in SURROGATES.items()}
 
@@ -44,7 +45,8 @@ def fire(node: Any, kind: type[BaseNode], currents: Tensor, norm: StepBatchNorm2
         node: a fresh node; `can_fire` holds.
         kind: the class it was made from.
         currents: float32 or bfloat16; `[T*S*B, C, H, W]` or `[T*S*B, C]`.
-        norm: its `streams` (S) and, in evaluation, its running statistics are used.
+        norm: its `streams` (S) and, in evaluation, its running statistics are used. In training one of 1 step has all
+            T steps share their statistics.
 
     Returns:
         None where there is no kernel for these currents.
@@ -66,18 +68,21 @@ def fire(node: Any, kind: type[BaseNode], currents: Tensor, norm: StepBatchNorm2
     result = as_currents(spikes)
     if not recomputing():
         _record(node, result, as_currents(membranes) if node.requires_mem else None)
-    return mark(result, 1)
+    return mark(result, 1) if neuron.height is None else result
 
 
 def _neuron(node: Any, kind: type[BaseNode], currents: Tensor) -> Neuron:
     leak, divide = RECURRENCES[kind]
+    surrogate, alpha = KNOWN[type(node.act_fun)], node.act_fun.alpha
+    if kind is SoftResetIFNode:  # its potential is in thresholds
+        height = node.get_thres().detach().float()
+        return Neuron(leak, divide, 1 / height, torch.ones_like(height), surrogate, alpha, node.mem, height)
     if kind is PLIF:
         number = node.w.sigmoid().float()
     else:
         number = torch.full((), node.tau if leak else node.dt, dtype=torch.float32, device=currents.device)
     threshold = node.threshold if kind is LIF else node.get_thres()  # BrainCog's LIF ignores sigmoid_thres
-    surrogate = KNOWN[type(node.act_fun)]
-    return Neuron(leak, divide, number, threshold.detach().float(), surrogate, node.act_fun.alpha, node.mem)
+    return Neuron(leak, divide, number, threshold.detach().float(), surrogate, alpha, node.mem)
 
 
 def _record(node: Any, spikes: Tensor, membranes: Tensor | None) -> None:
@@ -118,6 +123,7 @@ class _Fire(torch.autograd.Function):
         ctx.save_for_backward(x, scale, shift, mean, rstd, number, alpha)
         ctx.set_materialize_grads(False)
         ctx.neuron, ctx.batch_statistics = neuron, norm is not None and norm.training
+        ctx.shared = norm is not None and _shared(x, norm)
         ctx.learnt = number.requires_grad, alpha.requires_grad and neuron.surrogate == SURROGATES["AtanGrad"]
         return spikes, membranes
 
@@ -133,8 +139,8 @@ class _Fire(torch.autograd.Function):
         if scale is None:
             return grad, None, None, *own, None, None, None
         grad_bias, grad_weight = sums.sum((1, 2)).to(torch.float32).unbind()
-        means = mean_over_ranks(sums / x.shape[2]) if ctx.batch_statistics else torch.zeros_like(sums)
-        mean_grad, mean_product = means.to(torch.float32).unbind()
+        means = _average(sums / x.shape[2], ctx.shared) if ctx.batch_statistics else torch.zeros_like(sums)
+        mean_grad, mean_product = means.to(torch.float32).expand(sums.shape).unbind()
         kernels.normalise_backward(grad, x, scale, mean, rstd, mean_grad, mean_product)
         return grad, grad_weight, grad_bias, *own, None, None, None
 
@@ -148,14 +154,26 @@ def _kernels(x: Tensor) -> Kernels:
 
 def _statistics(x: Tensor, norm: StepBatchNorm2d, kernels: Kernels) -> tuple[Tensor, Tensor]:
     """Mean and 1 / standard deviation, float64 `[T, S, C]`; in training the running statistics move."""
+    shape = (*x.shape[:2], -1)
     if not norm.training:
         mean, var = norm.running()
-        shape = (*x.shape[:2], -1)
         return mean.double().expand(shape), torch.rsqrt(var.double() + norm.eps).expand(shape)
     mean, var = kernels.moments(x)
-    if world_size() > 1:
+    count, shared = x.shape[2] * world_size(), _shared(x, norm)
+    if shared or world_size() > 1:
         here = mean
-        mean = mean_over_ranks(here)
-        var = mean_over_ranks(var + (here - mean).square())
-    norm.fold(mean, var, x.shape[2] * world_size())
-    return mean, torch.rsqrt(var + norm.eps)
+        mean = _average(here, shared)
+        var = _average(var + (here - mean).square(), shared)
+        count *= x.shape[0] if shared else 1
+    norm.fold(mean, var, count)
+    return mean.expand(shape), torch.rsqrt(var + norm.eps).expand(shape)
+
+
+def _shared(x: Tensor, norm: StepBatchNorm2d) -> bool:
+    """Whether the steps of `[T, S, R, C]` share their statistics: the norm does not tell them apart."""
+    return norm.steps == 1 and x.shape[0] > 1
+
+
+def _average(moments: Tensor, shared: bool) -> Tensor:
+    """The mean of `[.., T, S, C]` over what shares its statistics: the processes, and the steps if so."""
+    return mean_over_ranks(moments.mean(-3, keepdim=True) if shared else moments)

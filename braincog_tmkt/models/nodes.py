@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..integration import BaseNode
+from . import qcfs, soft_reset  # noqa: F401  registers our nodes
 from .fire import can_fire, fire
 from .norm import StepBatchNorm2d
 from .recompute import recomputing

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .recompute import recomputing
 
@@ -45,9 +46,10 @@ def world_size() -> int:
 class StepBatchNorm2d(nn.BatchNorm2d):
     """`nn.BatchNorm2d` over a flat `[T*S*B, C, H, W]`, normalised per step and stream in training.
 
-    `steps` (T) and `streams` (S) say how the first axis is made up; with 1 and 1 it is `nn.BatchNorm2d`. In evaluation
-    the running statistics serve all steps, as in BrainCog. With several processes the statistics are those of the
-    global batch (deviation D-06: BrainCog's scripts leave them to each process, which changes the objective).
+    `steps` (T) and `streams` (S) say how the first axis is made up; with 1 and 1 it is `nn.BatchNorm2d`, which in front
+    of a node of several steps normalises them together, as BrainCog's `layer_by_layer` does. In evaluation the running
+    statistics serve all steps, as in BrainCog. With several processes the statistics are those of the global batch
+    (deviation D-06: BrainCog's scripts leave them to each process, which changes the objective).
 
     In front of a node that has a kernel, `fire.fire` does this layer's work and only uses its parameters.
     """
@@ -57,8 +59,11 @@ class StepBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `[T*S*B, C, H, W]`."""
-        if not self.training or (self.steps * self.streams == 1 and world_size() == 1 and not recomputing()):
+        alone = self.steps * self.streams == 1 and world_size() == 1
+        if not self.training or (alone and not recomputing()):
             return super().forward(x)
+        if alone:  # the same operator again; the running statistics have seen these frames already
+            return functional.batch_norm(x, *self.running(), self.weight, self.bias, True, 0.0, self.eps)
         groups = x.float().unflatten(0, (self.steps, self.streams, -1))
         axes, count = (2, 4, 5), x.shape[0] // (self.steps * self.streams) * x.shape[2] * x.shape[3] * world_size()
         mean = groups.mean(axes, keepdim=True)

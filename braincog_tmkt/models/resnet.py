@@ -48,10 +48,12 @@ class ResNet18(TwoStream, ResNet):
         node: type[BaseNode],
         node_kwargs: dict[str, Any],
         width: float,
+        in_chans: int,
     ) -> None:
         settings = {key: value for key, value in node_kwargs.items() if key not in ("step", "layer_by_layer")}
-        # The data set name only chooses the stem: 3x3, 2 channels. BrainCog builds none for 'CEPDVS'.
-        settings |= {"node_type": node, "dataset": "dvsc10", "inplanes": max(1, round(64 * width))}
+        # The data set name only chooses the stem: 3x3, 2 or 3 channels. BrainCog builds none for 'CEPDVS'.
+        dataset = "dvsc10" if in_chans == 2 else "cifar10"
+        settings |= {"node_type": node, "dataset": dataset, "inplanes": max(1, round(64 * width))}
         ResNet.__init__(
             self, BasicBlock, [2, 2, 2, 2], num_classes=num_classes, step=step, encode_type=encode_type, **settings
         )

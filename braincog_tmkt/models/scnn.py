@@ -19,7 +19,7 @@ class SCNN(TwoStream):
         super().__init__(img_size=img_size, **kwargs)
         first, second, hidden = (max(1, round(channels * self.width)) for channels in (15, 40, 300))
         self.feature = nn.Sequential(
-            nn.Conv2d(2, first, 5, bias=False),
+            nn.Conv2d(self.in_chans, first, 5, bias=False),
             self.make_node(),
             nn.AvgPool2d(2),
             nn.Conv2d(first, second, 5, bias=False),

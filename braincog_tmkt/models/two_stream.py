@@ -55,11 +55,12 @@ class TwoStream(BaseModule):
         tau: membrane time constant of leaky nodes, in steps.
         width: factor on all channel numbers.
         img_size: height and width of the frames.
+        in_chans: channels of a frame, timm's keyword: 2 for events, 3 for colours.
         execution: `multi_step` or `step`; the numbers are the same.
         recompute: in `multi_step`, keep the inputs of layers only and compute the rest again in the backward pass.
         encode_type: BrainCog's encoder for static images given without a time axis.
         tet_loss: BrainCog's keyword: `forward` returns per-step logits instead of their mean.
-        kwargs: further BrainCog keywords; those that nodes know (`sigmoid_thres`, `mem_detach`, ...) reach them.
+        kwargs: further keywords; those that nodes know (`sigmoid_thres`, `mem_detach`, `levels`, ...) reach them.
 
     Raises:
         RecipeError: for an unknown node, surrogate or execution, or a BrainCog keyword these networks do not have.
@@ -78,6 +79,7 @@ class TwoStream(BaseModule):
         tau: float = 2.0,
         width: float = 1.0,
         img_size: int = 48,
+        in_chans: int = 2,
         execution: str = "multi_step",
         recompute: bool = False,
         encode_type: str = "direct",
@@ -97,9 +99,14 @@ class TwoStream(BaseModule):
             "act_fun": surrogate_class(act_fun),
             "layer_by_layer": execution == "multi_step",
         }
+        if in_chans not in (2, 3):
+            raise RecipeError(
+                f"{type(self).__name__} takes frames of 2 channels (events) or 3 (colours), not {in_chans}"
+            )
         node = node_class(node_type)
         node = multi_step_node(node) if execution == "multi_step" else node
-        self._construct(step, encode_type, num_classes, node, node_kwargs, width)
+        self._construct(step, encode_type, num_classes, node, node_kwargs, width, in_chans)
+        self.node_kwargs, self.in_chans = node_kwargs, in_chans
         self.num_classes, self.width, self.img_size = num_classes, width, img_size
         self.execution, self.recompute, self.tet_loss = execution, recompute, tet_loss
 
@@ -111,6 +118,7 @@ class TwoStream(BaseModule):
         node: type[BaseNode],
         node_kwargs: dict[str, Any],
         width: float,
+        in_chans: int,
     ) -> None:
         """Run BrainCog's constructor; overridden where BrainCog's network has a richer one."""
         BaseModule.__init__(self, step, encode_type)
@@ -127,6 +135,20 @@ class TwoStream(BaseModule):
         for node in self.nodes:  # BrainCog's ResNet does not tell its nodes the number of steps
             node.step = self.step
         self.aligned_node = (aligned_node,)  # in a tuple: not a child, so no second name in the state dict
+
+    def set_steps(self, steps: int) -> None:
+        """Run with another number of time steps from now on, as BrainCog's networks cannot.
+
+        The learnt step weights stay as many as the network was built with; only transfer uses them.
+
+        Raises:
+            RecipeError: for less than one step.
+        """
+        if steps < 1:
+            raise RecipeError(f"a network runs for 1 time step or more, not {steps}")
+        self.step = self.encoder.step = steps
+        for node in self.nodes:
+            node.step = steps
 
     @property
     @abstractmethod
@@ -163,8 +185,14 @@ class TwoStream(BaseModule):
         return logits if self.tet_loss else logits.mean(0)
 
     def event_logits(self, events: Tensor) -> Tensor:
-        """Per-step logits `[T, B, K]` of the event head, for events `[B, T, 2, H, W]`."""
+        """Per-step logits `[T, B, K]` of the event head, for events `[B, T, 2, H, W]`.
+
+        One frame `[B, 1, C, H, W]` is shown at all steps (direct encoding), and passes the first convolution once.
+        """
         self._collect_membranes(False)
+        if events.dim() == 5 and events.shape[1] == 1 < self.step:
+            shown = torch.arange(len(events), device=events.device).repeat(self.step)
+            return self._run(("events",), events[:, 0], self.step, shown)[0].logits
         frames = self.encoder(events)
         return self._run(("events",), frames.flatten(0, 1), len(frames))[0].logits
 
@@ -209,7 +237,7 @@ class TwoStream(BaseModule):
             rows: which frame is shown, `[T*S*B]`.
         """
         if steps != self.step:
-            raise RecipeError(f"the network was built for {self.step} time steps, the frames have {steps}")
+            raise RecipeError(f"the network runs for {self.step} time steps, the frames have {steps}")
         run = self._run_multi_step if self.execution == "multi_step" else self._run_step
         outputs = run(names, frames, rows)
         self._release()

@@ -36,7 +36,7 @@ class VGGSNN(TwoStream):
         super().__init__(**kwargs)
         module = MultiStepConvModule if self.execution == "multi_step" else BaseConvModule
         layers: list[nn.Module] = []
-        channels = 2
+        channels = self.in_chans
         for entry in PLAN:
             if isinstance(entry, str):
                 layers.append(nn.AvgPool2d(2))

@@ -18,10 +18,12 @@ from matplotlib.ticker import MaxNLocator
 INK, QUIET = "#000001", "#000002"
 SERIES = {
     "baseline": "#000010",
+    "tet": "#000010",
     "knowledge_transfer": "#000011",
     "kt": "#000011",
     "tsm": "#000012",
     "tmkt": "#000013",
+    "hsd": "#000015",
 }
 OTHER = "#000014"
 """Stand-ins that matplotlib draws with; `to_svg` puts colours of the page in their place. A recipe's colour goes by the
@@ -34,6 +36,7 @@ PAGE_COLOURS = {
     "#000011": "var(--transfer, #1b7fbd)",
     "#000012": "var(--mixing, #b8620a)",
     "#000013": "var(--tmkt, #b2182b)",
+    "#000015": "var(--hsd, #762a83)",
     OTHER: "var(--other, #5f6b2d)",
 }
 LONG = 42

@@ -39,8 +39,10 @@ class PaperRow:
         accuracy: top-1 in percent; None where the paper gives none.
         cites: whom the paper cites for the method.
         recipe: which recipe of the data set's folder runs it; None for a row that is only cited.
+        at_steps: its runs, trained with more steps, are tested with the first so many; None: with all.
         neuron: likewise.
         parameters: in millions.
+        computed: likewise, of this architecture as BrainCog and we build it, counted.
         notes: what a reader has to know.
         others: other values for the same thing, where sources contradict each other.
     """
@@ -53,8 +55,10 @@ class PaperRow:
     accuracy: float | None = None
     cites: str = ""
     recipe: str | None = None
+    at_steps: int | None = None
     neuron: str = ""
     parameters: float | None = None
+    computed: float | None = None
     notes: tuple[str, ...] = ()
     others: tuple[Other, ...] = ()
 

@@ -71,6 +71,11 @@ def footnotes(table: Table) -> list[str]:
     lines = [f"[{letter(table, setting)}] {setting}" for setting in table.settings]
     for number, line in enumerate(numbered(table), start=1):
         lines.append(f"[{number}] {'; '.join(line.paper.facts)}")
+    if any(parameters_here(line) for line in table.lines):
+        lines.append(
+            "net, M: trainable parameters, in millions, of this architecture as BrainCog and we build it; of our runs,"
+            " those of the network that is tested"
+        )
     if any(line.ours and line.ours.against for line in table.lines):
         lines.append(
             f"vs {table.against}: mean difference over the seeds both have, with its 95 % bootstrap interval, which is"
@@ -115,6 +120,12 @@ def accuracy(line: Line) -> str:
     return f"{line.ours.mean:.2f}" + ("" if line.ours.std is None else f" ± {line.ours.std:.2f}")
 
 
+def parameters_here(line: Line) -> float | None:
+    """Millions of parameters: of our runs of the full recipe, else of the network as it is built here, if it is."""
+    counted = line.ours.parameters if line.ours else None
+    return line.paper.computed if counted is None or line.paper.computed is None else counted / 1e6
+
+
 def _shown(table: Table, line: Line) -> dict[str, str]:
     """One row to read; columns that the whole table leaves empty are dropped by `_grid`."""
     paper, ours = line.paper, line.ours
@@ -126,6 +137,7 @@ def _shown(table: Table, line: Line) -> dict[str, str]:
         "neuron": paper.neuron,
         "T": str(paper.steps),
         "parameters, M": "" if paper.parameters is None else f"{paper.parameters:.1f}",
+        "net, M": "" if parameters_here(line) is None else f"{parameters_here(line):.2f}",
         "paper %": "" if paper.accuracy is None else f"{paper.accuracy:.2f}",
         "ours %": accuracy(line),
         "n": str(len(ours.accuracy)) if ours else "",
@@ -188,7 +200,9 @@ def _flat(table: Table, line: Line) -> dict[str, Any]:
         "architecture": paper.architecture,
         "neuron": paper.neuron,
         "steps": paper.steps,
+        "at_steps": paper.at_steps,
         "parameters": paper.parameters,
+        "parameters_here": parameters_here(line),
         "cites": paper.cites,
         "paper": paper.accuracy,
         "recipe": line.recipe,

@@ -33,6 +33,7 @@ from .report_parts import (
     step_chart,
     version_grids,
 )
+from .report_stages import by_stage, remark_grid, stage_grid
 from .statistics import Paired
 from .summary import SELECTIONS, require_selection, summarise
 from .tables import Line, Ordering, Table, make_table, recipes_of
@@ -43,9 +44,11 @@ MOST_ROWS = 150
 PICTURES = {
     "activity": "Firing rates by node, synaptic operations by layer, and energy, of each run",
     "confusion": "Confusion matrix of each run: true class by predicted class",
+    "epochs": "Test accuracy and test loss by epoch, mean over the seeds",
     "features": "t-SNE map of the aligned features of recordings and static images, of each run",
     "gradcam": "Grad-CAM++ maps of some classes over static images and event frames, of each run",
     "landscape": "Loss around the weights of each run on a plane of two random directions, and its rise with distance",
+    "timesteps": "Test accuracy by the number of time steps, of the network trained with as many or with more",
 }
 """What the pictures of `tmkt figure` show, by name."""
 
@@ -122,8 +125,10 @@ def write_report(
         papers=parts,
         missing=missing,
         others=_other_runs(found, parts, select, against),
-        curves=[(words, curve_charts(runs, name)) for words, name, runs in blocks],
-        steps=[(words, step_chart(runs, name, select)) for words, name, runs in blocks],
+        stages=stage_grid(groups, select),
+        remarks=remark_grid(groups),
+        curves=[(words, curve_charts(by_stage(runs, trained=True), name)) for words, name, runs in blocks],
+        steps=[(words, step_chart(by_stage(runs), name, select)) for words, name, runs in blocks],
         audit=audit_grid(groups),
         cost=cost_grid(groups),
         versions=version_grids(found),
@@ -237,7 +242,7 @@ def _row(line: Line, table: Table, letters: dict[str, str], notes: list[str]) ->
     paper, ours = line.paper, line.ours
     said = paper.facts
     notes += [note for note in said if note not in notes]
-    reference = line.recipe is not None and line.recipe.split("/")[-1] == table.against
+    reference = paper.recipe is not None and (paper.recipe, paper.at_steps) == (table.against, None)
     return {
         "line": line,
         "notes": [notes.index(note) + 1 for note in said],

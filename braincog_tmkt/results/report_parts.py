@@ -12,6 +12,7 @@ from ..recipe import load_recipe
 from ..recipe_compare import relevant
 from ..recipe_files import known_recipes
 from .charts import line_chart, to_svg
+from .stages import steps_of
 
 MINUS = "\N{MINUS SIGN}"
 MOST_COLUMNS = 61
@@ -112,7 +113,7 @@ def group_runs(records: Iterable[Record]) -> list[Runs]:
         varying = [
             one for one in sorted(set().union(*same_name)) if len({str(each.get(one)) for each in same_name}) > 1
         ]
-        words = [f"{one.split('.')[-1]}={settings[key].get(one)}" for one in varying]
+        words = [f"{one.partition('.')[2]}={settings[key].get(one)}" for one in varying]
         if sum(settings[other] == settings[key] for other in groups if other[0] == key[0]) > 1:
             words.append(f"split={key[3][:8]}")
         label = f"{key[0]}: {', '.join(words)}" if words else key[0]
@@ -140,7 +141,11 @@ def shortened(groups: Iterable[Runs]) -> list[str]:
 def _is_short(recipe: dict[str, Any], file: Path) -> bool:
     full = load_recipe(file).as_dict()
     keys = (("train", "epochs"), ("data", "steps"), ("model", "width"))
-    return any(recipe.get(part, {}).get(key, full[part][key]) < full[part][key] for part, key in keys)
+    numbers = [(recipe.get(part, {}).get(key), full[part][key]) for part, key in keys]
+    numbers.append((steps_of(recipe), steps_of(full)))
+    stages = recipe.get("stages", {})
+    numbers += [(stages.get(key), value) for key, value in full.get("stages", {}).items() if key.endswith(".epochs")]
+    return any(ours is not None and ours < value for ours, value in numbers)
 
 
 def curve_charts(groups: Sequence[Runs], name: str) -> list[Chart]:
@@ -283,7 +288,7 @@ def _chart(
         figure = line_chart(group.name, seeds, mean, others, (x, y), limits)
         panels.append((group.label, to_svg(figure, f"{name}-{number}", _sentence(group, mean, y, x))))
     note = "Thick: mean over the seeds; thin: single seeds"
-    note += "; grey: the other recipes. All panels have the same scales." if behind else "."
+    note += "; grey: the other panels. All panels have the same scales." if behind else "."
     if limits is None:
         note += " Every panel has its own scale: methods add different terms to their loss."
     return Chart(f"{y.removesuffix(' (%)').capitalize()} by {x}", note, panels, _numbers(drawn, curves, means, y, x))

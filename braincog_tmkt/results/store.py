@@ -7,9 +7,15 @@ A record is a dictionary of plain values. Accuracies are shares in [0, 1], of th
   official set), `classes`, `protocol`, `leaky`, `split` (a hash) and the sizes of its parts.
 - `audit`: whether images of held-out recordings can be drawn in training.
 - `last`, `best_val` (None without validation recordings), `best_test`: each with `epoch` (from 0), `accuracy`,
-  `accuracy_by_step` `[T]`, `loss`; `best_test` is selected on the test set, which is what the papers report.
+  `accuracy_by_step` `[T]`, `loss`; `best_test` is selected on the test set, which is what the papers report. All are of
+  the last stage.
+- `stages`, only where the method has several: stage, in order, to its own `last`, `best_val` and `best_test`, the
+  `seconds` it took, and `shared`: the file it was taken from if another run had trained it, else None; its seconds are
+  then that run's, and not among the record's.
+- `remarks`, only where the method makes some: sentences on what its settings come to.
 - `firing_rates` by node, `synaptic_operations` of one recording (an estimate), `parameters` (trainable).
-- `history`: one entry an epoch. `seconds`, `peak_memory`, `device`, `device_name`, `world_size`, `threads`, `versions`,
+- `history`: one entry an epoch, with the number of its `stage`; `lr` and `train` only where something was trained.
+  `seconds`, `peak_memory`, `device`, `device_name`, `world_size`, `threads`, `versions`,
   `started`, `finished`.
 """
 
@@ -128,5 +134,5 @@ def records_with(records: Iterable[dict[str, Any]], settings: Iterable[str]) -> 
 
 def _setting(record: dict[str, Any], key: str) -> Any:
     """The value of a dotted key in the recipe of a record, which may be older than the key."""
-    section, leaf = key.split(".")
-    return record["recipe"][section].get(leaf, ADDED.get(key))
+    section, _, leaf = key.partition(".")
+    return record["recipe"].get(section, {}).get(leaf, ADDED.get(key))

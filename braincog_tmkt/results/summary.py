@@ -168,7 +168,7 @@ def _row(group: _Group, reference: _Group | None, varying: set[str], select: str
     difference = paired(group.accuracy, reference.accuracy if reference else {})
     return Row(
         group.name,
-        ", ".join(f"{key.split('.')[1]}={group.conditions.get(key)}" for key in sorted(varying)),
+        ", ".join(f"{key.partition('.')[2]}={group.conditions.get(key)}" for key in sorted(varying)),
         len(values),
         fmean(values),
         stdev(values) if len(values) > 1 else None,

@@ -13,6 +13,7 @@ from ..recipe import PAPER, load_recipe
 from ..recipe_compare import changed_keys
 from ..recipe_files import experiment_folders, known_recipes
 from .paper import PaperRow, PaperTable
+from .stages import steps_of
 from .statistics import Paired, paired
 from .summary import require_selection
 
@@ -27,23 +28,28 @@ class Ours:
     Args:
         accuracy: test accuracy by seed.
         setting: how they were made, in words: data set, kind of data, protocol, network, steps, tier or changed keys.
+        conditions: the same, as far as two rows must share it to be compared: of the steps, those of the test alone;
+            and kind and size of the frames.
         split: hash of the split.
         full: whether the recipe is the full one and the data are real and whole, so that the paper's number is
             comparable.
+        parameters: of the network, trainable; None unless the recipe is the full one.
         difference: mean accuracy minus the paper's; None unless `full`.
         against: paired difference to the table's reference row; None without common seeds.
     """
 
     accuracy: dict[int, float]
     setting: str
+    conditions: str
     split: str
     full: bool
+    parameters: int | None = None
     difference: float | None = None
     against: Paired | None = None
 
     def like(self, other: Ours) -> bool:
-        """Whether the two can be compared: made in the same setting, on the same test recordings."""
-        return (self.setting, self.split) == (other.setting, other.split)
+        """Whether the two can be compared: made under the same conditions, on the same test recordings."""
+        return (self.conditions, self.split) == (other.conditions, other.split)
 
     @property
     def mean(self) -> float:
@@ -64,17 +70,21 @@ class Line:
         paper: what the paper says.
         recipe: the recipe that runs it here; None if there is none.
         ours: what was measured; None if there is no finished run.
+        short: whether there are runs, but of fewer steps than the row tests with.
     """
 
     paper: PaperRow
     recipe: str | None
     ours: Ours | None
+    short: bool = False
 
     @property
     def status(self) -> str:
-        """`measured`, `not run`, `no recipe` (of this row for the data set that stands in), or `cited`."""
+        """`measured`, `not run`, `too few steps`, `no recipe` (for the data set that stands in), or `cited`."""
         if self.ours:
             return "measured"
+        if self.short:
+            return "too few steps"
         return "not run" if self.recipe else "no recipe" if self.paper.recipe else "cited"
 
 
@@ -184,13 +194,27 @@ def make_table(
     for record in records:
         if record["name"] in groups:
             groups[record["name"]].append(record)
-    ours = {name: _ours(name, group, select) if group else None for name, group in groups.items()}
-    lines = [_line(row, row.recipe_name(on), ours, f"{on or row.dataset}/{against}", on) for row in rows]
+    ours = {
+        (name, steps): _ours(name, groups[name], select, steps) if _long_enough(groups[name], steps) else None
+        for name, steps in [(row.recipe_name(on), row.at_steps) for row in rows]
+        if name in groups
+    }
+    references = {(row.dataset, row.steps) for row in rows if row.recipe == against and row.at_steps is None}
+    lines = [
+        _line(row, ours, f"{on or row.dataset}/{against}" if (row.dataset, row.steps) in references else "", on)
+        for row in rows
+    ]
+    lines = [replace(line, short=bool(line.ours is None and groups.get(line.recipe or ""))) for line in lines]
     return Table(paper, select, on, against, tuple(lines), tuple(_orderings(lines)))
 
 
-def _ours(name: str, records: list[Mapping[str, Any]], select: str) -> Ours:
-    """The runs of one recipe, one a seed."""
+def _long_enough(records: list[Mapping[str, Any]], steps: int | None) -> bool:
+    """Whether there are runs, all of as many steps as they are to be tested with."""
+    return bool(records) and all(steps_of(record["recipe"]) >= (steps or 1) for record in records)
+
+
+def _ours(name: str, records: list[Mapping[str, Any]], select: str, at_steps: int | None) -> Ours:
+    """The runs of one recipe, one a seed, tested with all their steps or with the first `at_steps`."""
     first = records[0]
     accuracy: dict[int, float] = {}
     for record in records:
@@ -203,7 +227,8 @@ def _ours(name: str, records: list[Mapping[str, Any]], select: str) -> Ours:
             )
         if record[select] is None:
             raise RecipeError(f"{name} has no '{select}': its split has no validation recordings")
-        share = record[select]["accuracy"]
+        result = record[select]
+        share = result["accuracy_by_step"][at_steps - 1] if at_steps else result["accuracy"]
         if accuracy.setdefault(record["seed"], 100 * share) != 100 * share:
             raise RecipeError(
                 f"{name} seed {record['seed']} is there twice, with different results: give one folder of it"
@@ -211,9 +236,14 @@ def _ours(name: str, records: list[Mapping[str, Any]], select: str) -> Ours:
     tier, changed = nearest_tier(first)
     data = first["data"]
     whole = data["kind"] == "real" and data.get("complete", False)
-    full = whole and tier == PAPER and set(changed) <= {PROTOCOL}
-    setting = _setting(first, tier, changed, select)
-    return Ours(dict(sorted(accuracy.items())), setting, first["data"]["split"], full)
+    unchanged = tier == PAPER and set(changed) <= {PROTOCOL}
+    inputs, network, steps = first["recipe"]["data"], first["recipe"]["model"]["name"], steps_of(first["recipe"])
+    setting = _in_words(first, [network, _steps_in_words(first["recipe"], at_steps)], tier, changed, select)
+    frames = f"{inputs.get('frames', 'time')}, {inputs['size']} pixels"
+    conditions = _in_words(first, [network, f"T {at_steps or steps}", frames], tier, changed, select)
+    parameters = first.get("parameters") if unchanged else None
+    split = first["data"]["split"]
+    return Ours(dict(sorted(accuracy.items())), setting, conditions, split, whole and unchanged, parameters)
 
 
 def nearest_tier(record: Mapping[str, Any]) -> tuple[str | None, list[str]]:
@@ -234,37 +264,48 @@ def nearest_tier(record: Mapping[str, Any]) -> tuple[str | None, list[str]]:
     return tier, changed[tier]
 
 
-def _setting(record: Mapping[str, Any], tier: str | None, changed: list[str], select: str) -> str:
+def _in_words(
+    record: Mapping[str, Any], network: Iterable[str], tier: str | None, changed: list[str], select: str
+) -> str:
     data, recipe = record["data"], record["recipe"]
     part = "" if data.get("complete", True) else " (a part of it)"
     words = [data["set"] + part, f"{data['kind']} data", f"protocol {data['protocol']}" + " (leaks)" * data["leaky"]]
-    words += [recipe["model"]["name"], f"T {recipe['data']['steps']}"]
-    words.append(f"{tier} tier" if tier else "recipe not in experiments/")
-    for section, key in (key.split(".") for key in changed if key != PROTOCOL):
-        words.append(f"{section}.{key}={recipe[section].get(key)}")
+    words += [*network, f"{tier} tier" if tier else "recipe not in experiments/"]
+    for section, _, key in (key.partition(".") for key in changed if key != PROTOCOL):
+        words.append(f"{section}.{key}={recipe.get(section, {}).get(key)}")
     if select != "last" and sum("test" in entry for entry in record.get("history", ())) == 1:
         words.append("only the last epoch was tested")
     return ", ".join(words)
 
 
-def _line(row: PaperRow, recipe: str | None, ours: Mapping[str, Ours | None], reference: str, on: str | None) -> Line:
+def _steps_in_words(recipe: Mapping[str, Any], at_steps: int | None) -> str:
+    """T, the frames of a recording if these are more, and how many of the steps are tested with if not all."""
+    frames, steps = recipe["data"]["steps"], steps_of(recipe)
+    words = f"T {steps}" + (f" of {frames} frames" if frames > steps else "")
+    return words + (f", tested with the first {at_steps}" if at_steps else "")
+
+
+def _line(row: PaperRow, ours: Mapping[tuple[str, int | None], Ours | None], reference: str, on: str | None) -> Line:
     """One row; `ours` has all recipes of the table, with None for those that have no runs."""
-    found, other = ours.get(recipe or ""), ours.get(reference)
+    recipe = row.recipe_name(on) or ""
+    found, other = ours.get((recipe, row.at_steps)), ours.get((reference, None))
     if found is None:
-        return Line(row, recipe if recipe in ours else None, None)
+        return Line(row, recipe if (recipe, row.at_steps) in ours else None, None)
     difference = found.mean - row.accuracy if found.full and on is None and row.accuracy is not None else None
-    alike = other is not None and recipe != reference and found.like(other)
-    against = paired(found.accuracy, other.accuracy) if other is not None and alike else None
-    return Line(row, recipe, replace(found, difference=difference, against=against))
+    itself = (recipe, row.at_steps) == (reference, None)
+    against = paired(found.accuracy, other.accuracy) if other is not None and not itself and found.like(other) else None
+    parameters = found.parameters if on is None else None
+    return Line(row, recipe, replace(found, difference=difference, against=against, parameters=parameters))
 
 
 def _orderings(lines: list[Line]) -> Iterable[Ordering]:
-    """All pairs of measured rows of one data set that the paper orders, its largest difference first."""
+    """All pairs of measured rows of one data set and T that the paper orders, its largest difference first."""
     found = []
     for one, other in combinations(lines, 2):
         better, worse = (one, other) if (_gap(one.paper, other.paper) or 0) > 0 else (other, one)
         gap, ours = _gap(better.paper, worse.paper), _difference(better, worse)
-        if gap and ours and one.paper.dataset == other.paper.dataset:
+        alike = (one.paper.dataset, one.paper.steps) == (other.paper.dataset, other.paper.steps)
+        if gap and ours and alike:
             found.append(Ordering(one.paper.dataset, better.paper.method, worse.paper.method, gap, ours))
     return sorted(found, key=lambda ordering: (ordering.dataset, -ordering.paper))
 
@@ -277,7 +318,8 @@ def _gap(one: PaperRow, other: PaperRow) -> float | None:
 
 
 def _difference(one: Line, other: Line) -> Paired | None:
-    """By how much one row is better here, if both are measured, in the same setting."""
-    if one.ours is None or other.ours is None or one.recipe == other.recipe or not one.ours.like(other.ours):
+    """By how much one row is better here, if both are measured, under the same conditions."""
+    same = (one.recipe, one.paper.at_steps) == (other.recipe, other.paper.at_steps)
+    if one.ours is None or other.ours is None or same or not one.ours.like(other.ours):
         return None
     return paired(one.ours.accuracy, other.ours.accuracy)

@@ -369,6 +369,9 @@ def test_the_recipe_trains_without_images(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     assert main(["data", "check", "dvsgesture", "--root", "."]) == 0
     assert main(["data", "audit", "dvsgesture", "--root", "."]) == 0
-    assert main(["train", "dvsgesture/baseline", "--tier", "smoke", "data.root=."]) == 0
-    (record,) = read_records([tmp_path / "runs"])
-    assert (record["data"]["train"], record["data"]["test"], record["data"]["pool"]) == (8, 12, 0)
+    recipes = ["dvsgesture/baseline", "dvsgesture/tet", "dvsgesture/hsd", "dvsgesture/kd"]
+    assert main(["train", *recipes, "--tier", "smoke", "data.root=."]) == 0
+    records = read_records([tmp_path / "runs"])
+    assert {record["name"] for record in records} == set(recipes)
+    for record in records:
+        assert (record["data"]["train"], record["data"]["test"], record["data"]["pool"]) == (8, 12, 0)

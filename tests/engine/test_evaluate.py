@@ -82,29 +82,30 @@ def test_training_goes_on_after_an_evaluation(execution, node):
 
 
 class Node(nn.Module):
-    """Stands for a BrainCog node: spikes where its input is above a level."""
+    """Stands for a BrainCog node: spikes of some height where its input is above a level."""
 
-    def __init__(self, level):
+    def __init__(self, level, height=1.0):
         super().__init__()
-        self.level = level
+        self.level, self.height = level, height
 
     def n_reset(self):
         """What BrainCog's nodes are known by."""
 
     def forward(self, x):
-        return (x > self.level).float()
+        return (x > self.level) * self.height
 
 
 class Spiking(Toy):
-    def __init__(self):
+    def __init__(self, height):
         super().__init__()
-        self.backbone = nn.Sequential(Node(1.0), nn.Linear(2 * SIZE * SIZE, 3), Node(1e9))
+        self.backbone = nn.Sequential(Node(1.0, height), nn.Linear(2 * SIZE * SIZE, 3), Node(1e9))
 
 
-def test_firing_rates_and_operations():
+@pytest.mark.parametrize("height", [1.0, 0.25])
+def test_firing_rates_and_operations(height):
     pairs = make_task().pairs
     rows = pairs.rows("test")
-    found = measure_activity(Spiking(), pairs, rows, 5, make_fabric())
+    found = measure_activity(Spiking(height), pairs, rows, 5, make_fabric())
     spikes = pairs.events(rows)[0].numpy() > 1.0
     assert found["firing_rates"] == {"backbone.0": pytest.approx(spikes.mean()), "backbone.2": 0.0}
     assert found["synaptic_operations"] == pytest.approx(spikes.sum() * 3 / len(rows), rel=1e-6)

@@ -7,66 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import yaml
 
-from braincog_tmkt.data.sets import DATASETS, DataSet
-from braincog_tmkt.data.sets.base import Card
-from braincog_tmkt.data.types import EVENT_DTYPE, Index, Item
-from braincog_tmkt.engine.run import dry_run, plan, re_evaluate, share_of, train
+from braincog_tmkt.engine.run import dry_run, plan, share_of, train
 from braincog_tmkt.errors import RecipeError, TmktError, TrainingError
 from braincog_tmkt.recipe import recipe_hash
-from braincog_tmkt.results.store import read_record, read_records, write_record
+from braincog_tmkt.results.store import read_record, read_records
 
-CLASSES = ("left", "right", "up")
-
-
-class Moving(DataSet):
-    """Three classes of random dots in their own corner; `root` says what kind of data to pretend."""
-
-    name = "moving"
-    sensor = (28, 28)
-    own_extent = False
-    card = Card("moving dots", "nowhere", "none", "no files", {})
-
-    def index(self):
-        items = tuple(Item(f"{name}/{number}", name) for name in CLASSES for number in range(8))
-        return Index(CLASSES, items, items)
-
-    def events(self, item):
-        label, number = CLASSES.index(item.class_name), int(item.key[-1])
-        rng = np.random.default_rng([label, number])
-        found = np.zeros(300, EVENT_DTYPE)
-        found["t"] = np.sort(rng.integers(0, 10_000, 300))
-        found["x"], found["y"] = rng.integers(0, 9, (2, 300)) + 9 * np.array([[label], [label]])
-        found["p"] = rng.random(300) < 0.5
-        return found
-
-    def image(self, item, size, appearance="value"):
-        return np.full((size, size), 60 * CLASSES.index(item.class_name), np.uint8)
-
-    def kind(self):
-        return "simulated" if "twin" in str(self.root) else "real"
-
-    def fingerprint(self, index):
-        return str(self.root)
-
-
-@pytest.fixture
-def recipes(tmp_path, monkeypatch):
-    monkeypatch.setitem(DATASETS, "moving", Moving)
-    common = {
-        "data": {"name": "moving", "steps": 3, "size": 28, "train_portion": 0.75, "cache": str(tmp_path / "cache")},
-        "model": {"name": "tmkt_scnn", "act_fun": "BackEIGateGrad", "width": 0.2},
-        "optim": {"lr": 2e-3, "lr_scale_base": None, "warmup_epochs": 0},
-        "train": {"epochs": 2, "batch": 4, "seeds": [1, 2]},
-    }
-    files = []
-    for name in ("baseline", "knowledge_transfer"):
-        path = tmp_path / "moving" / f"{name}.yaml"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(yaml.safe_dump({**common, "method": {"name": name}}))
-        files.append(str(path))
-    return files
+from .moving import Moving
 
 
 def test_shards_make_up_the_whole_plan(recipes):
@@ -152,26 +99,6 @@ def test_a_damaged_record_is_an_error(recipes, tmp_path):
     (folder / "record.json").write_text('{"format": 1, "na')
     with pytest.raises(TrainingError, match=r"record\.json cannot be read"):
         train(cells, tmp_path / "runs")
-
-
-def test_evaluating_again_gives_the_recorded_numbers(recipes, tmp_path, capsys):
-    cells = plan(recipes[1:], seeds=[1])
-    train(cells, tmp_path / "runs")
-    folder = cells[0].folder(tmp_path / "runs")
-    assert re_evaluate(folder) is True
-    assert re_evaluate(folder / "record.json", ["data.root=elsewhere"]) is True
-    assert capsys.readouterr().out.count("as recorded") == 4
-    record = read_record(folder)
-    record["last"]["accuracy"] -= 1 / 6
-    write_record(folder, record)
-    assert re_evaluate(folder) is False
-    assert "1 recordings off" in capsys.readouterr().out
-    with pytest.raises(RecipeError, match="do not change the result"):
-        re_evaluate(folder, ["train.epochs=5"])
-    record["data"]["split"] = "another"
-    write_record(folder, record)
-    with pytest.raises(TrainingError, match="another split"):
-        re_evaluate(folder)
 
 
 def test_a_dry_run_trains_nothing_and_estimates_the_time(recipes, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """A tiny data set in memory and a tiny method, for what needs no spiking network."""
 
+import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,11 +14,12 @@ from braincog_tmkt.data.types import Index, Item
 from braincog_tmkt.engine.devices import make_fabric
 from braincog_tmkt.engine.fit import fit
 from braincog_tmkt.engine.task import Task
-from braincog_tmkt.methods import Method
+from braincog_tmkt.methods.base import METHODS, Method, Stage
 from braincog_tmkt.recipe import recipe_from_dict
 
 SIZES = {"cup": 10, "hat": 20, "pen": 30}
 STEPS, SIZE = 4, 6
+FACTS = {"kind": "real", "protocol": "clean", "fingerprint": "toys"}
 
 
 def make_task(val_portion=0.2, noise=1.0):
@@ -31,7 +33,7 @@ def make_task(val_portion=0.2, noise=1.0):
     images = rng.integers(0, 256, (len(items), SIZE, SIZE), dtype=np.uint8)
     split = make_split(index, Protocol("clean", train_portion=0.7, val_portion=val_portion))
     pairs = PairSet(index, split, SimpleNamespace(events=events, images=images))
-    return Task(pairs, {"kind": "real", "split": split.hash, "protocol": "clean"}, {"leaks": False}, "sentence")
+    return Task(pairs, FACTS | {"split": split.hash}, {"leaks": False}, "sentence")
 
 
 class Toy(Method):
@@ -60,6 +62,68 @@ class Toy(Method):
         return self.backbone(events.flatten(2)).transpose(0, 1)
 
 
+class Line(nn.Linear):
+    """A network of one linear layer, with `event_logits`."""
+
+    def __init__(self, seed):
+        super().__init__(2 * SIZE * SIZE, len(SIZES))
+        self.step = STEPS
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.copy_(0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)))
+
+    def event_logits(self, events):
+        return self(events.flatten(2)).transpose(0, 1)
+
+
+@METHODS.register("handover")
+class Handover(Method):
+    """A teacher is trained, copied over the backbone and then damped, and teaches it; stands for HSD.
+
+    Entering `convert` twice damps it twice; and the teacher is kept from learning in the end by `trainee` alone.
+    """
+
+    def __init__(self, backbone, pretraining: float = 1.0, teaching: float = 0.1):
+        super().__init__(backbone)
+        self.teacher = copy.deepcopy(backbone)
+        self.pretraining, self.teaching = pretraining, teaching
+        self.calls, self.entered = [], []
+        self.before = lambda call: None
+        self.scale = 1.0
+
+    def stages(self):
+        return Stage("ann", depends=("pretraining",)), Stage("convert", trains=False), Stage("distil")
+
+    def enter(self, stage):
+        super().enter(stage)
+        self.entered.append(stage)
+        if stage == "convert":
+            self.backbone = copy.deepcopy(self.teacher)
+            with torch.no_grad():
+                for parameter in self.teacher.parameters():
+                    parameter.mul_(0.5)
+        self.backbone.requires_grad_(stage != "ann")
+
+    def trainee(self):
+        return self.teacher if self.stage == "ann" else self.backbone
+
+    def predict(self, events):
+        return self.trainee().event_logits(events)
+
+    def forward(self, batch, progress):
+        self.calls.append((self.stage, progress))
+        self.before(len(self.calls))
+        logits = self.predict(batch.events)
+        loss = functional.cross_entropy(logits.mean(0), batch.label)
+        if self.stage == "ann":
+            return {"loss": self.scale * self.pretraining * loss}
+        distance = (logits - self.teacher.event_logits(batch.events)).square().mean()
+        return {"loss": self.scale * (loss + self.teaching * distance), "distance": distance}
+
+    def remarks(self):
+        return [f"the teacher counts {self.teaching:g}"]
+
+
 def make_recipe(**train):
     return recipe_from_dict(
         {
@@ -81,10 +145,11 @@ class Bench:
         self.fabric = make_fabric()
         self.recipe = make_recipe()
         self.prepare = lambda method: None
+        self.make = lambda recipe, seed: Toy(seed)
         monkeypatch.setattr("braincog_tmkt.engine.fit.build_method", self.build)
 
     def build(self, recipe, classes, seed):
-        self.method = Toy(seed)
+        self.method = self.make(recipe, seed)
         self.prepare(self.method)
         return self.method
 

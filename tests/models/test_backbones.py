@@ -229,7 +229,7 @@ def test_unknown_backbones_and_wrong_step_numbers_are_explained():
     with pytest.raises(RecipeError, match="tmkt_vggsnn"):
         build_backbone("tmkt_vgg", 5, 3, 16)
     net = small("tmkt_scnn")
-    with pytest.raises(RecipeError, match="built for 3 time steps, the frames have 4"):
+    with pytest.raises(RecipeError, match="runs for 3 time steps, the frames have 4"):
         net(torch.zeros(1, 4, 2, 28, 28))
 
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from braincog_tmkt.integration import node_class, surrogate_class
 from braincog_tmkt.models.kernels import SURROGATES, Neuron, cpu
+from braincog_tmkt.models.soft_reset import SoftResetIFNode
 
 triton = pytest.importorskip("triton")
 
@@ -31,9 +32,9 @@ def scalar(number, device="cpu"):
     return torch.tensor(number, dtype=torch.float32, device=device)
 
 
-def neuron(kind=LIF, number=2.0, threshold=0.5, surrogate="QGateGrad", alpha=2.0, start=0.0, device="cpu"):
+def neuron(kind=LIF, number=2.0, threshold=0.5, surrogate="QGateGrad", alpha=2.0, start=0.0, device="cpu", height=None):
     numbers = scalar(number, device), scalar(threshold, device), SURROGATES[surrogate], scalar(alpha, device)
-    return Neuron(*kind, *numbers, start)
+    return Neuron(*kind, *numbers, start, None if height is None else scalar(height, device))
 
 
 def currents(*shape, dtype=torch.float32, seed=0):
@@ -95,6 +96,33 @@ def test_brain_cogs_own_node_step_by_step(name, kind, tau, surrogate):
 
 
 @interpreted
+@pytest.mark.parametrize("surrogate", SURROGATES)
+@pytest.mark.parametrize("given", [(True, True), (True, False), (False, True)])
+def test_the_node_with_a_soft_reset_step_by_step(given, surrogate):
+    """Gradients of outputs, of membranes, of both: they pass the reset."""
+    steps, shape, theta = 5, (1, 7, 3), 0.75
+    act_fun = surrogate_class(surrogate)(alpha=1.5, requires_grad=surrogate == "AtanGrad")
+    node = SoftResetIFNode(theta, act_fun, step=steps, requires_mem=True)
+    x = currents(steps, *shape)
+    x[0, :, 0] = theta / 2  # a tie
+    x.requires_grad_()
+    outputs = torch.stack([node(current) for current in x])
+    membranes = torch.stack(node.mem_collect)
+    grads = [grad if wanted else None for grad, wanted in zip(torch.randn(2, *x.shape), given, strict=True)]
+    sum((y * grad).sum() for y, grad in zip((outputs, membranes), grads, strict=True) if grad is not None).backward()
+
+    like = neuron(IF, (1 / scalar(theta)).item(), 1.0, surrogate, 1.5, start=0.5, height=theta)
+    spike, membrane = cuda.forward(x.detach(), None, None, like, True)
+    assert torch.equal(spike, outputs)
+    assert torch.equal(membrane, membranes)
+    assert (membranes == 1).any()  # ties do not spike
+    grad, _, numbers = cuda.backward(x.detach(), None, None, None, None, like, *grads)
+    torch.testing.assert_close(grad, x.grad, rtol=1e-5, atol=1e-6)
+    if surrogate == "AtanGrad":
+        assert numbers[1].item() == pytest.approx(act_fun.alpha.grad.item(), rel=1e-5)
+
+
+@interpreted
 @pytest.mark.parametrize("streams", [1, 2])
 def test_batch_norm_and_node_against_autograd(streams):
     steps, rows, channels = 3, 21, 5
@@ -139,10 +167,10 @@ def test_division_is_exact():
         assert torch.equal(membrane, x / scalar(tau)), tau
 
 
-def compare(device, dtype, shape, kind, number, surrogate, given=(True, True), rtol=2e-5):
+def compare(device, dtype, shape, kind, number, surrogate, given=(True, True), rtol=2e-5, height=None):
     """All four functions against the CPU backend's."""
-    like = neuron(kind, number, surrogate=surrogate, start=0.1)
-    there = neuron(kind, number, surrogate=surrogate, start=0.1, device=device)
+    like = neuron(kind, number, surrogate=surrogate, start=0.1, height=height)
+    there = neuron(kind, number, surrogate=surrogate, start=0.1, device=device, height=height)
     x = currents(*shape, dtype=dtype)
     grads = [g if wanted else None for g, wanted in zip((currents(*shape, dtype=dtype), currents(*shape)), given)]  # noqa: B905
     norm = statistics(x)
@@ -171,17 +199,20 @@ def compare(device, dtype, shape, kind, number, surrogate, given=(True, True), r
 
 @interpreted
 @pytest.mark.parametrize(
-    ("dtype", "shape", "kind", "number", "surrogate", "given"),
+    ("dtype", "shape", "kind", "number", "surrogate", "given", "height"),
     [
-        (torch.float32, (3, 2, 37, 5), LIF, 3.3, "QGateGrad", (True, False)),
-        (torch.float32, (13, 1, 5, 3), PLIF, 0.37, "AtanGrad", (True, True)),
-        (torch.bfloat16, (2, 1, 20, 66), PLIF, 0.5, "GateGrad", (False, True)),
-        (torch.bfloat16, (2, 2, 90, 1), IF, 1.0, "BackEIGateGrad", (True, True)),
+        (torch.float32, (3, 2, 37, 5), LIF, 3.3, "QGateGrad", (True, False), None),
+        (torch.float32, (13, 1, 5, 3), PLIF, 0.37, "AtanGrad", (True, True), None),
+        (torch.bfloat16, (2, 1, 20, 66), PLIF, 0.5, "GateGrad", (False, True), None),
+        (torch.bfloat16, (2, 2, 90, 1), IF, 1.0, "BackEIGateGrad", (True, True), None),
+        (torch.float32, (3, 1, 37, 66), IF, 0.7, "QGateGrad", (True, True), 1.3),
+        (torch.bfloat16, (2, 2, 90, 3), IF, 0.7, "AtanGrad", (True, False), 0.3125),  # the interpreter truncates
+        (torch.float32, (1, 1, 40, 5), IF, 0.7, "GateGrad", (False, True), 1.3),
     ],
 )
-def test_the_cpu_backend_in_odd_sizes(dtype, shape, kind, number, surrogate, given, monkeypatch):
+def test_the_cpu_backend_in_odd_sizes(dtype, shape, kind, number, surrogate, given, height, monkeypatch):
     monkeypatch.setattr(cuda, "PROGRAMS", 4)
-    compare("cpu", dtype, shape, kind, number, surrogate, given)
+    compare("cpu", dtype, shape, kind, number, surrogate, given, height=height)
 
 
 @pytest.mark.gpu
@@ -192,6 +223,8 @@ def test_the_cpu_backend_in_odd_sizes(dtype, shape, kind, number, surrogate, giv
 @pytest.mark.parametrize("shape", [(10, 2, 577, 64), (4, 1, 37, 5), (20, 1, 64, 130)])
 def test_the_cpu_backend_on_a_gpu(shape, kind, dtype):
     compare("cuda", dtype, shape, kind, 3.3 if kind == LIF else 0.7, "AtanGrad")
+    if kind == IF:
+        compare("cuda", dtype, shape, kind, 0.7, "QGateGrad", height=1.3)
 
 
 def build(kernel, target, constants, options=None):
@@ -225,12 +258,15 @@ def stack(cubin, folder):
 @pytest.mark.parametrize("target", [80, 90])
 def test_kernels_compile_for_real_gpus(target, tmp_path, monkeypatch):
     monkeypatch.setattr(triton.knobs.cache, "dir", str(tmp_path / "cache"))
-    tile, walk = {"WIDE": 64}, {"T": 6, "LEAK": True, "DIVIDE": True, "WIDE": 64}
-    backward = walk | {"SURROGATE": 0, "ROWS": 4, "grad_membrane": None}
+    tile, walk = {"WIDE": 64}, {"T": 6, "LEAK": True, "DIVIDE": True, "WIDE": 64, "height": None}
+    soft = {"T": 6, "LEAK": False, "DIVIDE": False, "WIDE": 64}
+    forward, backward = {"ROWS": 8, "membrane": None}, {"SURROGATE": 0, "ROWS": 4, "grad_membrane": None}
     registers = {"maxnreg": cuda.REGISTERS}
     jobs = {
-        "forward": (cuda._forward, walk | {"ROWS": 8, "membrane": None}, {}),
-        "backward": (cuda._backward, backward, registers),
+        "forward": (cuda._forward, walk | forward, {}),
+        "backward": (cuda._backward, walk | backward, registers),
+        "soft forward": (cuda._forward, soft | forward, {}),
+        "soft backward": (cuda._backward, soft | backward, registers),
         "join": (cuda._join, tile | {"PARTS": 32}, {}),
         "moments": (cuda._moments, tile | {"ROWS": 64}, {}),
         "normalise": (cuda._normalise_backward, tile | {"ROWS": 32}, {}),
@@ -238,9 +274,10 @@ def test_kernels_compile_for_real_gpus(target, tmp_path, monkeypatch):
     built = {name: build(kernel, target, constants, options) for name, (kernel, constants, options) in jobs.items()}
     for name, (_, cubin) in built.items():
         assert stack(cubin, tmp_path) == 0, name
-    for name in ("forward", "backward"):  # only the division by tau is fused, and nothing is approximate
-        text = built[name][0]
-        assert not re.search(r"(div\.(full|approx)|rcp\.approx|\.ftz)", text), name
-        fused = text.count("fma.rn.f32")
-        divisions = walk["T"] * (1 + (name == "backward")) * (4 if name == "forward" else 2)
-        assert fused == 4 * divisions, (name, fused)
+    for name in ("forward", "backward", "soft forward", "soft backward"):  # nothing is approximate
+        assert not re.search(r"(div\.(full|approx)|rcp\.approx|\.ftz)", built[name][0]), name
+    assert re.search(r"cvt\.rn\.bf16", built["soft forward"][0])  # a height is rounded to the nearest
+    # only the divisions by tau are fused: four operations each
+    divisions = {"forward": 4 * walk["T"], "backward": 2 * 2 * walk["T"], "soft forward": 0, "soft backward": 0}
+    for name, number in divisions.items():
+        assert built[name][0].count("fma.rn.f32") == 4 * number, name

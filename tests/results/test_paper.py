@@ -3,8 +3,12 @@
 import re
 
 import pytest
+import timm
+import torchvision
 
+import braincog_tmkt
 from braincog_tmkt.errors import RecipeError
+from braincog_tmkt.integration import node_class
 from braincog_tmkt.recipe_files import known_recipes
 from braincog_tmkt.results.paper import PaperRow, find_table, paper_tables
 
@@ -71,7 +75,7 @@ def test_the_contradictions_are_kept_as_data(shared):
 def test_every_recipe_that_a_table_names_exists():
     named = {row.recipe_name() for table in paper_tables().values() for row in table.rows if row.recipe}
     assert named <= known_recipes().keys()
-    assert len(named) == 28
+    assert len(named) == 34
 
 
 def test_every_own_row_of_the_four_tables_has_a_recipe():
@@ -81,6 +85,42 @@ def test_every_own_row_of_the_four_tables_has_a_recipe():
             own = any(word in row.method for word in ours) and row.method != "TCJA-TET"
             assert bool(row.recipe) == own, row.method
             assert row.recipe or row.cites
+
+
+def test_every_row_of_hsd_and_of_tet_at_its_side_has_a_recipe():
+    rows = [row for number in ("hsd1", "hsd2", "hsd-figure1") for row in find_table(number).rows]
+    assert [bool(row.recipe) for row in rows] == [row.method.split(",")[0] in ("TET", "HSD") for row in rows]
+
+
+def parameters(name, **settings):
+    net = timm.create_model(name, num_classes=10, step=4, **settings)
+    return sum(one.numel() for one in net.parameters() if one.requires_grad) / 1e6
+
+
+def test_the_numbers_of_parameters_are_those_of_the_real_networks():
+    braincog_tmkt.models.build_backbone("hsd_vggsnn", 10, 4, 48)  # now BrainCog's networks are registered
+    theirs = {"node_type": node_class("LIFNode"), "layer_by_layer": True, "threshold": 0.5, "encode_type": "direct"}
+    built = {
+        "VGG-SNN": [parameters("hsd_vggsnn"), parameters("VGG_SNN", dataset="dvsc10", **theirs)],
+        "ResNet-18": [parameters("hsd_resnet18"), parameters("resnet18", dataset="dvsc10", **theirs)],
+        "ResNet-19": [
+            parameters("hsd_resnet19", in_channels=3),
+            parameters("resnet19", dataset="cifar10", **theirs),
+        ],
+    }
+    computed = {row.architecture: row.computed for number in ("hsd1", "hsd2") for row in find_table(number).rows}
+    assert {name for name, value in computed.items() if value} == built.keys()
+    for name, counts in built.items():
+        assert counts == pytest.approx([computed[name]] * 2, abs=0.01), name
+    # What the footnotes say of other networks.
+    imagenet = {"VGG-11": torchvision.models.vgg11, "ResNet-18": torchvision.models.resnet18}
+    for row in find_table("hsd2").rows:
+        if row.architecture in imagenet:
+            whole = sum(one.numel() for one in imagenet[row.architecture]().parameters()) / 1e6
+            assert row.parameters == pytest.approx(whole, abs=0.05)
+            assert "ImageNet" in " ".join(row.notes)
+    plif = 2 * 128 * 9 + 3 * 128 * 128 * 9 + 4 * 2 * 128 + 128 * 8 * 8 * 2048 + 2048 * 100  # PLIF's net for CIFAR10-DVS
+    assert plif / 1e6 == pytest.approx(17.43, abs=0.005)
 
 
 def test_a_file_that_holds_no_tables_is_named(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from braincog_tmkt.errors import RecipeError, TrainingError
 from braincog_tmkt.recipe import load_recipe
 from braincog_tmkt.recipe_files import find_recipe
 from braincog_tmkt.results.report import write_report
+from tests.made_records import hsd
 
 VOID = {"meta", "link", "img", "br", "path", "use", "rect"}
 SHARES = {
@@ -205,7 +206,7 @@ def test_contrast_of_the_colours(text):
         for words in ("ink", "quiet", "link", "good", "bad"):
             assert contrast(colours[words], colours["paper"]) >= 4.5, words
         assert contrast(colours["ink"], colours["warn-paper"]) >= 4.5
-        for line in ("baseline", "transfer", "mixing", "tmkt", "other"):
+        for line in ("baseline", "transfer", "mixing", "tmkt", "hsd", "other"):
             assert contrast(colours[line], colours["paper"]) >= 3, line
 
 
@@ -251,6 +252,34 @@ def test_runs_that_differ_within_a_recipe_leave_a_table_out_but_not_the_page(tmp
     assert {row[0] for row in next(t for t in page.tables if "Runs by recipe" in t["caption"])["rows"][1:]} == {
         one["name"]
     }
+
+
+def test_stages_and_remarks_are_shown_where_records_have_them(tmp_path, page):
+    assert not [table for table in page.tables if "after each stage" in table["caption"]]
+    ann, converted, distilled = [0.6, 0.7, 0.8], [0.3, 0.4], [0.61, 0.65]
+    runs = [hsd(2, seed, ann, converted, distilled, remarks=["The weight is 0.5."]) for seed in (1, 2)]
+    for number in (0, 1):
+        runs[1]["stages"]["distil"]["last"]["accuracy_by_step"][number] += 0.02
+    runs[1]["stages"]["distil"]["last"]["accuracy"] += 0.02
+    runs[1]["last"] = runs[1]["stages"]["distil"]["last"]
+    page = Page(write([*runs, *records()], tmp_path))
+    (table,) = [table for table in page.tables if "after each stage" in table["caption"]]
+    rows = {row[1]: row[2:] for row in table["rows"][1:]}
+    assert table["rows"][0][3:6] == ["T 1", "T 2", "T 3"]
+    assert rows["ANN"] == ["80.00 ± 0.00 (2)", "60.00", "70.00", "80.00", "0.500", "2.0", "1 of 2 taken over"]
+    assert rows["converted"][:4] == ["40.00 ± 0.00 (2)", "30.00", "40.00", ""]
+    assert rows["distilled"][:4] == ["66.00 ± 1.41 (2)", "62.00", "66.00", ""]
+    assert page.rows("What the methods say")["nmnist/hsd"][1] == "The weight is 0.5."
+    steps = [row for table in page.tables if "by time step" in table["caption"] for row in table["rows"]]
+    assert ["nmnist/hsd, ANN", "seed 1", "60.00", "70.00", "80.00"] in steps
+    tests = [
+        row
+        for table in page.tables
+        if table["caption"].startswith("Test accuracy (%) by epoch")
+        for row in table["rows"]
+    ]
+    assert ["nmnist/hsd, distilled", "seed 1", "61.00", "65.00"] in tests
+    assert not any("converted" in row[0] for row in tests)
 
 
 def test_what_cannot_be_shown_is_one_sentence_and_leaves_the_old_page(tmp_path):

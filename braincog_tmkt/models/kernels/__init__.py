@@ -24,7 +24,8 @@ SURROGATES = {"QGateGrad": 0, "BackEIGateGrad": 1, "GateGrad": 2, "AtanGrad": 3}
 class Neuron(NamedTuple):
     """A plain recurrence: with `m` the membrane after the last reset and `x` the current,
 
-    `v = m + (x - leak * m) / number` (or `* number`), spike where `v > threshold`, then `m = v * (1 - spike)`.
+    `v = m + (x - leak * m) / number` (or `* number`), spike where `v > threshold`, then `m = v * (1 - spike)`, through
+    which no gradient passes to the spike. A soft reset is `m = v - spike`, and gradients pass it.
 
     Args:
         leak: whether the membrane leaks (LIF, PLIF) or not (IF).
@@ -34,6 +35,8 @@ class Neuron(NamedTuple):
         surrogate: one of `SURROGATES`.
         alpha: of the surrogate; as `number`.
         start: membrane before the first step.
+        height: what a spike of a node with a soft reset is worth to the next layer, as `number`; None: the reset is to
+            0, and a spike is 1.
     """
 
     leak: bool
@@ -43,6 +46,7 @@ class Neuron(NamedTuple):
     surrogate: int
     alpha: Tensor
     start: float
+    height: Tensor | None = None
 
 
 class Kernels(Protocol):

@@ -95,26 +95,36 @@ def _integrate(y, m, leak, divide, number):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _reset(v, threshold, m):  # type: ignore[no-untyped-def]
+def _reset(v, threshold, soft, m):  # type: ignore[no-untyped-def]
     """The membrane after the reset."""
-    for i in range(v.shape[0]):
-        m[i] = np.float32(0) if v[i] - threshold > np.float32(0) else v[i]
+    if soft:
+        for i in range(v.shape[0]):
+            m[i] = v[i] - np.float32(1) if v[i] - threshold > np.float32(0) else v[i]
+    else:
+        for i in range(v.shape[0]):
+            m[i] = np.float32(0) if v[i] - threshold > np.float32(0) else v[i]
 
 
 @compiled
-def _spike(v, threshold, spike, m):  # type: ignore[no-untyped-def]
+def _spike(v, threshold, soft, height, spike, m):  # type: ignore[no-untyped-def]
     """Spikes strictly above the threshold, and the membrane after the reset."""
-    one, zero = _narrow(np.float32(1), spike), _narrow(np.float32(0), spike)
-    for i in range(v.shape[0]):
-        fired = v[i] - threshold > np.float32(0)
-        spike[i] = one if fired else zero
-        m[i] = np.float32(0) if fired else v[i]
+    high, zero = _narrow(height, spike), _narrow(np.float32(0), spike)
+    if soft:
+        for i in range(v.shape[0]):
+            fired = v[i] - threshold > np.float32(0)
+            spike[i] = high if fired else zero
+            m[i] = v[i] - np.float32(1) if fired else v[i]
+    else:
+        for i in range(v.shape[0]):
+            fired = v[i] - threshold > np.float32(0)
+            spike[i] = high if fired else zero
+            m[i] = np.float32(0) if fired else v[i]
 
 
 @compiled
 def _forward(low, high, block, x, scale, shift, neuron, spike, membrane):  # type: ignore[no-untyped-def]
     """Walk the neurons low..high of every stream through all steps."""
-    leak, divide, number, threshold, _, _, start, _ = neuron
+    leak, divide, number, threshold, _, _, start, _, soft, height = neuron
     for s in range(x.shape[1]):
         for first in range(low, high, block):
             last = min(first + block, high)
@@ -122,39 +132,39 @@ def _forward(low, high, block, x, scale, shift, neuron, spike, membrane):  # typ
             for t in range(x.shape[0]):
                 _load(x[t, s, first:last], scale[t, s], shift[t, s], y)
                 _integrate(y, m, leak, divide, number)
-                _spike(y, threshold, spike[t, s, first:last], m)
+                _spike(y, threshold, soft, height, spike[t, s, first:last], m)
                 if membrane.shape[2] > 0:
                     membrane[t, s, first:last] = m
 
 
 @compiled
-def _through_spike(v, threshold, surrogate, alpha, grad, carried):  # type: ignore[no-untyped-def]
-    """No gradient passes a reset; that of the spikes comes with the surrogate's derivative at `v - threshold`."""
+def _through_spike(v, threshold, stop, surrogate, alpha, grad, carried):  # type: ignore[no-untyped-def]
+    """The spikes' gradient, with the surrogate's derivative at `v - threshold`; none passes a reset above `stop`."""
     zero, one = np.float32(0), np.float32(1)
     if surrogate == 0:
         for i in range(v.shape[0]):
             above = v[i] - threshold
             height = alpha - alpha * alpha * abs(above)
-            passed = zero if above > zero else carried[i]
+            passed = zero if above > stop else carried[i]
             carried[i] = passed + _widen(grad[i]) * (height if height > zero else zero)
     elif surrogate == 3:
         for i in range(v.shape[0]):
             above = v[i] - threshold
             turn = np.float32(math.pi / 2) * alpha * above
-            passed = zero if above > zero else carried[i]
+            passed = zero if above > stop else carried[i]
             carried[i] = passed + _widen(grad[i]) * (alpha / np.float32(2) / (one + turn * turn))
     else:
         width = np.float32(0.5) if surrogate == 1 else one / alpha
         for i in range(v.shape[0]):
             above = v[i] - threshold
-            passed = zero if above > zero else carried[i]
+            passed = zero if above > stop else carried[i]
             carried[i] = passed + (_widen(grad[i]) if abs(above) < width else zero)
 
 
 @compiled
 def _backward(low, high, block, x, scale, shift, mean, rstd, neuron, grad_spike, grad_membrane, grad, sums, numbers):  # type: ignore[no-untyped-def]
     """Walk forward again, then back; `sums` `[2, T, S, C]` and `numbers` `[2]` are added to."""
-    leak, divide, number, threshold, surrogate, alpha, start, learn = neuron
+    leak, divide, number, threshold, surrogate, alpha, start, learn, soft, height = neuron
     steps = x.shape[0]
     for s in range(x.shape[1]):
         for first in range(low, high, block):
@@ -163,20 +173,25 @@ def _backward(low, high, block, x, scale, shift, mean, rstd, neuron, grad_spike,
             for t in range(steps):
                 _load(x[t, s, first:last], scale[t, s], shift[t, s], v[t])
                 _integrate(v[t], m, leak, divide, number)
-                _reset(v[t], threshold, m)
-            carried = np.zeros(last - first, np.float32)
+                _reset(v[t], threshold, soft, m)
+            carried, of_spikes = np.zeros(last - first, np.float32), np.empty(last - first, np.float32)
             for t in range(steps - 1, -1, -1):
                 if grad_membrane.shape[2] > 0:
                     carried += grad_membrane[t, s, first:last]
-                if grad_spike.shape[2] == 0:
+                spikes_grad = grad_spike[t, s, first:last]
+                if soft:
+                    _at_soft_reset(spikes_grad, height, carried, of_spikes)
+                    _through_spike(v[t], threshold, np.float32(np.inf), surrogate, alpha, of_spikes, carried)
+                    if surrogate == 3:
+                        numbers[1] += _alpha_gradient(of_spikes, v[t], threshold, alpha)
+                elif grad_spike.shape[2] == 0:
                     _stop_at_reset(v[t], threshold, carried)
                 else:
-                    spikes_grad = grad_spike[t, s, first:last]
-                    _through_spike(v[t], threshold, surrogate, alpha, spikes_grad, carried)
+                    _through_spike(v[t], threshold, np.float32(0), surrogate, alpha, spikes_grad, carried)
                     if surrogate == 3:
                         numbers[1] += _alpha_gradient(spikes_grad, v[t], threshold, alpha)
                 if learn:
-                    _reset(v[max(t - 1, 0)], threshold, m)
+                    _reset(v[max(t - 1, 0)], threshold, soft, m)
                     if t == 0:
                         m[:] = start
                     numbers[0] += _number_gradient(carried, v[t], m, number)
@@ -184,6 +199,17 @@ def _backward(low, high, block, x, scale, shift, mean, rstd, neuron, grad_spike,
                 if mean.shape[2] > 0:
                     parts = sums[0, t, s], sums[1, t, s]
                     _add_sums(grad[t, s, first:last], x[t, s, first:last], mean[t, s], rstd[t, s], parts)
+
+
+@compiled
+def _at_soft_reset(grad, height, carried, of_spikes):  # type: ignore[no-untyped-def]
+    """What reaches the spikes: from the next layer, and from the membrane, of which they were subtracted."""
+    if grad.shape[0] == 0:
+        for i in range(carried.shape[0]):
+            of_spikes[i] = -carried[i]
+    else:
+        for i in range(carried.shape[0]):
+            of_spikes[i] = _widen(grad[i]) * height - carried[i]
 
 
 @compiled
@@ -341,10 +367,11 @@ def _numbers(neuron: Neuron) -> tuple[Any, ...]:
     number, divide = neuron.number.item(), neuron.divide
     if divide and math.frexp(number)[0] == 0.5:
         number, divide = 1 / number, False
-    floats = number, neuron.threshold.item(), neuron.alpha.item(), neuron.start
-    factor, threshold, alpha, start = (np.float32(value) for value in floats)
-    learn = neuron.leak and not neuron.divide  # of the three, PLIF alone learns its number
-    return neuron.leak, divide, factor, threshold, neuron.surrogate, alpha, start, learn
+    height, soft = (1.0, False) if neuron.height is None else (neuron.height.item(), True)
+    floats = number, neuron.threshold.item(), neuron.alpha.item(), neuron.start, height
+    factor, threshold, alpha, start, high = (np.float32(value) for value in floats)
+    learn = neuron.leak and not neuron.divide  # PLIF alone learns its number
+    return neuron.leak, divide, factor, threshold, neuron.surrogate, alpha, start, learn, soft, high
 
 
 def _unit(x: Tensor, scale: Tensor | None) -> int:

@@ -2,7 +2,7 @@
 
 A program owns a tile of rows times channels of one stream. What it sums over the rows it writes as one part, and the
 parts are added in float64, always in the same order. Products and sums are not fused (`EXACT`) and divisions round to
-the nearest, so the potentials are those of BrainCog on the CPU to the last bit, in both walks.
+the nearest, so the potentials are those of BrainCog's nodes on the CPU to the last bit, in both walks.
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ def _integrate(x, m, scale, shift, plane, C, number, inverse, LEAK: tl.constexpr
 
 
 @triton.jit
-def _reset(v, threshold):  # type: ignore[no-untyped-def]
-    """The membrane after the reset."""
-    return tl.where(v - threshold > 0.0, 0.0, v)
+def _reset(v, threshold, height):  # type: ignore[no-untyped-def]
+    """The membrane after the reset, which is soft if a spike has a height."""
+    return tl.where(v - threshold > 0.0, 0.0 if height is None else v - 1.0, v)
 
 
 @triton.jit
@@ -109,11 +109,13 @@ def _bell(u, alpha):  # type: ignore[no-untyped-def]
 
 @triton.jit(do_not_specialize=["R"])
 def _forward(  # type: ignore[no-untyped-def]
-    x, scale, shift, number, threshold, start, spike, membrane, R, C,
+    x, scale, shift, number, threshold, height, start, spike, membrane, R, C,
     T: tl.constexpr, LEAK: tl.constexpr, DIVIDE: tl.constexpr, ROWS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """A tile of one stream through all steps."""
     number, threshold = tl.load(number), tl.load(threshold)
+    height = None if height is None else tl.load(height)
+    high = 1.0 if height is None else height
     inverse = tl.div_rn(1.0, number)
     first = tl.program_id(0) * ROWS
     place, inside = _tile(first, R, C, ROWS, WIDE)
@@ -123,20 +125,21 @@ def _forward(  # type: ignore[no-untyped-def]
     m = tl.zeros([ROWS, WIDE], tl.float32) + start
     for t in tl.static_range(T):
         v = _integrate(loaded[t], m, scale, shift, _plane(t), C, number, inverse, LEAK, DIVIDE)
-        m = _reset(v, threshold)
-        tl.store(spike + (_plane(t) * R + first) * C + place, tl.where(v - threshold > 0.0, 1.0, 0.0), inside)
+        m = _reset(v, threshold, height)
+        tl.store(spike + (_plane(t) * R + first) * C + place, tl.where(v - threshold > 0.0, high, 0.0), inside)
         if membrane is not None:
             tl.store(membrane + (_plane(t) * R + first) * C + place, m, inside)
 
 
 @triton.jit(do_not_specialize=["R", "tiles"])
 def _backward(  # type: ignore[no-untyped-def]
-    x, scale, shift, mean, rstd, number, threshold, alpha, start, grad_spike, grad_membrane, grad, sums, numbers,
-    R, C, tiles, T: tl.constexpr, LEAK: tl.constexpr, DIVIDE: tl.constexpr, SURROGATE: tl.constexpr,
+    x, scale, shift, mean, rstd, number, threshold, alpha, height, start, grad_spike, grad_membrane, grad, sums,
+    numbers, R, C, tiles, T: tl.constexpr, LEAK: tl.constexpr, DIVIDE: tl.constexpr, SURROGATE: tl.constexpr,
     ROWS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """Tiles of one stream, one after the other, through all steps and back; their sums as one part."""
     number, threshold, alpha = tl.load(number), tl.load(threshold), tl.load(alpha)
+    height = None if height is None else tl.load(height)
     inverse = tl.div_rn(1.0, number)
     nothing = tl.zeros([ROWS, WIDE], tl.float32)
     of_number, of_alpha = nothing, nothing
@@ -150,7 +153,7 @@ def _backward(  # type: ignore[no-untyped-def]
             loaded += (tl.load(x + (_plane(t) * R + first) * C + place, inside, 0.0),)  # type: ignore[assignment]
             v = _integrate(loaded[t], m, scale, shift, _plane(t), C, number, inverse, LEAK, DIVIDE)
             potential += (v,)  # type: ignore[assignment]
-            m = _reset(v, threshold)
+            m = _reset(v, threshold, height)
         carried = nothing
         new_plain, new_product = (), ()  # grown by +: Triton's tuples know no star
         for t in tl.static_range(T - 1, -1, -1):
@@ -158,14 +161,17 @@ def _backward(  # type: ignore[no-untyped-def]
             u = potential[t] - threshold
             if grad_membrane is not None:
                 carried += tl.load(grad_membrane + at + place, inside, 0.0)
-            carried = tl.where(u > 0.0, 0.0, carried)
-            if grad_spike is not None:
-                g = tl.load(grad_spike + at + place, inside, 0.0).to(tl.float32)
+            if height is None:
+                carried = tl.where(u > 0.0, 0.0, carried)
+            g = nothing if grad_spike is None else tl.load(grad_spike + at + place, inside, 0.0).to(tl.float32)
+            if height is not None:  # what was fired was also subtracted from the membrane
+                g = g * height - carried
+            if grad_spike is not None or height is not None:
                 carried += g * _slope(u, alpha, SURROGATE)
                 if SURROGATE == 3:
                     of_alpha += g * (u * 0.5 / _bell(u, alpha))
             if LEAK and not DIVIDE:
-                m = _reset(potential[t - 1], threshold) if t > 0 else nothing + start
+                m = _reset(potential[t - 1], threshold, height) if t > 0 else nothing + start
                 of_number += carried * (potential[t] - m)
             share = _divide(carried, number, inverse) if DIVIDE else carried * number
             tl.store(grad + at + place, share, inside)
@@ -272,7 +278,7 @@ def forward(x: Tensor, scale: Tensor | None, shift: Tensor | None, neuron: Neuro
     high, wide, _, grid = _tiling(rows, channels, streams, 4 if steps <= LONG else 2, 1)
     spike = torch.empty_like(x)
     membrane = torch.empty_like(x, dtype=torch.float32) if keep else None
-    given = x, *_dense(scale, shift, neuron.number, neuron.threshold), neuron.start
+    given = x, *_dense(scale, shift, neuron.number, neuron.threshold, neuron.height), neuron.start
     with torch.cuda.device_of(x):
         _forward[grid](
             *given, spike, membrane, rows, channels, steps, neuron.leak, neuron.divide, high, wide, **EXACT
@@ -298,12 +304,12 @@ def backward(
     sums = x.new_empty(shape, dtype=torch.float64)
     numbers = x.new_empty((2, grid[0] * grid[1] * grid[2]), dtype=torch.float64)
     grad = torch.empty_like(x)
-    given = x, *_dense(scale, shift, mean, rstd, neuron.number, neuron.threshold, neuron.alpha), neuron.start
+    given = x, *_dense(scale, shift, mean, rstd, neuron.number, neuron.threshold, neuron.alpha, neuron.height)
     kind = neuron.leak, neuron.divide, neuron.surrogate
     with torch.cuda.device_of(x):
         _backward[grid](
-            *given, grad_spike, grad_membrane, grad, sums, numbers, rows, channels, tiles, steps, *kind, high, wide,
-            maxnreg=REGISTERS if steps <= LONG else None, **EXACT,
+            *given, neuron.start, grad_spike, grad_membrane, grad, sums, numbers, rows, channels, tiles, steps, *kind,
+            high, wide, maxnreg=REGISTERS if steps <= LONG else None, **EXACT,
         )  # fmt: skip
     return grad, sums.sum(-2), numbers.sum(1)
 

@@ -1,0 +1,252 @@
+"""How the accuracy depends on the number of time steps, if they are cut when testing or in the training, too."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.transforms import ScaledTranslation
+
+from ..results.stages import split_by_stage, stage_in_words, steps_of
+from ..results.summary import require_selection
+from .base import figure_of_records, save_picture, save_rows
+from .inputs import COLOURS, OTHER_COLOURS
+from .records import (
+    BY_STEPS,
+    Curve,
+    Group,
+    Point,
+    Record,
+    by_data,
+    by_seed,
+    group_seeds,
+    over_seeds,
+    require_records,
+)
+
+STEPS = ("data.steps", "method.steps")
+ROWS = {"accuracy": "test accuracy (%)", "synaptic_operations": "synaptic operations\nof one recording"}
+ROWS |= {"firing_rate": "spikes per neuron\nand step (%)"}
+STYLES: dict[str, dict[str, Any]] = {
+    "STS": {"linestyle": "-", "marker": "o", "linewidth": 2.0},
+    "DTS": {"linestyle": (0, (4, 2)), "marker": "o", "markerfacecolor": "white"},
+    "ann": {"linestyle": (0, (1, 1.2)), "marker": "s", "alpha": 0.75},
+    "convert": {"linestyle": (0, (5, 1.5, 1, 1.5)), "marker": "^", "alpha": 0.75},
+}
+"""Of lines by their role: trained and tested with T; tested with T only; earlier stages."""
+EPOCHS = {"last": "last epoch", "best_val": "epoch best on validation", "best_test": "epoch best on the test set"}
+SHARED = {"ann": COLOURS["knowledge_transfer"], "convert": COLOURS["tsm"]}
+HOUSE = {"TET": COLOURS["baseline"], "HSD": COLOURS["hsd"]}
+IN_WORDS = {"ann": "ANN, mean of the first T frames", "convert": "converted, not trained on"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the picture.
+
+    Args:
+        label: what it is, in words, without n.
+        role: key of `STYLES`.
+        colour: its colour.
+        points: of the rows in `ROWS`, each over T; a row without measurements is empty.
+    """
+
+    label: str
+    role: str
+    colour: str
+    points: Mapping[str, list[Point]]
+
+    @property
+    def count(self) -> str:
+        """How many runs are behind a point."""
+        seeds = sorted({point.seeds for point in self.points["accuracy"]})
+        return f"n = {seeds[0]}" + (f" to {seeds[-1]}" if len(seeds) > 1 else "")
+
+
+@figure_of_records("timesteps")
+def timesteps(records: list[dict[str, Any]], out: Path, select: str = "last") -> list[Path]:
+    """Draw test accuracy over the number of time steps T, trained with as many (STS) or with more (DTS), from records.
+
+    STS are the end points of runs trained with different T; DTS is the accuracy of those with the largest T after the
+    first 1, 2, .. steps, or what `tmkt eval --steps` measured, if that lies beside all their records. Runs with stages
+    (HSD) show the network after each: the ANN (mean logits of the first T frames), converted, and distilled as above.
+    Runs that differ in T alone are one line, those that differ in nothing are seeds: mean and standard deviation, n.
+    Below the accuracies stand the synaptic operations of one recording and the firing rate, where there are several T.
+
+    Args:
+        records: of one data set, or of several, which get a column each.
+        out: folder; gets `timesteps.png` and `timesteps.csv` (data, line, row, T, mean, std, seeds).
+        select: which epoch: `last`, `best_val`, or `best_test` (selected on the test set, as the papers report).
+
+    Returns:
+        What was written.
+
+    Raises:
+        RecipeError: without records, or for one seed with different results, or an unknown selection.
+    """
+    require_selection(select)
+    require_records(records)
+    found = {words: lines_of(group, select) for words, group in by_data(records).items()}
+    rows = [
+        {"data": words, "line": line.label, "measured": row, "T": point.x, "mean": point.mean, "std": point.std}
+        | {"seeds": point.seeds}
+        for words, lines in found.items()
+        for line in lines
+        for row, points in line.points.items()
+        for point in points
+    ]
+    return [save_picture(_draw(found, select), out / "timesteps.png"), save_rows(rows, out / "timesteps.csv")]
+
+
+def lines_of(records: Sequence[Record], select: str) -> list[Line]:
+    """The lines of one data set: those of earlier stages first, each once, then the trained networks."""
+    groups = group_seeds(records, STEPS)
+    colours = iter(OTHER_COLOURS * len(groups))
+    trained: list[Line] = []
+    earlier: list[Line] = []
+    seen: set[str] = set()
+    for group in groups:
+        house = HOUSE.get(group.method) if group.method not in seen else None
+        colour = house or next(colours)
+        seen.add(group.method)
+        trained += _trained(group, select, colour)
+        earlier += _earlier(group, select, colour)
+    return [*_once(earlier), *trained]
+
+
+def _largest(group: Group) -> list[Record]:
+    """The runs with the largest T."""
+    most = max(steps_of(record["recipe"]) for record in group.records)
+    return [record for record in group.records if steps_of(record["recipe"]) == most]
+
+
+def _trained(group: Group, select: str, colour: str) -> list[Line]:
+    """What a method comes to with T steps: trained with them, and only tested with them."""
+    longest = _largest(group)
+    most = steps_of(longest[0]["recipe"])
+    lines = [
+        Line(f"{group.title}: trained and tested with T steps (STS)", "STS", colour, _end_points(group, select)),
+        Line(f"{group.title}: trained with {most}, tested with T (DTS)", "DTS", colour, _cut(group, longest, select)),
+    ]
+    kept = [line for line in lines if len(line.points["accuracy"]) > 1]  # one point says nothing beside a line
+    return kept or lines[:1]
+
+
+def _end_points(group: Group, select: str) -> dict[str, list[Point]]:
+    """Accuracy and cost of runs of different T, each at its own."""
+    found: dict[str, list[Point]] = {row: [] for row in ROWS}
+    for steps in sorted({steps_of(record["recipe"]) for record in group.records}):
+        own = [record for record in group.records if steps_of(record["recipe"]) == steps]
+        for row in ROWS:
+            curves = by_seed(group, lambda record, row=row, steps=steps: _end(record, row, steps, select), own)
+            found[row] += over_seeds(curves.values())
+    return found
+
+
+def _end(record: Record, row: str, steps: int, select: str) -> Curve:
+    """The value of a run at its own T; nothing where it was not measured."""
+    if row == "accuracy":
+        return {steps: 100 * record[select]["accuracy"]} if record[select] else {}
+    if row == "firing_rate":
+        return {steps: 100 * fmean(record["firing_rates"].values())} if record["firing_rates"] else {}
+    return {steps: record["synaptic_operations"]}
+
+
+def _cut(group: Group, records: list[Record], select: str) -> dict[str, list[Point]]:
+    """Accuracy and cost of runs of one T, tested with others."""
+    if all(BY_STEPS in record for record in records) and select == "last":
+        scale = {"accuracy": 100, "firing_rate": 100}
+
+        def measured(row: str) -> Any:
+            return lambda record: {int(each["steps"]): scale.get(row, 1) * each[row] for each in record[BY_STEPS]}
+
+        return {row: over_seeds(by_seed(group, measured(row), records).values()) for row in ROWS}
+    return {"accuracy": _by_step(group, records, select)} | {row: [] for row in ROWS if row != "accuracy"}
+
+
+def _by_step(group: Group, records: Iterable[Record], select: str) -> list[Point]:
+    """Accuracy after the first 1, 2, .. steps."""
+
+    def curve_of(record: Record) -> Curve:
+        shares = record[select]["accuracy_by_step"] if record[select] else ()
+        return {step: 100 * share for step, share in enumerate(shares, 1)}
+
+    return over_seeds(by_seed(group, curve_of, records).values())
+
+
+def _earlier(group: Group, select: str, colour: str) -> list[Line]:
+    """The network after the stages before the last one."""
+    parts = [split_by_stage(record) for record in _largest(group)]
+    return [
+        Line(
+            f"{group.title}: {IN_WORDS.get(stage, stage_in_words(stage))}",
+            stage if stage in STYLES else "ann",
+            colour,
+            {row: [] for row in ROWS} | {"accuracy": _by_step(group, [part[stage] for part in parts], select)},
+        )
+        for stage in list(parts[0])[:-1]
+    ]
+
+
+def _once(lines: Iterable[Line]) -> list[Line]:
+    """Each line once: runs that differ in a later stage share the earlier ones, which then have their own colour."""
+    found: dict[str, Line] = {}
+    for line in lines:
+        if line.points["accuracy"]:
+            found.setdefault(f"{line.role} {line.points['accuracy']}", line)
+    roles = [line.role for line in found.values()]
+    return [
+        replace(line, label=re.sub(r",[^:]*:", ":", line.label), colour=SHARED[line.role])
+        if roles.count(line.role) == 1
+        else line
+        for line in found.values()
+    ]
+
+
+def _draw(found: Mapping[str, list[Line]], select: str) -> Figure:
+    """A column a data set: accuracy, and below it the cost, if it is known at several T."""
+    lines = [line for group in found.values() for line in group]
+    rows = [row for row in ROWS if row == "accuracy" or any(len(line.points[row]) > 1 for line in lines)]
+    width = max(5.4 * len(found), 6.6)
+    longest = max(map(len, found.values()))
+    heights = [3.6, *[1.5] * (len(rows) - 1)]
+    figure = Figure(figsize=(width, sum(heights) + 1.1 + 0.2 * longest), layout="constrained")
+    grid = figure.subplots(len(rows), len(found), squeeze=False, sharex="col", height_ratios=heights)
+    for column, (words, group) in enumerate(found.items()):
+        for place, row in enumerate(rows):
+            _panel(grid[place][column], row, group)
+            if column == 0:
+                grid[place][column].set_ylabel(ROWS[row])
+        grid[0][column].set_title(words, fontsize=10)
+        bottom = grid[-1][column]
+        bottom.set_xlabel("time steps T of the test")
+        marks = grid[0][column].get_legend_handles_labels()
+        below = bottom.transAxes + ScaledTranslation(-0.1, -0.5, figure.dpi_scale_trans)
+        corner = {"loc": "upper left", "bbox_to_anchor": (0, 0), "bbox_transform": below, "borderaxespad": 0}
+        bottom.legend(*marks, **corner, frameon=False, fontsize=8.5)
+    figure.suptitle(f"Accuracy by time steps, {EPOCHS[select]}; mean and standard deviation over n seeds", fontsize=11)
+    return figure
+
+
+def _panel(axes: Axes, row: str, lines: Sequence[Line]) -> None:
+    for line in lines:
+        points = line.points[row]
+        if not points:
+            continue
+        style = {"markersize": 4.5, "linewidth": 1.5, "capsize": 2.5, "elinewidth": 0.9, **STYLES[line.role]}
+        x, mean, std = ([point[at] for point in points] for at in range(3))
+        axes.errorbar(
+            x, mean, std if any(std) else None, color=line.colour, label=f"{line.label}, {line.count}", **style
+        )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3, linewidth=0.6)
+    if row == "synaptic_operations":
+        axes.yaxis.set_major_formatter(EngFormatter(sep=""))

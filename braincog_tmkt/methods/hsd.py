@@ -1,0 +1,156 @@
+"""HSD, Hybrid Step-wise Distillation (Zhong et al., ACM MM 2024): an ANN becomes an SNN of few steps and teaches it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..data.types import Batch
+from ..errors import RecipeError
+from ..losses import kd, kl_weight, skd
+from ..models.convert import convert
+from ..registry import did_you_mean
+from .base import METHODS, Method, Stage
+
+DISTILLATIONS = {"skd": skd, "kd": kd}
+
+SHOWN = {
+    "first": lambda frames, steps: list(range(steps)),
+    "last": lambda frames, steps: list(range(frames - steps, frames)),
+    "spread": lambda frames, steps: [int((step + 0.5) * frames / steps) for step in range(steps)],
+}
+"""Which of a recording's frames the student sees, one a step."""
+
+
+@METHODS.register("hsd")
+class HSD(Method):
+    """Three stages: train an ANN (`ann`), put spiking nodes in its nodes' places (`convert`), distil (`distil`).
+
+    Loss of the last stage: `CE(mean_t o_t, y) + lambda * SKD`. The ANN of the last epoch (deviation D-35) is not
+    trained any more and sees all frames of the recording, the student `steps` of them (deviation D-32). A recording of
+    one frame (a still image) is shown to the student at all steps. `backbone` is the student, `pretraining.backbone`
+    the ANN.
+
+    The teacher is whatever `pretraining` makes of `backbone`: with QCFS nodes an ANN as in the paper; with spiking
+    nodes an SNN of many steps, distilled to few.
+
+    Args:
+        backbone: the teacher's network, built for all frames of a recording.
+        steps: T of the student.
+        node: its nodes, by name, see `models.convert.convert`.
+        pretraining: the method of the first stage, `name` and its arguments; cross-entropy of the mean logits if None.
+        distillation: `skd` (every step) or `kd` (the mean).
+        temperature: K of the softened classes; 10 in the paper.
+        weight: lambda; 5 in the paper. 0 fine-tunes without a teacher.
+        kl_reduction: `mean` or `batchmean`, see `losses.kd`.
+        student_frames: `first` (as HSD's code), `last` or `spread` evenly.
+
+    Raises:
+        RecipeError: for an unknown name, or more steps than frames.
+    """
+
+    def __init__(
+        self,
+        backbone: Any,
+        steps: int,
+        node: str = "SoftResetIFNode",
+        pretraining: Mapping[str, Any] | None = None,
+        distillation: str = "skd",
+        temperature: float = 10.0,
+        weight: float = 5.0,
+        kl_reduction: str = "mean",
+        student_frames: str = "first",
+    ) -> None:
+        for name, known in ((distillation, DISTILLATIONS), (student_frames, SHOWN)):
+            if name not in known:
+                raise RecipeError(f"method hsd knows no '{name}': {did_you_mean(name, known)}")
+        student = convert(backbone, node)
+        student.set_steps(steps)
+        super().__init__(student)
+        arguments = dict(pretraining or {"name": "baseline", "tet": False})
+        self.pretraining: Method = METHODS.build(arguments.pop("name", "baseline"), backbone, **arguments)
+        self.needs_static = self.pretraining.needs_static  # type: ignore[misc]
+        self.steps, self.node, self.student_frames = steps, node, student_frames
+        self.distillation, self.temperature, self.weight = distillation, temperature, weight
+        self.kl_reduction = kl_reduction
+        self._rows(backbone.step)
+        self._distance(torch.zeros(1, 1, 2), torch.zeros(1, 2))
+        self._learnt = {part: _learnt(part_of) for part, part_of in self._parts().items()}
+
+    def stages(self) -> tuple[Stage, ...]:
+        """`ann`, which other runs may take over, `convert`, `distil`."""
+        return Stage("ann", depends=("pretraining",)), Stage("convert", trains=False), Stage("distil")
+
+    def enter(self, stage: str) -> None:
+        """Make the student of the teacher in `convert`; let only what the stage trains have gradients."""
+        super().enter(stage)
+        if stage == "convert":
+            self.backbone = convert(self.pretraining.backbone, self.node)
+            self.backbone.set_steps(self.steps)
+        trained = "ann" if stage == "ann" else "student"
+        for part, part_of in self._parts().items():
+            for name, parameter in part_of.named_parameters():
+                parameter.requires_grad_(part == trained and name in self._learnt[part])
+        self.train(self.training)
+
+    def trainee(self) -> nn.Module:
+        """The pretraining's method, ANN included; then the student."""
+        return self.pretraining if self.stage == "ann" else self.backbone
+
+    def train(self, mode: bool = True) -> HSD:
+        """As any module, but a teacher that is done stays in evaluation: its running statistics do not move."""
+        super().train(mode)
+        if self.stage != "ann":
+            self.pretraining.eval()
+        return self
+
+    def forward(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """The pretraining's loss; then `loss` and its parts `classification` and `distillation` (before its weight)."""
+        if self.stage == "ann":
+            return self.pretraining(batch, progress)
+        with torch.no_grad():
+            teacher = self.pretraining.predict(batch.events).mean(0)
+        logits = self.predict(batch.events)
+        classification = functional.cross_entropy(logits.mean(0), batch.label)
+        distance = self._distance(logits, teacher)
+        loss = classification + self.weight * distance
+        return {"loss": loss, "classification": classification, "distillation": distance}
+
+    def predict(self, events: Tensor) -> Tensor:
+        """Per-step logits of the student `[T, B, K]`; in the stage `ann` those of the ANN, one a frame."""
+        if self.stage == "ann":
+            return self.pretraining.predict(events)
+        return self.backbone.event_logits(events[:, self._rows(events.shape[1])])
+
+    def remarks(self) -> list[str]:
+        """What the weight comes to."""
+        classes = self.backbone.num_classes
+        alone = kl_weight(self.weight, classes, self.kl_reduction)
+        return [
+            f"{self.distillation} with temperature {self.temperature:g} and weight {self.weight:g}; the divergence is"
+            f" reduced by '{self.kl_reduction}', so that of one recording counts {alone:g}"
+        ]
+
+    def _parts(self) -> dict[str, nn.Module]:
+        return {"ann": self.pretraining, "student": self.backbone}
+
+    def _rows(self, frames: int) -> list[int]:
+        """The frames that the student sees, of so many."""
+        steps = self.backbone.step
+        if frames == 1:
+            return [0]
+        if steps > frames:
+            raise RecipeError(f"the student has {steps} steps, but a recording has {frames} frames: take fewer steps")
+        return SHOWN[self.student_frames](frames, steps)
+
+    def _distance(self, logits: Tensor, teacher: Tensor) -> Tensor:
+        return DISTILLATIONS[self.distillation](logits, teacher, self.temperature, self.kl_reduction)
+
+
+def _learnt(part: nn.Module) -> set[str]:
+    """The names of the parameters that can be learnt."""
+    return {name for name, parameter in part.named_parameters() if parameter.requires_grad}

@@ -1,0 +1,61 @@
+"""The integrate-and-fire node of an ANN converted with QCFS, and of HSD's student: it counts what it was given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..integration import BaseNode, register_node, surrogate_class
+
+START = 0.5
+"""Potential before the first step, in thresholds: with it the spikes of T steps are the current, rounded to 1 / T."""
+
+
+@register_node
+class SoftResetIFNode(BaseNode):
+    """IF node that starts at half its threshold, fires spikes as high as the threshold, and subtracts what it fired.
+
+    With the threshold theta, the current x and the surrogate's step H, at every step
+
+    `u <- u + x / theta`, `s = H(u - 1)`, `u <- u - s`, output `s * theta`, from `u = 1/2`.
+
+    For a constant current z the mean output of T steps is `theta * clip(floor(z T / theta + 1/2) / T, 0, 1)`, the
+    activation of QCFS with T levels; only where `z T / theta + 1/2` is a whole number it is one level lower, because
+    BrainCog's surrogates fire strictly above the threshold.
+
+    `mem` is u: a potential in units of the threshold, 0.5 in a fresh node and after `n_reset()`.
+
+    Args:
+        threshold: theta, in the unit of the currents.
+        act_fun: surrogate on `u - 1`: a class, its name, or a module; alpha is 1 unless a module has another one.
+            BrainCog's `QGateGrad` has with it the triangle of half-width 1 that QCFS and HSD use.
+        **kwargs: as BrainCog's nodes take them; `v_reset` is where `mem` starts (0.5), and `dt` has no meaning here.
+
+    Example:
+        >>> node = SoftResetIFNode(threshold=2.0)
+        >>> [node(Tensor([1.2])).item() for _ in range(3)]
+        [2.0, 0.0, 2.0]
+    """
+
+    def __init__(
+        self,
+        threshold: float = 1.0,
+        act_fun: str | type[nn.Module] | nn.Module = "QGateGrad",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(threshold, **{"v_reset": START, **kwargs})
+        self.mem = self.v_reset
+        if not isinstance(act_fun, nn.Module):
+            act_fun = surrogate_class(act_fun)(alpha=1.0, requires_grad=False)
+        self.act_fun: nn.Module = act_fun
+
+    def integral(self, inputs: Tensor) -> None:
+        """Add currents, in thresholds, to the potential."""
+        self.mem = self.mem + inputs * (1 / self.get_thres())
+
+    def calc_spike(self) -> None:
+        """Fire, and subtract what was fired; gradients pass the reset (deviation D-28: as HSD's code computes it)."""
+        fired = self.act_fun(self.mem - 1)
+        self.mem = self.mem - fired
+        self.spike = fired * self.get_thres()

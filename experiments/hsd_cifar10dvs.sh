@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# HSD on CIFAR10-DVS: the paper's Table 2, Figure 1 (STS and DTS over T), Figure 2 (KD against SKD by epoch) and Figure 4 (confusion
+# matrices of TET and HSD at T 5), with its numbers beside yours.
+#   DATA=./data       folder with CIFAR10DVS/; without the data, a twin:
+#                     tmkt data simulate cifar10dvs --static ./images --out ./twin, then DATA=./twin
+#   STEPS="1 2 4 5"   the T of Figure 1      SEEDS="42 1024 90210"   TIER=paper|small|smoke   JOBS=1 (runs at a time)
+# Any key=value goes to the recipes.
+source "$(dirname "$0")/env.sh"
+set_name=cifar10dvs
+tet_steps=data.steps
+source experiments/run_hsd.sh
+tmkt table hsd2 "${options[@]}" "${settings[@]}"
+tmkt table hsd-figure1 "${options[@]}" "${settings[@]}"
+train cifar10dvs/kd
+tmkt figure epochs runs/cifar10dvs/hsd runs/cifar10dvs/kd --out figures/hsd_cifar10dvs
+first() { ls -d "runs/cifar10dvs/$1"/*/seed* | head -n 1; }
+tmkt figure confusion "$(first tet_t5)" "$(first hsd)" --out figures/hsd_cifar10dvs "${settings[@]:0:2}"
+sweep_steps

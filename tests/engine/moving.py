@@ -1,0 +1,50 @@
+"""A data set without files."""
+
+import numpy as np
+
+from braincog_tmkt.data.sets import DataSet
+from braincog_tmkt.data.sets.base import Card
+from braincog_tmkt.data.types import EVENT_DTYPE, Index, Item
+
+CLASSES = ("left", "right", "up")
+
+
+class Moving(DataSet):
+    """Three classes of random dots in their own corner; `root` says what kind of data to pretend."""
+
+    name = "moving"
+    sensor = (28, 28)
+    own_extent = False
+    card = Card("moving dots", "nowhere", "none", "no files", {})
+
+    def index(self):
+        items = tuple(Item(f"{name}/{number}", name) for name in CLASSES for number in range(8))
+        return Index(CLASSES, items, items)
+
+    def events(self, item):
+        label, number = CLASSES.index(item.class_name), int(item.key[-1])
+        rng = np.random.default_rng([label, number])
+        found = np.zeros(300, EVENT_DTYPE)
+        found["t"] = np.sort(rng.integers(0, 10_000, 300))
+        found["x"], found["y"] = rng.integers(0, 9, (2, 300)) + 9 * np.array([[label], [label]])
+        found["p"] = rng.random(300) < 0.5
+        return found
+
+    def image(self, item, size, appearance="value"):
+        return np.full((size, size), 60 * CLASSES.index(item.class_name), np.uint8)
+
+    def kind(self):
+        return "simulated" if "twin" in str(self.root) else "real"
+
+    def fingerprint(self, index):
+        return str(self.root)
+
+
+class Still(Moving):
+    """The same as one frame, which stands for all steps."""
+
+    name = "still"
+    still = True
+
+    def frames(self, item, spec):
+        return super().frames(item, spec).sum(0, keepdims=True)
