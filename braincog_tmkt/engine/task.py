@@ -135,21 +135,16 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
     torch.manual_seed(seed)
     settings, data = asdict(recipe.model), recipe.data
     channels = DATASETS[data.name].channels  # type: ignore[attr-defined]
-    backbone = build_backbone(
-        settings.pop("name"),
-        classes,
-        data.steps,
-        data.size,
-        **settings,
-        **({} if channels == 2 else {"in_chans": channels}),
-    )
+    if channels != 2:  # a backbone of a user's own need not know the keyword
+        settings["in_chans"] = channels
+    backbone = build_backbone(settings.pop("name"), classes, data.steps, data.size, **settings)
     arguments = {key: value for key, value in recipe.method.items() if key != "name"}
     method = METHODS.build(recipe.method["name"], backbone, **arguments)
     assert isinstance(method, Method)
     if method.needs_static and channels != 2:
         raise RecipeError(
-            f"{recipe.name}: method '{recipe.method['name']}' mixes grey images with event frames of 2 channels, but the"
-            f" frames of {data.name} have {channels}: use another method, or another data set"
+            f"{recipe.name}: method '{recipe.method['name']}' mixes grey images with event frames of 2 channels, but"
+            f" the frames of {data.name} have {channels}: use another method, or another data set"
         )
     return method.train()
 

@@ -187,6 +187,8 @@ def test_wrong_arguments_are_explained(arguments, words):
 
 
 def test_every_method_documents_every_argument():
-    for name, method in METHODS.items():
+    ours = {name: method for name, method in METHODS.items() if method.__module__.startswith("braincog_tmkt")}
+    assert {"baseline", "tmkt", "hsd"} <= ours.keys()
+    for name, method in ours.items():
         for argument in list(inspect.signature(method).parameters)[1:]:
             assert f"{argument}:" in method.__doc__, f"{name}: {argument}"
