@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,6 @@ from torch import Tensor, nn
 
 from ..errors import RecipeError
 from ..integration import (
-    BaseModule,
     BaseNode,
     BrainCogResNet19,
     ResNet19Block,
@@ -22,7 +20,7 @@ from .norm import StepBatchNorm2d
 from .qcfs import QCFSNode
 from .resnet import ResNet18
 from .soft_reset import SoftResetIFNode
-from .two_stream import StreamOutput, TwoStream
+from .two_stream import Blueprint, StreamOutput, TwoStream
 from .vggsnn import VGGSNN
 
 SCALED = (QCFSNode, SoftResetIFNode)
@@ -102,7 +100,7 @@ class ResNet19(OneStream, BrainCogResNet19):
         self.feature_size = max(1, round(256 * self.width))
         self.fc1 = nn.Linear(self.inplanes, self.feature_size)
         self.fc2 = nn.Linear(self.feature_size, self.num_classes)
-        self.node1, self.node2 = self.node(), self.node()
+        self.node1, self.node2 = self.make_node(), self.make_node()
         for layer in self.modules():
             if type(layer) is ThresholdDependentBatchNorm2d:
                 layer.__class__ = StepBatchNorm2d
@@ -110,24 +108,15 @@ class ResNet19(OneStream, BrainCogResNet19):
                 layer.__class__ = MultiStepResNet19Block
         self.finish(aligned_node=self.node2)
 
-    def _construct(
-        self,
-        step: int,
-        encode_type: str,
-        num_classes: int,
-        node: type[BaseNode],
-        node_kwargs: dict[str, Any],
-        width: float,
-        in_chans: int,
-    ) -> None:
+    def _construct(self, plan: Blueprint) -> None:
         """Build BrainCog's layers with its own methods; its constructor knows one width only."""
-        BaseModule.__init__(self, step, encode_type)
-        self.node: Callable[[], BaseNode] = lambda: node(**node_kwargs)
-        scale = 1.0 if issubclass(node, SCALED) else node_kwargs["threshold"]
-        self._norm_layer = partial(ThresholdDependentBatchNorm2d, threshold=scale, step=step)
-        channels = [max(1, round(planes * width)) for planes in (128, 256, 512)]
+        super()._construct(plan)
+        self.node = self.make_node  # BrainCog's name
+        scale = 1.0 if issubclass(plan.node, SCALED) else plan.node_kwargs["threshold"]
+        self._norm_layer = partial(ThresholdDependentBatchNorm2d, threshold=scale, step=plan.step)
+        channels = [max(1, round(planes * plan.width)) for planes in (128, 256, 512)]
         self.inplanes, self.dilation, self.groups, self.base_width = channels[0], 1, 1, 128
-        self.conv1 = nn.Conv2d(in_chans, self.inplanes, 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(plan.in_chans, self.inplanes, 3, padding=1, bias=False)
         self.bn1 = self._norm_layer(num_features=self.inplanes, alpha=0.5**0.5)
         self.layer1 = self._make_layer(ResNet19Block, channels[0], 3)
         self.layer2 = self._make_layer(ResNet19Block, channels[1], 3, stride=2)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..integration import BaseNode, BasicBlock, ResNet
-from .two_stream import TwoStream
+from .two_stream import Blueprint, TwoStream
 
 
 class MultiStepBlock(BasicBlock):
@@ -40,26 +40,16 @@ class ResNet18(TwoStream, ResNet):
         if self.execution == "multi_step":
             self._see_all_steps()
 
-    def _construct(
-        self,
-        step: int,
-        encode_type: str,
-        num_classes: int,
-        node: type[BaseNode],
-        node_kwargs: dict[str, Any],
-        width: float,
-        in_chans: int,
-    ) -> None:
-        settings = {key: value for key, value in node_kwargs.items() if key not in ("step", "layer_by_layer")}
+    def _construct(self, plan: Blueprint) -> None:
+        settings = {key: value for key, value in plan.node_kwargs.items() if key not in ("step", "layer_by_layer")}
         # The data set name only chooses the stem: 3x3, 2 or 3 channels. BrainCog builds none for 'CEPDVS'.
-        dataset = "dvsc10" if in_chans == 2 else "cifar10"
-        settings |= {"node_type": node, "dataset": dataset, "inplanes": max(1, round(64 * width))}
-        ResNet.__init__(
-            self, BasicBlock, [2, 2, 2, 2], num_classes=num_classes, step=step, encode_type=encode_type, **settings
-        )
+        dataset = "dvsc10" if plan.in_chans == 2 else "cifar10"
+        settings |= {"node_type": plan.node, "dataset": dataset, "inplanes": max(1, round(64 * plan.width))}
+        settings |= {"num_classes": plan.num_classes, "step": plan.step, "encode_type": plan.encode_type}
+        ResNet.__init__(self, BasicBlock, [2, 2, 2, 2], **settings)
         for layer in self.modules():
             if isinstance(layer, BaseNode):
-                layer.layer_by_layer = node_kwargs["layer_by_layer"]
+                layer.layer_by_layer = plan.node_kwargs["layer_by_layer"]
 
     def _see_all_steps(self) -> None:
         """Turn the fresh blocks, which BrainCog's constructor builds of its own class only, into multi-step ones."""

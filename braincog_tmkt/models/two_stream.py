@@ -41,6 +41,28 @@ class StreamOutput(NamedTuple):
     aligned: Tensor
 
 
+class Blueprint(NamedTuple):
+    """What the constructors of BrainCog's networks get.
+
+    Args:
+        step: T.
+        encode_type: BrainCog's encoder.
+        num_classes: K.
+        node: class of the nodes.
+        node_kwargs: their keywords.
+        width: factor on all channel numbers.
+        in_chans: channels of a frame.
+    """
+
+    step: int
+    encode_type: str
+    num_classes: int
+    node: type[BaseNode]
+    node_kwargs: dict[str, Any]
+    width: float
+    in_chans: int
+
+
 class TwoStream(BaseModule):
     """Base class of the backbones.
 
@@ -105,24 +127,15 @@ class TwoStream(BaseModule):
             )
         node = node_class(node_type)
         node = multi_step_node(node) if execution == "multi_step" else node
-        self._construct(step, encode_type, num_classes, node, node_kwargs, width, in_chans)
+        self._construct(Blueprint(step, encode_type, num_classes, node, node_kwargs, width, in_chans))
         self.node_kwargs, self.in_chans = node_kwargs, in_chans
         self.num_classes, self.width, self.img_size = num_classes, width, img_size
         self.execution, self.recompute, self.tet_loss = execution, recompute, tet_loss
 
-    def _construct(
-        self,
-        step: int,
-        encode_type: str,
-        num_classes: int,
-        node: type[BaseNode],
-        node_kwargs: dict[str, Any],
-        width: float,
-        in_chans: int,
-    ) -> None:
+    def _construct(self, plan: Blueprint) -> None:
         """Run BrainCog's constructor; overridden where BrainCog's network has a richer one."""
-        BaseModule.__init__(self, step, encode_type)
-        self.make_node: Callable[[], BaseNode] = lambda: node(**node_kwargs)
+        BaseModule.__init__(self, plan.step, plan.encode_type)
+        self.make_node: Callable[[], BaseNode] = lambda: plan.node(**plan.node_kwargs)
 
     def finish(self, aligned_node: BaseNode | None) -> None:
         """Called once the layers exist: step weights, per-step batch norm, node settings."""
