@@ -118,7 +118,25 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, dict) and all(_fits(item, inner[1]) for item in value.values())
     if isinstance(value, bool) and hint is not Any:
         return hint is bool
-    return hint is Any or isinstance(value, (int, float) if hint is float else hint)
+    return hint is Any or isinstance(value, (int, float) if hint is float else origin or hint)
+
+
+def check_arguments(source: str, section: str, arguments: Mapping[str, Any], target: Callable[..., Any]) -> None:
+    """Refuse arguments of a class or function whose types are not the annotated ones; unknown ones pass.
+
+    Args:
+        source: recipe they come from.
+        section: of the recipe.
+        arguments: by name.
+        target: the class or function.
+
+    Raises:
+        RecipeError: naming the source, the key, and the type it must have.
+    """
+    hints = get_type_hints(target.__init__ if isinstance(target, type) else target)  # type: ignore[misc]
+    for key, value in arguments.items():
+        if key in hints and not _fits(value, hints[key]):
+            raise RecipeError(f"{source}: {section}.{key} must be {_in_words(hints[key])}, not {value!r}")
 
 
 def _in_words(hint: Any) -> str:

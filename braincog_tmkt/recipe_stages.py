@@ -30,11 +30,11 @@ def stage_recipe(recipe: Recipe, stage: str) -> Recipe:
 
 
 def check_stage_names(recipe: Recipe, known: Iterable[str]) -> None:
-    """Refuse settings for a stage that the method does not have.
+    """Refuse settings for a stage that the method does not train.
 
     Args:
         recipe: its `stages` section.
-        known: the stages of its method.
+        known: the stages that its method trains.
 
     Raises:
         RecipeError: naming the key and the nearest stage.
@@ -45,5 +45,6 @@ def check_stage_names(recipe: Recipe, known: Iterable[str]) -> None:
         if stage not in names:
             method = recipe.method["name"]
             raise RecipeError(
-                f"{recipe.name}: stages.{key}: method '{method}' has no stage '{stage}', {did_you_mean(stage, names)}"
+                f"{recipe.name}: stages.{key}: method '{method}' trains no stage '{stage}',"
+                f" {did_you_mean(stage, names)}"
             )

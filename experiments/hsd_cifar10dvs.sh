@@ -9,10 +9,10 @@ source "$(dirname "$0")/env.sh"
 set_name=cifar10dvs
 tet_steps=data.steps
 source experiments/run_hsd.sh
-tmkt table hsd2 "${options[@]}" "${settings[@]}"
-tmkt table hsd-figure1 "${options[@]}" "${settings[@]}"
-train cifar10dvs/kd
-tmkt figure epochs runs/cifar10dvs/hsd runs/cifar10dvs/kd --out figures/hsd_cifar10dvs
-first() { ls -d "runs/cifar10dvs/$1"/*/seed* | head -n 1; }
-tmkt figure confusion "$(first tet_t5)" "$(first hsd)" --out figures/hsd_cifar10dvs "${settings[@]:0:2}"
+table hsd2
+table hsd-figure1
+train table cifar10dvs/kd
+tmkt figure epochs "$RUNS/table/cifar10dvs/hsd" "$RUNS/table/cifar10dvs/kd" --out "$PICTURES"
+newest() { ls -dt "$RUNS/table/cifar10dvs/$1"/*/seed* | head -n 1; }
+tmkt figure confusion "$(newest tet_t5)" "$(newest hsd)" --out "$PICTURES" "${settings[@]:0:2}"
 sweep_steps

@@ -8,6 +8,7 @@ import pytest
 from braincog_tmkt.cli import main
 from braincog_tmkt.data.readers.atis import write_atis
 from braincog_tmkt.data.simulate import LAYOUTS, simulate_tree
+from braincog_tmkt.recipe import load_recipe
 from braincog_tmkt.recipe_files import known_recipes
 from braincog_tmkt.results.store import read_records
 from tests.data.test_simulate_layouts import QUICK, characters, images
@@ -48,6 +49,14 @@ SETS = {
     "digits": lambda root: None,
 }
 """Data set -> what makes its files; `folder` and `dvsgesture` train in tests of their own."""
+
+
+@pytest.mark.parametrize(("tier", "most"), [("smoke", 2), ("small", 5), ("paper", 5)])
+def test_the_scripts_of_hsd_ask_for_no_more_steps_than_there_are_frames(tier, most):
+    """`run_hsd.sh` trains every T up to `most`."""
+    for name, path in known_recipes().items():
+        recipe = load_recipe(path, tier=tier) if name.partition("/")[2] in ("hsd", "kd", "hsd_tmkt") else None
+        assert recipe is None or name.startswith("digits/") or recipe.data.steps in (1, *range(most, 11)), name
 
 
 @pytest.mark.parametrize("name", SETS)

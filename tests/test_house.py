@@ -35,6 +35,7 @@ ALLOWED = {
         "files",
         "registry",
         "recipe",
+        "recipe_check",
         "recipe_compare",
         "recipe_files",
         "recipe_stages",

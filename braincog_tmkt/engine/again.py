@@ -87,9 +87,10 @@ def evaluate_steps(place: Path, steps: Sequence[int], overrides: Iterable[str] =
     """
     run = load_run(place, overrides)
     frames = run.task.pairs.steps
-    if getattr(DATASETS[run.recipe.data.name], "still", False):
+    still = getattr(DATASETS[run.recipe.data.name], "still", False)
+    if still and frames > 1:
         run.task.pairs.steps = max(frames, *steps)  # the one frame may be shown as often as one likes
-    elif max(steps) > frames:
+    elif max(steps) > frames > 1:  # a single frame is shown at all steps
         raise RecipeError(f"{run} has recordings of {frames} frames, too few for {max(steps)} time steps")
     print("  ".join(f"{column:>19}" for column in COLUMNS))
     rows = []

@@ -38,7 +38,9 @@ def load(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise TrainingError(f"there is no checkpoint {path}") from None
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # What torch says to a file of other objects is how to load it all the same, which is not safe.
+        known = str(error) and not isinstance(error, pickle.UnpicklingError)
+        reason = str(error).splitlines()[0] if known else "it is no file of tensors and plain values"
         raise TrainingError(f"the checkpoint {path} is damaged ({reason})") from error
     if not isinstance(state, dict) or "method" not in state:
         raise TrainingError(f"{path} is no checkpoint of this project: it holds no method")

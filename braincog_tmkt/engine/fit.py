@@ -96,17 +96,18 @@ def _train(run: Run) -> None:
 
 def _do_stage(run: Run) -> None:
     """Take the stage that runs over from another run that has trained it; or train it, for this run and others."""
-    file = run.now.file
-    if file is None:
+    at, plan = run.progress, run.now
+    if plan.file is None:
         _train_stage(run)
         return
-    if take(run, file):
+    if plan.stage.name in at.results:  # taken over before the run was stopped
         return
-    with claimed(run, file, lambda: _check_stop(run)) as waited:
+    own = at.epoch == plan.epochs  # trained, but perhaps not kept, before the run was stopped
+    with claimed(run, plan.file, lambda: _check_stop(run)):
         run.signals.flush()
-        if not (waited and take(run, file)):
+        if own or not take(run, plan.file):
             _train_stage(run)
-            keep(run, file)
+            keep(run, plan.file)
 
 
 def _train_stage(run: Run) -> None:
@@ -180,7 +181,8 @@ def _require_finite(run: Run) -> None:
 def _way_back(run: Run) -> str:
     file = run.checkpoints / checkpoint.LAST
     good = f"the last good checkpoint is {file}" if file.is_file() else "there is no checkpoint yet"
-    return f"{good}; a lower optim.lr or a longer warm-up may help"
+    rate = f"stages.{run.now.stage.name}.optim.lr" if len(run.plan) > 1 else "optim.lr"
+    return f"{good}; a lower {rate} or a longer warm-up may help"
 
 
 def _check_stop(run: Run) -> None:

@@ -59,16 +59,13 @@ def keep(run: Run, file: Path) -> None:
 
 
 @contextmanager
-def claimed(run: Run, file: Path, check: Callable[[], None]) -> Iterator[bool]:
+def claimed(run: Run, file: Path, check: Callable[[], None]) -> Iterator[None]:
     """Keep other processes from training the same stage; the system frees it when this one dies.
 
     Args:
         run: whose stage it is.
         file: of the stage.
         check: called while another process has it; what it raises ends the waiting.
-
-    Yields:
-        Whether another process had it at first.
 
     Raises:
         TrainingError: if the folder cannot be written.
@@ -87,14 +84,14 @@ def claimed(run: Run, file: Path, check: Callable[[], None]) -> Iterator[bool]:
             ) from error
         return True
 
-    waited = False
+    told = False
     try:
         while not on_first_rank(run.fabric, acquired):
-            if not waited:
+            if not told:
                 run.say(f"stage {run.now.stage.name}: another process trains it ({file}): waiting for it")
-            waited = True
+            told = True
             check()
-        yield waited
+        yield
     finally:
         lock.release()
 

@@ -57,7 +57,7 @@ def plan_stages(
         RecipeError: for settings of an unknown stage, or a batch that does not fit.
     """
     stages = method.stages()
-    check_stage_names(recipe, [stage.name for stage in stages])
+    check_stage_names(recipe, [stage.name for stage in stages if stage.trains])
     settings = [stage_recipe(recipe, stage.name) for stage in stages]
     plans = []
     for place, (stage, own) in enumerate(zip(stages, settings, strict=True)):

@@ -23,6 +23,7 @@ from ..errors import RecipeError
 from ..methods import METHODS, Method
 from ..models import build_backbone
 from ..recipe import DataConfig, Recipe
+from ..recipe_check import check_arguments
 from .memory import frames_budget
 
 
@@ -139,6 +140,7 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
         settings["in_chans"] = channels
     backbone = build_backbone(settings.pop("name"), classes, data.steps, data.size, **settings)
     arguments = {key: value for key, value in recipe.method.items() if key != "name"}
+    check_arguments(recipe.name, "method", arguments, METHODS[recipe.method["name"]])
     method = METHODS.build(recipe.method["name"], backbone, **arguments)
     assert isinstance(method, Method)
     if method.needs_static and channels != 2:

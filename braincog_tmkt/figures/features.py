@@ -20,6 +20,7 @@ from .base import FIGURES, save_picture, save_rows
 from .inputs import (
     at_test_time,
     evenly,
+    frames_shown,
     keys_of,
     names_of,
     partners,
@@ -137,7 +138,7 @@ def measure_points(run: LoadedRun, rows: Tensor) -> Points:
         for chunk, static in zip(
             rows.split(run.recipe.train.batch), full.split(run.recipe.train.batch), strict=True
         ):  # two streams: as many frames at once as the evaluation of one
-            events, _ = pairs.events(chunk)
+            events = frames_shown(run.method, pairs.events(chunk)[0])
             every = torch.ones(events.shape[:2], dtype=torch.bool, device=events.device)
             outputs = backbone.streams(static, events, every)
             both.append(torch.stack([stream.aligned.float().mean(0).flatten(1) for stream in outputs]).cpu())

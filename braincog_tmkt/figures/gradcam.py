@@ -24,7 +24,17 @@ from ..engine.task import build_method
 from ..errors import RecipeError
 from ..methods import Method
 from .base import FIGURES, save_picture, save_rows
-from .inputs import evenly, keys_of, names_of, partners, require_range, require_same_test, setting_in_words, titles_of
+from .inputs import (
+    evenly,
+    frames_shown,
+    keys_of,
+    names_of,
+    partners,
+    require_range,
+    require_same_test,
+    setting_in_words,
+    titles_of,
+)
 
 ON, OFF = np.array([255, 90, 60]) / 255, np.array([60, 130, 255]) / 255
 HEAT = "inferno"
@@ -113,7 +123,8 @@ def first_recordings(run: LoadedRun) -> Tensor:
 def explain_run(run: LoadedRun, rows: Tensor) -> dict[tuple[int, str], Panel]:
     """The panels of a run by (place in `rows`, `static` or `events`); static ones where there is such an image."""
     method = multi_step_copy(run)
-    events, label = run.task.pairs.events(rows)
+    frames, label = run.task.pairs.events(rows)
+    events = frames_shown(method, frames)
     images, known = partners(run, rows)
     found = {(place, "events"): panel for place, panel in enumerate(_explain(method, "events", events, label))}
     if known.any():

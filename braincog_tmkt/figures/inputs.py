@@ -102,6 +102,11 @@ def at_test_time(method: Method) -> Iterator[None]:
         method.train()
 
 
+def frames_shown(method: Method, events: Tensor) -> Tensor:
+    """The frames of recordings `[B, F, C, H, W]` that the network sees, one a step: `[B, T, C, H, W]`."""
+    return method.shown(events).expand(-1, method.backbone.step, -1, -1, -1)
+
+
 def evenly(count: int, total: int) -> list[int]:
     """At most `count` different numbers below `total`, evenly spaced, the first and the last among them.
 

@@ -61,11 +61,15 @@ class Method(nn.Module, ABC):
         """
 
     def predict(self, events: Tensor) -> Tensor:
-        """Per-step logits `[T, B, K]` of event frames `[B, >= T, 2, H, W]`: the event stream and its head alone.
+        """Per-step logits `[T, B, K]` of event frames `[B, F, 2, H, W]`: the event stream and its head alone."""
+        return self.backbone.event_logits(self.shown(events))
 
-        With more frames than the network runs for, it sees the first ones.
+    def shown(self, events: Tensor) -> Tensor:
+        """The frames that the network sees, one a step `[B, T, 2, H, W]`: the first ones of `[B, F, 2, H, W]`.
+
+        A single frame stays one, and is shown at all steps.
         """
-        return self.backbone.event_logits(events[:, : self.backbone.step])
+        return events[:, : self.backbone.step]
 
     def set_steps(self, steps: int) -> None:
         """Predict with another number T of time steps from now on.

@@ -13,6 +13,7 @@ from ..data.types import Batch
 from ..errors import RecipeError
 from ..losses import kd, kl_weight, skd
 from ..models.convert import convert
+from ..models.qcfs import QCFSNode
 from ..registry import did_you_mean
 from .base import METHODS, Method, Stage
 
@@ -68,11 +69,17 @@ class HSD(Method):
         for name, known in ((distillation, DISTILLATIONS), (student_frames, SHOWN)):
             if name not in known:
                 raise RecipeError(f"method hsd knows no '{name}': {did_you_mean(name, known)}")
+        if not weight >= 0:
+            raise RecipeError(f"the weight of the distillation must be 0 or more, not {weight}")
         student = convert(backbone, node)
+        if isinstance(student.nodes[0], QCFSNode):
+            raise RecipeError("the student's nodes must spike: take SoftResetIFNode, or another than QCFSNode")
         student.set_steps(steps)
         super().__init__(student)
         arguments = dict(pretraining or {"name": "baseline", "tet": False})
         self.pretraining: Method = METHODS.build(arguments.pop("name", "baseline"), backbone, **arguments)
+        if len(self.pretraining.stages()) > 1:
+            raise RecipeError("the pretraining of hsd has stages of its own: take baseline, knowledge_transfer or tmkt")
         self.needs_static = self.pretraining.needs_static  # type: ignore[misc]
         self.steps, self.node, self.student_frames = steps, node, student_frames
         self.distillation, self.temperature, self.weight = distillation, temperature, weight
@@ -122,18 +129,27 @@ class HSD(Method):
 
     def predict(self, events: Tensor) -> Tensor:
         """Per-step logits of the student `[T, B, K]`; in the stage `ann` those of the ANN, one a frame."""
-        if self.stage == "ann":
-            return self.pretraining.predict(events)
-        return self.backbone.event_logits(events[:, self._rows(events.shape[1])])
+        return self.pretraining.predict(events) if self.stage == "ann" else super().predict(events)
+
+    def shown(self, events: Tensor) -> Tensor:
+        """The frames that the student sees, as `student_frames` says."""
+        return events[:, self._rows(events.shape[1])]
 
     def remarks(self) -> list[str]:
         """What the weight comes to."""
         classes = self.backbone.num_classes
         alone = kl_weight(self.weight, classes, self.kl_reduction)
-        return [
+        sentences = [
             f"{self.distillation} with temperature {self.temperature:g} and weight {self.weight:g}; the divergence is"
             f" reduced by '{self.kl_reduction}', so that of one recording counts {alone:g}"
         ]
+        teacher, student = (network.nodes[0] for network in (self.pretraining.backbone, self.backbone))
+        if not isinstance(teacher, QCFSNode) and type(teacher).__name__ != type(student).__name__:
+            sentences.append(
+                f"the teacher's nodes are neither QCFSNode nor {self.node}, so nothing says that the converted network"
+                " is like the teacher"
+            )
+        return sentences
 
     def _parts(self) -> dict[str, nn.Module]:
         return {"ann": self.pretraining, "student": self.backbone}

@@ -36,7 +36,8 @@ def convert(network: Any, node: str | type = "SoftResetIFNode") -> Any:
     converted: TwoStream = copy.deepcopy(network)
     kind = node_class(node)
     kind = multi_step_node(kind) if converted.execution == "multi_step" else kind
-    fresh = {old: _heir(kind, converted, old) for old in converted.nodes}
+    names = {module: name for name, module in converted.named_modules()}
+    fresh = {old: _heir(kind, converted, old, names[old]) for old in converted.nodes}
     for module in list(converted.modules()):
         for name, child in list(module.named_children()):
             if child in fresh:
@@ -47,10 +48,13 @@ def convert(network: Any, node: str | type = "SoftResetIFNode") -> Any:
     return converted.train(network.training)
 
 
-def _heir(kind: type[BaseNode], network: TwoStream, old: BaseNode) -> BaseNode:
+def _heir(kind: type[BaseNode], network: TwoStream, old: BaseNode, name: str) -> BaseNode:
     """A fresh node with the threshold of an old one, on its device; not to be learnt any more."""
     if not old.threshold > 0:
-        raise RecipeError(f"a node's threshold is {old.threshold.item():.4g}, but it must be above 0 to be converted")
+        raise RecipeError(
+            f"the threshold of node '{name}' is {old.threshold.item():.4g}, but it must be above 0 to be converted:"
+            " train the network with a lower learning rate, or begin with a higher model.threshold"
+        )
     node: BaseNode = kind(**{**network.node_kwargs, "step": network.step})
     node.threshold.data = old.threshold.detach().clone()
     return node.to(old.threshold.device)

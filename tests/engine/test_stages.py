@@ -324,7 +324,7 @@ def test_lines_files_and_errors_name_the_stage(staged, capsys):
 
 
 def test_settings_of_an_unknown_stage_name_the_nearest(staged):
-    words = r"stages\.distill\.optim\.lr: method 'handover' has no stage 'distill', did you mean 'distil'\?"
+    words = r"stages\.distill\.optim\.lr: method 'handover' trains no stage 'distill', did you mean 'distil'\?"
     with pytest.raises(RecipeError, match=words):
         staged.fit(recipe=changed(staged, "stages.distill.optim.lr=0.1"))
 

@@ -13,8 +13,8 @@ from braincog_tmkt.methods import METHODS
 from .toys import make_backbone, make_batch
 
 
-def make(name="hsd_vggsnn", frames=6, steps=2, node="QCFSNode", threshold=2.0, **kwargs):
-    backbone = make_backbone(name, frames, width=0.0625, node_type=node, threshold=threshold)
+def make(name="hsd_vggsnn", frames=6, steps=2, nodes="QCFSNode", threshold=2.0, **kwargs):
+    backbone = make_backbone(name, frames, width=0.0625, node_type=nodes, threshold=threshold)
     return METHODS.build("hsd", backbone, steps=steps, **kwargs).train()
 
 
@@ -131,6 +131,12 @@ def test_the_teacher_may_be_a_spiking_network_of_more_steps():
     torch.testing.assert_close(method.predict(events), method.pretraining.predict(events)[:2], rtol=1e-4, atol=1e-5)
 
 
+def test_a_conversion_without_theory_is_remarked_on():
+    backbone = make_backbone("hsd_vggsnn", 6, width=0.0625, node_type="LIFNode")
+    assert "nothing says" in METHODS.build("hsd", backbone, steps=2).remarks()[1]
+    assert len(METHODS.build("hsd", backbone, steps=2, node="LIFNode").remarks()) == 1
+
+
 def test_its_weight_is_said_in_words():
     (sentence,) = make().remarks()
     assert "skd with temperature 10 and weight 5" in sentence
@@ -148,6 +154,9 @@ def test_its_weight_is_said_in_words():
         ({"kl_reduction": "sum"}, "one of mean, batchmean"),
         ({"node": "SoftResetNode"}, "did you mean 'SoftResetIFNode'"),
         ({"pretraining": {"name": "tmtk"}}, "did you mean 'tmkt'"),
+        ({"pretraining": {"name": "hsd", "steps": 2}}, "stages of its own"),
+        ({"node": "QCFSNode"}, "must spike"),
+        ({"weight": -1.0}, "0 or more, not -1"),
     ],
 )
 def test_bad_settings_end_before_anything_is_trained(settings, words):

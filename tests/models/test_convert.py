@@ -157,7 +157,7 @@ def test_the_nodes_of_a_step_by_step_network_are_converted_too():
 def test_a_threshold_that_went_below_zero_cannot_be_converted():
     ann = small("hsd_vggsnn")
     ann.nodes[2].threshold.data.fill_(-0.5)
-    with pytest.raises(RecipeError, match=r"threshold is -0\.5, but it must be above 0"):
+    with pytest.raises(RecipeError, match=r"'feature\.3\.node' is -0\.5, but it must be above 0"):
         convert(ann)
 
 

@@ -1,0 +1,104 @@
+"""HSD through the engine: one record for three stages, evaluated with other T, looked at, stopped and gone on with."""
+
+import csv
+
+import pytest
+import torch
+
+from braincog_tmkt.cli import main
+from braincog_tmkt.data.sets import DATASETS
+from braincog_tmkt.engine import checkpoint
+from braincog_tmkt.engine.again import evaluate_steps, re_evaluate
+from braincog_tmkt.engine.run import plan, train
+from braincog_tmkt.engine.signals import Stopped
+from braincog_tmkt.errors import RecipeError
+from braincog_tmkt.methods.hsd import HSD
+from braincog_tmkt.results.store import read_record
+
+from .moving import Moving, Still
+
+NET = ["model.name=hsd_vggsnn", "model.width=0.0625", "model.node_type=QCFSNode", "model.threshold=2.0", "data.size=16"]
+HSD_OF = [*NET, "method={name: hsd, steps: 2}", "stages.ann.train.epochs=1"]
+
+
+def run(recipes, runs, *changes, resume=False):
+    """The folder of a run of HSD; without images its ANN is trained by cross-entropy."""
+    cells = plan(recipes[:1], [*HSD_OF, *changes], seeds=[1])
+    train(cells, runs, resume=resume)
+    return cells[0].folder(runs)
+
+
+def weights(folder):
+    return checkpoint.load(folder / "checkpoints" / checkpoint.LAST)["method"]
+
+
+def rows_of(file):
+    return list(csv.DictReader(file.open()))
+
+
+def test_one_record_holds_every_stage_at_every_step_and_evaluation_repeats_it(recipes, tmp_path, capsys):
+    folder = run(recipes, tmp_path / "runs")
+    record = read_record(folder)
+    by_stage = {name: len(stage["last"]["accuracy_by_step"]) for name, stage in record["stages"].items()}
+    assert by_stage == {"ann": 3, "convert": 2, "distil": 2}  # frames of a recording, steps of the student
+    assert "counts 1.66667" in record["remarks"][0]
+    assert "counts 1.66667" in capsys.readouterr().out
+    assert re_evaluate(folder) is True
+    rows = rows_of(evaluate_steps(folder, [1, 2, 3]))
+    assert [float(row["accuracy"]) for row in rows[:2]] == record["last"]["accuracy_by_step"]
+    assert float(rows[1]["synaptic_operations"]) == pytest.approx(record["synaptic_operations"])
+    student = sum(value.numel() for key, value in weights(folder).items() if key.startswith("backbone."))
+    assert record["parameters"] < student  # of the student alone: no threshold, no running statistic, no ANN
+
+
+def test_a_still_image_costs_what_the_record_says_at_its_own_steps(recipes, tmp_path, monkeypatch):
+    monkeypatch.setitem(DATASETS, "still", Still)
+    folder = run(recipes, tmp_path / "runs", "data.name=still", "data.steps=1")
+    rows = rows_of(evaluate_steps(folder, [2, 4]))
+    assert float(rows[0]["synaptic_operations"]) == pytest.approx(read_record(folder)["synaptic_operations"])
+
+
+@pytest.mark.parametrize("at", [("ann", 1), ("distil", 2)])
+def test_a_run_stopped_in_a_stage_ends_with_the_same_weights(recipes, tmp_path, monkeypatch, at):
+    whole = run(recipes, tmp_path / "whole", f"data.cache={tmp_path / 'one'}")
+    stage, call = at
+    forward, seen = HSD.forward, []
+
+    def stops(self, batch, progress):
+        seen.append(self.stage)
+        if seen.count(stage) == call + 1 and self.stage == stage:
+            raise Stopped("stopped by a test", 15)
+        return forward(self, batch, progress)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(HSD, "forward", stops)
+        with pytest.raises(Stopped, match=f"in stage {stage}, epoch"):
+            run(recipes, tmp_path / "parts", f"data.cache={tmp_path / 'two'}")
+    parts = run(recipes, tmp_path / "parts", f"data.cache={tmp_path / 'two'}", resume=True)
+    for key, value in weights(whole).items():
+        assert torch.equal(value, weights(parts)[key]), key
+
+
+@pytest.mark.parametrize("name", ["gradcam", "features", "activity", "confusion"])
+def test_its_pictures_show_the_frames_that_the_student_sees(recipes, tmp_path, monkeypatch, name):
+    monkeypatch.setitem(DATASETS, "moving", Moving)
+    two_streams = ["model.name=tmkt_scnn", "model.width=0.2", "data.size=28"]
+    folder = run(recipes, tmp_path / "runs", *two_streams, "method={name: hsd, steps: 2, student_frames: last}")
+    settings = {"gradcam": ["classes=2"], "features": ["recordings=4", "perplexity=1"]}
+    assert main(["figure", name, str(folder), "--out", str(tmp_path), *settings.get(name, [])]) == 0
+    assert (tmp_path / f"{name}.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("method.steps=2.5", r"method\.steps must be a whole number, not 2\.5"),
+        ("method.temperature=warm", r"method\.temperature must be a number, not 'warm'"),
+        ("method.pretraining=tmkt", r"method\.pretraining must be .* or null, not 'tmkt'"),
+        ("stages.convert.train.epochs=3", r"trains no stage 'convert'"),
+        ("method.steps=9", "9 steps, but a recording has 3 frames"),
+    ],
+)
+def test_wrong_settings_are_one_sentence(recipes, tmp_path, change, words):
+    with pytest.raises(RecipeError, match=words):
+        run(recipes, tmp_path / "runs", change)
