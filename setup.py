@@ -14,7 +14,7 @@ RAY = ["ray>=2.9"]
 setup(
     name="braincog_tmkt",
     version="0.1.0",
-    description="Time-step Mixup Knowledge Transfer: spiking networks for event cameras, taught by static images",
+    description="TMKT and HSD: spiking networks for event cameras, taught by static images and by converted ANNs",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

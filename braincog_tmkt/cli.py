@@ -19,7 +19,7 @@ from .recipe_files import known_recipes
 if TYPE_CHECKING:
     from .engine.run import Cell
 
-DESCRIPTION = "TMKT: spiking networks for event cameras, taught by static images."
+DESCRIPTION = "TMKT and HSD: spiking networks for event cameras, taught by static images and by ANNs."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -174,13 +174,14 @@ def _list(arguments: argparse.Namespace) -> None:
     from .data.sets import DATASETS
     from .figures import FIGURES
     from .methods import METHODS
+    from .models import FAMILIES
     from .results.paper import paper_tables
 
     def first_line(target: object) -> str:
         return (target.__doc__ or "").strip().splitlines()[0]
 
     print("Data sets:", *(f"  {name:20} {entry.card.title}" for name, entry in DATASETS.items()), sep="\n")  # type: ignore[attr-defined]
-    print("Backbones:", *(f"  {name}" for name in list_models(["tmkt_*", "hsd_*"])), sep="\n")
+    print("Backbones:", *(f"  {name}" for name in list_models(list(FAMILIES))), sep="\n")
     print("Methods:", *(f"  {name:20} {first_line(entry)}" for name, entry in METHODS.items()), sep="\n")
     print("Figures:", *(f"  {name:20} {first_line(entry)}" for name, entry in FIGURES.items()), sep="\n")
     print("Tables:", *(f"  {number:20} {table.title}" for number, table in paper_tables().items()), sep="\n")
