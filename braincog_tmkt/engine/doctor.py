@@ -21,7 +21,7 @@ def report() -> Iterator[str]:
     yield ""
     taken = replaced_by_braincog()
     yield f"BrainCog replaces {len(taken)} of timm's models when it is imported: {', '.join(taken)}."
-    yield "Its own scripts rely on that, so it stays; this project builds models by the names tmkt_* and hsd_* only, and"
+    yield "Its own scripts rely on that, so it stays; this project builds by the names tmkt_* and hsd_* only, and"
     yield "imports BrainCog when the first one is built. Use timm's own of these models in a process that builds none."
 
 
