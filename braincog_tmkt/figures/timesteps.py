@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
+from textwrap import fill
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -32,6 +33,8 @@ from .records import (
 )
 
 STEPS = ("data.steps", "method.steps")
+LETTERS = 72
+"""Of a line of the legend, which is as wide as a column."""
 ROWS = {"accuracy": "test accuracy (%)", "synaptic_operations": "synaptic operations\nof one recording"}
 ROWS |= {"firing_rate": "spikes per neuron\nand step (%)"}
 STYLES: dict[str, dict[str, Any]] = {
@@ -44,7 +47,7 @@ STYLES: dict[str, dict[str, Any]] = {
 EPOCHS = {"last": "last epoch", "best_val": "epoch best on validation", "best_test": "epoch best on the test set"}
 SHARED = {"ann": COLOURS["knowledge_transfer"], "convert": COLOURS["tsm"]}
 HOUSE = {"TET": COLOURS["baseline"], "HSD": COLOURS["hsd"]}
-IN_WORDS = {"ann": "ANN, mean of the first T frames", "convert": "converted, not trained on"}
+IN_WORDS = {"ann": "teacher, mean of its first T outputs", "convert": "converted, not trained on"}
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,11 @@ class Line:
     points: Mapping[str, list[Point]]
 
     @property
-    def count(self) -> str:
-        """How many runs are behind a point."""
+    def words(self) -> str:
+        """The label and how many runs are behind a point, in lines that fit under a column."""
         seeds = sorted({point.seeds for point in self.points["accuracy"]})
-        return f"n = {seeds[0]}" + (f" to {seeds[-1]}" if len(seeds) > 1 else "")
+        count = f"n = {seeds[0]}" + (f" to {seeds[-1]}" if len(seeds) > 1 else "")
+        return fill(f"{self.label}, {count}", LETTERS, subsequent_indent="    ")
 
 
 @figure_of_records("timesteps")
@@ -215,7 +219,7 @@ def _draw(found: Mapping[str, list[Line]], select: str) -> Figure:
     lines = [line for group in found.values() for line in group]
     rows = [row for row in ROWS if row == "accuracy" or any(len(line.points[row]) > 1 for line in lines)]
     width = max(5.4 * len(found), 6.6)
-    longest = max(map(len, found.values()))
+    longest = max(sum(line.words.count("\n") + 1 for line in group) for group in found.values())
     heights = [3.6, *[1.5] * (len(rows) - 1)]
     figure = Figure(figsize=(width, sum(heights) + 1.1 + 0.2 * longest), layout="constrained")
     grid = figure.subplots(len(rows), len(found), squeeze=False, sharex="col", height_ratios=heights)
@@ -242,9 +246,7 @@ def _panel(axes: Axes, row: str, lines: Sequence[Line]) -> None:
             continue
         style = {"markersize": 4.5, "linewidth": 1.5, "capsize": 2.5, "elinewidth": 0.9, **STYLES[line.role]}
         x, mean, std = ([point[at] for point in points] for at in range(3))
-        axes.errorbar(
-            x, mean, std if any(std) else None, color=line.colour, label=f"{line.label}, {line.count}", **style
-        )
+        axes.errorbar(x, mean, std if any(std) else None, color=line.colour, label=line.words, **style)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3, linewidth=0.6)

@@ -58,7 +58,7 @@ def test_hsd_has_a_line_after_each_stage_and_one_for_each_distillation(tmp_path)
     ]
     lines = accuracies(records, tmp_path)
     assert [f"{name}: {words}" for name, words in (line.split(": ") for line in lines)] == [
-        "HSD: ANN, mean of the first T frames",
+        "HSD: teacher, mean of its first T outputs",
         "HSD: converted, not trained on",
         "HSD, KD: trained and tested with T steps (STS)",
         "HSD, KD: trained with 2, tested with T (DTS)",
