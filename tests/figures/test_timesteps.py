@@ -77,7 +77,7 @@ def test_different_anns_are_different_lines(tmp_path):
         hsd(2, 1, [0.6, 0.65], [0.2, 0.3], [0.5, 0.7], distillation="skd"),
     ]
     records[1]["recipe"]["model"]["levels"] = 8
-    names = [line for line in accuracies(records, tmp_path) if "ANN" in line]
+    names = [line for line in accuracies(records, tmp_path) if "teacher" in line]
     assert len(names) == 2
     assert "levels 8" in names[1]
 
