@@ -16,7 +16,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(["braincog_tmkt.data.cache", "braincog_tmkt.engine.run", "braincog.model_zoo.resnet"])
 forkserver.ensure_running()  # at once: it imports while pytest collects
@@ -28,16 +27,20 @@ class Child:
     Args:
         function: what it does; its result is the exit status.
         arguments: picklable.
-        cwd: folder it starts in.
+        cwd: folder it starts in; the current one if None.
         env: its environment; this process' if None.
     """
 
     def __init__(
-        self, function: Callable[..., Any], *arguments: Any, cwd: Path = ROOT, env: Mapping[str, str] | None = None
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
     ):
         pipes = [FORKED.Pipe(duplex=False) for _ in range(2)]
         environment = dict(os.environ if env is None else env)
-        given = str(cwd), environment, *(end for _, end in pipes), function, arguments
+        given = str(cwd or Path.cwd()), environment, *(end for _, end in pipes), function, arguments
         self.process = FORKED.Process(target=_run, args=given)
         self.process.start()
         self.pid = self.process.pid
@@ -91,6 +94,16 @@ def run(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> subpr
     return subprocess.CompletedProcess(function, child.wait(), out, err)
 
 
+def together(function: Callable[..., Any], *arguments: Any) -> list[int | None]:
+    """Run `function(rank, *arguments)` in two processes at the same time; how they ended."""
+    processes = [FORKED.Process(target=function, args=(rank, *arguments)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(240)
+    return [process.exitcode for process in processes]
+
+
 def execute(code: str) -> None:
     """The code of a program."""
     exec(compile(code, "<code>", "exec"), {"__name__": "__main__"})
@@ -117,7 +130,7 @@ def _run(
     for number, end in ((1, out), (2, err)):
         os.dup2(end.fileno(), number)
         end.close()
-    sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
     try:
         sys.exit(function(*arguments))
     finally:

@@ -1,4 +1,4 @@
-"""What every test may rest on: one thread, fixed seeds, a folder and a home of its own, the same settings everywhere."""
+"""What every test may rest on: one thread, fixed seeds, a folder and a home of its own, the same environment."""
 
 import atexit
 import os

@@ -40,9 +40,7 @@ def test_evaluating_again_gives_the_recorded_numbers(recipes, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("execution", ["multi_step", "step"])
-def test_the_first_steps_alone_give_what_the_record_says_of_them(
-    recipes, tmp_path, capsys, monkeypatch, execution
-):
+def test_the_first_steps_alone_give_what_the_record_says_of_them(recipes, tmp_path, capsys, monkeypatch, execution):
     monkeypatch.setitem(DATASETS, "late", Late)
     cells = plan(recipes[:1], [f"model.execution={execution}", *LEARNT], seeds=[1])
     train(cells, tmp_path / "runs")

@@ -1,12 +1,12 @@
 """What a process keeps and what it counts, each in a fresh process: malloc's settings cannot be taken back."""
 
-import subprocess
 import sys
 
 import pytest
 import torch
 
 from braincog_tmkt.engine.memory import frames_budget
+from tests.children import execute, run
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
@@ -47,8 +47,8 @@ peak()
 
 
 def numbers(*code):
-    command = [sys.executable, "-c", "\n".join((HEAD, *code))]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = run(execute, "\n".join((HEAD, *code)))
+    assert done.returncode == 0, done.stderr
     return [float(word) for word in done.stdout.split()]
 
 
