@@ -23,10 +23,7 @@ os.umask(0o022)
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
-import torch  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
-
-torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = {".git", ".venv", ".pytest_cache", ".mypy_cache", ".ruff_cache", "__pycache__", "build", "dist"}
@@ -68,6 +65,8 @@ def shared() -> Path:
 @pytest.fixture(autouse=True)
 def same_draws() -> None:
     """Random numbers that nobody seeded do not depend on the tests that ran before."""
+    import torch  # not above: the process that hands out the tests does without
+
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002
     torch.manual_seed(0)

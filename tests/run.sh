@@ -6,7 +6,7 @@ install_project "[dev]"
 export OMP_NUM_THREADS=1
 case " $* " in
   *.py*) ;;
-  *" -m "*) set -- -n 2 --dist loadfile "$@" ;;
-  *) set -- -n 2 --dist loadfile -m "not slow and not gpu" "$@" ;;
+  *" -m "*) set -- -n 2 --dist loadfile --no-loadscope-reorder "$@" ;;
+  *) set -- -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not gpu" "$@" ;;
 esac
 python -m pytest -q "$@"
