@@ -25,6 +25,7 @@ setup(
     extras_require={
         "dev": [
             "pytest>=8",
+            "pytest-xdist>=3.7",
             "hypothesis>=6.100",
             "aedat>=2.2",
             "flatbuffers>=23",

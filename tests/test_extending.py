@@ -2,13 +2,12 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from braincog_tmkt.cli import main
+from tests.children import execute, run
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "extending.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
@@ -21,9 +20,7 @@ def test_a_method_of_ones_own_trains_from_the_command_line(tmp_path):
     words = command.split()
     assert words[0] == "tmkt"
     smaller = ["train.batch=60", "data.steps=2", "--threads", "1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "braincog_tmkt.cli", *words[1:], *smaller], cwd=tmp_path, capture_output=True, text=True
-    )
+    done = run(main, [*words[1:], *smaller], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (file,) = tmp_path.glob("runs/**/record.json")
     record = json.loads(file.read_text())
@@ -45,7 +42,8 @@ def test_a_table_of_ones_own_is_printed(tmp_path, monkeypatch, capsys):
 
 def test_the_brain_cog_block_runs():
     code = next(text for language, text in BLOCKS[3:] if language == "python")
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = run(execute, code)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("path", re.findall(r"`(braincog_tmkt/[\w/]+\.py)`", DOCUMENT.read_text()))

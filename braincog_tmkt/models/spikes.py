@@ -37,7 +37,7 @@ class SpikeConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """`[N, C, H, W]` -> `[N, C', H', W']`."""
-        x, weight, bias, levels = input, self.weight, self.bias, levels_of(input)
+        x, weight, bias, levels = self._safe(input), self.weight, self.bias, levels_of(input)
         if levels is None or not (torch.is_grad_enabled() and weight.requires_grad):
             return super().forward(x)
         if torch.is_autocast_enabled(x.device.type):
@@ -46,6 +46,15 @@ class SpikeConv2d(nn.Conv2d):
             bias = bias if bias is None else bias.to(dtype)
         geometry = list(self.stride), list(self.padding), list(self.dilation), self.groups
         return _Convolve.apply(x, weight, bias, geometry, levels)
+
+    def _safe(self, x: Tensor) -> Tensor:
+        """The input in a layout that oneDNN's backward pass can take.
+
+        On channels-last inputs of less than 16 channels, that of a strided convolution of one pixel writes past its
+        memory (github.com/uxlfoundation/oneDNN/issues/6035, up to PyTorch 2.14 at least).
+        """
+        hit = x.device.type == "cpu" and set(self.kernel_size) == {1} and set(self.stride) != {1}
+        return x.contiguous() if hit and x.shape[1] < 16 else x
 
 
 class _Convolve(torch.autograd.Function):

@@ -50,18 +50,18 @@ def corpus() -> dict[str, list[bytes]]:
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Fail a block that takes long or much memory."""
+    """Fail a block that takes much of the processor's time or much memory."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         pytest.fail(f"longer than {SECONDS} seconds")
 
-    signal.signal(signal.SIGALRM, stop)
-    signal.alarm(SECONDS)
+    signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
         yield
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEGABYTES * 1024
 
 

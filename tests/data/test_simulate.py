@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -19,6 +17,7 @@ from braincog_tmkt.data.readers.atis import read_atis
 from braincog_tmkt.data.sets import NMNIST, NCaltech101
 from braincog_tmkt.data.simulate import LAYOUTS, layout, simulate_tree
 from braincog_tmkt.errors import DataError, RecipeError
+from tests.children import Child, execute
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -158,7 +157,7 @@ def test_a_killed_simulation_leaves_whole_recordings_and_goes_on(tmp_path):
         "from braincog_tmkt.data.simulate import *\n"
         f"simulate_tree({str(source)!r}, {str(out)!r}, 'nmnist', CameraParams(amplitude=1.0))\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    process = Child(execute, code)
     while len(list(out.rglob("*.bin"))) < 3 and process.poll() is None:
         time.sleep(0.002)
     os.kill(process.pid, signal.SIGKILL)

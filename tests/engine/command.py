@@ -1,9 +1,12 @@
-"""The real command in a real process, on a small share of the embedded digits."""
+"""The command in a process of its own, on a small share of the embedded digits."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from braincog_tmkt.cli import main
+from tests.children import Child
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = (
@@ -16,23 +19,15 @@ SMALL = (
 
 
 def start(cache, *arguments, recipe="digits/tmkt", settings=SMALL, seeds=(1,)):
-    """Start `tmkt train` with its frames in `cache`."""
-    seed_options = ["--seeds", *map(str, seeds)]
-    command = [
-        sys.executable,
-        "-m",
-        "braincog_tmkt.cli",
-        "train",
-        recipe,
-        *settings,
-        f"data.cache={cache}",
-        *seed_options,
-        *arguments,
-    ]
+    """Start `tmkt train` with its frames in `cache`: for several devices in a new Python, which starts the others."""
+    words = ["train", recipe, *settings, f"data.cache={cache}", "--seeds", *map(str, seeds), *arguments]
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore", "GLOO_SOCKET_IFNAME": "lo"}
+    if "--devices" not in arguments or "1" in arguments:
+        return Child(main, words, env=environment)
     return subprocess.Popen(
-        command,
+        [sys.executable, "-m", "braincog_tmkt.cli", *words],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "GLOO_SOCKET_IFNAME": "lo"},
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -160,12 +160,12 @@ def test_what_is_wrong_is_said_before_anything_starts(cells, tmp_path, monkeypat
     assert "cannot be written" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", sorted(known_recipes()))
-def test_the_file_of_a_run_is_its_recipe(name, tmp_path):
-    recipe = plan([name])[0].recipe
+def test_the_file_of_a_run_is_its_recipe(tmp_path):
     file = tmp_path / "recipe.yaml"
-    file.write_text(yaml.safe_dump(recipe.as_dict()))
-    assert load_recipe(file) == recipe
+    for name, path in known_recipes().items():
+        recipe = load_recipe(path)
+        file.write_text(yaml.safe_dump(recipe.as_dict()))
+        assert load_recipe(file) == recipe, name
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """Two short finished runs on the embedded digits, shared by the tests of all pictures, and variants of them."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from braincog_tmkt.engine.load import LoadedRun, load_run
 from braincog_tmkt.engine.run import plan, train
@@ -14,11 +16,13 @@ from braincog_tmkt.engine.task import build_method
 
 @pytest.fixture(scope="session")
 def finished_runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Run folders [baseline, tmkt] of `digits` at the smoke tier; not to be written to."""
-    place = tmp_path_factory.mktemp("finished")
+    """Run folders [baseline, tmkt] of `digits` at the smoke tier, one pair for all workers; not to be written to."""
+    place = tmp_path_factory.getbasetemp()
+    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
     cells = plan(["digits/baseline", "digits/tmkt"], [f"data.cache={place / 'cache'}", "train.threads=1"], "smoke")
-    train(cells, place / "runs")
-    return [cell.folder(place / "runs") for cell in cells]
+    with FileLock(place / "finished.lock"):
+        train(cells, place / "finished")  # leaves alone what is finished
+    return [cell.folder(place / "finished") for cell in cells]
 
 
 @pytest.fixture(scope="session")

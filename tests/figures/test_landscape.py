@@ -2,12 +2,8 @@
 
 import csv
 import math
-import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,18 +15,10 @@ from braincog_tmkt.errors import RecipeError, TrainingError
 from braincog_tmkt.figures.base import FIGURES
 from braincog_tmkt.figures.landscape import balanced_subset, draw, landscape
 from braincog_tmkt.figures.loss_plane import RADII, Landscape, Plane, directions, measure, moving
+from tests.children import Child
 
 SMALL = {"grid": 3, "samples": 20}
 ALL = 10_000
-CHILD = """
-import sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from braincog_tmkt.engine.load import load_run
-from braincog_tmkt.figures.landscape import landscape
-landscape([load_run(sys.argv[1])], Path(sys.argv[2]), grid=3, samples=20)
-"""
 
 
 def rows_of(path):
@@ -156,18 +144,15 @@ def test_other_settings_or_weights_are_other_points(loaded, tmp_path, cheap):
     assert len(points_of(tmp_path)) == 6
 
 
-def start(folder, out):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, "-c", CHILD, str(folder), str(out)]
-    root = Path(__file__).resolve().parents[2]
-    return subprocess.Popen(command, cwd=root, env=environment, stderr=subprocess.PIPE, text=True)
+def whole_landscape(folder, out):
+    landscape([load_run(folder)], out, grid=3, samples=20)
 
 
 def test_killed_in_the_middle_it_ends_with_the_same_points(finished_runs, tmp_path, monkeypatch):
-    landscape([load_run(finished_runs[1])], tmp_path / "whole", grid=3, samples=20)
+    whole_landscape(finished_runs[1], tmp_path / "whole")
     (whole,) = points_of(tmp_path / "whole")
     out = tmp_path / "killed"
-    process, deadline = start(finished_runs[1], out), time.monotonic() + 120
+    process, deadline = Child(whole_landscape, finished_runs[1], out), time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
         if any(path.read_bytes().count(b"\n") > 10 for path in points_of(out)):
             break
@@ -184,7 +169,7 @@ def test_killed_in_the_middle_it_ends_with_the_same_points(finished_runs, tmp_pa
 
     real, calls = module.evaluate, []
     monkeypatch.setattr(module, "evaluate", lambda *arguments: calls.append(1) or real(*arguments))
-    landscape([load_run(finished_runs[1])], out, grid=3, samples=20)
+    whole_landscape(finished_runs[1], out)
     assert points.read_bytes() == whole.read_bytes()
     assert len(calls) == whole.read_bytes().count(b"\n") - left.count(b"\n")
 

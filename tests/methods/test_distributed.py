@@ -6,11 +6,11 @@ import warnings
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
 from braincog_tmkt.losses import cka
 from braincog_tmkt.methods import METHODS
+from tests.children import together
 from tests.methods.toys import make_backbone, make_batch
 
 CASES = [
@@ -52,7 +52,7 @@ def worker(rank, folder):
 
 @pytest.mark.ddp
 def test_two_processes_follow_the_objective_of_one(tmp_path):
-    mp.spawn(worker, (str(tmp_path),), nprocs=2)
+    assert together(worker, str(tmp_path)) == [0, 0]
     for case, (loss, gradients, buffers) in zip(CASES, torch.load(tmp_path / "results.pt"), strict=True):
         expected_loss, expected_gradients, expected_buffers = train_step(case, 0, 8)
         torch.testing.assert_close(loss, expected_loss, rtol=1e-5, atol=1e-6)

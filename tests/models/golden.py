@@ -1,4 +1,4 @@
-"""Our networks and our Knowledge-Transfer loss as an adapter of ../shared/golden/check.py."""
+"""Our networks and our Knowledge-Transfer loss, run as the reference was run for the golden vectors."""
 
 import timm
 import torch
@@ -11,20 +11,24 @@ from braincog_tmkt.methods import METHODS
 NETS = {"vgg_small": "tmkt_vggsnn", "resnet18_small": "tmkt_resnet18", "scnn": "tmkt_scnn", "scnn_small": "tmkt_scnn"}
 
 
-def build(meta, execution):
-    name = NETS[meta["name"]]
-    size = {"img_size": meta["size"]}
-    width = 1 / 8 if meta["name"] in ("vgg_small", "resnet18_small") else 1.0
-    surrogate = "BackEIGateGrad" if name == "tmkt_scnn" else "QGateGrad"
-    classes = next(shape[0] for key, shape in meta["state"].items() if key.startswith(("dvs_fc", "fc2")))
+def build(facts, execution):
+    name = NETS[facts["name"]]
     return timm.create_model(
-        name, num_classes=classes, step=meta["step"], width=width, act_fun=surrogate, execution=execution, **size
+        name,
+        num_classes=facts["num_classes"],
+        step=facts["step"],
+        img_size=facts["size"],
+        width=1.0 if name == "tmkt_scnn" else 1 / 8,
+        act_fun="BackEIGateGrad" if name == "tmkt_scnn" else "QGateGrad",
+        execution=execution,
     )
 
 
-def run(meta, mode, state, static, events, label, execution="multi_step", **flags):
-    net = build(meta, execution)
-    missing, unexpected = net.load_state_dict({k: torch.from_numpy(v) for k, v in state.items()}, strict=False)
+def run(golden, mode, execution="multi_step", part="loss", **flags):
+    """One forward and the backward of one part of the loss."""
+    net = build(golden.facts, execution)
+    state = {name: torch.from_numpy(value) for name, value in golden.state.items()}
+    missing, unexpected = net.load_state_dict(state, strict=False)
     assert not unexpected
     assert all(key.endswith((".threshold", ".alpha")) for key in missing), missing
     net.train(mode.startswith("train"))
@@ -35,14 +39,14 @@ def run(meta, mode, state, static, events, label, execution="multi_step", **flag
     inner = net.streams
     net.streams = lambda *frames: seen.append(inner(*frames)) or seen[-1]
     batch = Batch(
-        static=torch.from_numpy(static[:, 0].copy()),
-        events=torch.from_numpy(events),
-        label=torch.from_numpy(label),
-        index=torch.arange(len(label)),
-        draw=Draw(seed=0, start=0, rows=len(label), total=len(label)),
+        static=torch.from_numpy(golden.static[:, 0]),
+        events=torch.from_numpy(golden.events),
+        label=torch.from_numpy(golden.label),
+        index=torch.arange(len(golden.label)),
+        draw=Draw(seed=0, start=0, rows=len(golden.label), total=len(golden.label)),
     )
     parts = method(batch, progress=0.0)
-    parts["loss"].backward()
+    parts[part].backward()
     (mixed, dvs), numpy = seen[0], lambda x: x.detach().numpy()
     return {
         "rgb_logits": numpy(mixed.logits),
