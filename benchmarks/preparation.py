@@ -126,6 +126,8 @@ def compare_braincog(antialias: bool) -> Row:
     from braincog.datasets.NOmniglot.utils import integrate_events_to_frames
     from torchvision.transforms import Resize
 
+    import braincog_tmkt.integration  # noqa: F401  without it BrainCog cannot be imported on Python 3.12 and newer
+
     left, top, width, height = CROP
     resize = Resize((28, 28), antialias=antialias)
 
