@@ -54,9 +54,9 @@ def optional() -> Iterator[str]:
         project = distribution(PROJECT)
     except PackageNotFoundError:
         return
-    named = _missing(project, "")
+    named = _missing(project, "", deep=False)
     for extra, purpose in EXTRAS.items():
-        missing = {need: why for need, why in _missing(project, extra).items() if need not in named}
+        missing = {need: why for need, why in _missing(project, extra, deep=False).items() if need not in named}
         named.update(missing)
         if missing:
             yield f"{', '.join(missing)}, for {purpose}: pip install '{PROJECT}[{extra}]'"
@@ -68,14 +68,14 @@ def optional() -> Iterator[str]:
         yield f"Python {', '.join(tested)}, where the tests ran: this is {here}, where they did not"
 
 
-def _missing(project: Distribution, extra: str) -> dict[str, str]:
-    """`name>=version` -> why it is not met, for a package with one of its extras and for all that these require."""
+def _missing(project: Distribution, extra: str, deep: bool = True) -> dict[str, str]:
+    """`name>=version` -> why it is not met; of a package with one of its extras, `deep`: and of all that these need."""
     try:
         from packaging.requirements import Requirement
     except ImportError:
         return {"packaging": "not installed, and without it no version can be compared"}
     missing: dict[str, str] = {}
-    to_do, seen = [(project, {extra})], set()
+    to_do, seen = [(project, frozenset({extra}))], set()
     while to_do:
         owner, extras = to_do.pop()
         for need in map(Requirement, owner.requires or ()):
@@ -89,9 +89,10 @@ def _missing(project: Distribution, extra: str) -> dict[str, str]:
                 continue
             if not need.specifier.contains(found.version, prereleases=True):
                 missing[wanted] = f"{found.version} is installed, {needed}"
-            if wanted not in seen:
-                seen.add(wanted)
-                to_do.append((found, {"", *need.extras}))
+            branch = need.name, frozenset({"", *need.extras})
+            if deep and branch not in seen:
+                seen.add(branch)
+                to_do.append((found, branch[1]))
     return missing
 
 
