@@ -184,7 +184,8 @@ def test_the_doctor_finds_what_is_missing_or_too_old(installed):
         "Requires-Dist: made_up_test; extra == 'dev'",
         "Requires-Dist: made_up_ray>=2.9; extra == 'dev'",
     )
-    installed("made_up_there", "2.14+cu130", "Requires-Dist: made_up_below", "Requires-Dist: x; extra == 'y'")
+    below = "Requires-Dist: made_up_below", "Requires-Dist: made_up_gone>0.1", "Requires-Dist: x; extra == 'y'"
+    installed("made_up_there", "2.14+cu130", *below)
     installed("made_up_old", "1.9", "Requires-Dist: made_up_old")
     assert sorted(doctor.required()) == [
         "made_up_below (not installed, made_up_there needs it): pip install 'made_up_below'",

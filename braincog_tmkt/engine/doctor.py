@@ -74,7 +74,7 @@ def _missing(project: Distribution, extra: str, deep: bool = True) -> dict[str, 
         from packaging.requirements import Requirement
     except ImportError:
         return {"packaging": "not installed, and without it no version can be compared"}
-    missing: dict[str, str] = {}
+    missing: dict[str, tuple[str, str]] = {}  # by name: many packages need one that is not there, the first is told
     to_do, seen = [(project, frozenset({extra}))], set()
     while to_do:
         owner, extras = to_do.pop()
@@ -85,15 +85,15 @@ def _missing(project: Distribution, extra: str, deep: bool = True) -> dict[str, 
             try:
                 found = distribution(need.name)
             except PackageNotFoundError:
-                missing[wanted] = f"not installed, {needed}"
+                missing.setdefault(need.name.lower(), (wanted, f"not installed, {needed}"))
                 continue
             if not need.specifier.contains(found.version, prereleases=True):
-                missing[wanted] = f"{found.version} is installed, {needed}"
+                missing.setdefault(need.name.lower(), (wanted, f"{found.version} is installed, {needed}"))
             branch = need.name, frozenset({"", *need.extras})
             if deep and branch not in seen:
                 seen.add(branch)
                 to_do.append((found, branch[1]))
-    return missing
+    return dict(missing.values())
 
 
 def devices() -> Iterator[str]:
