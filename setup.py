@@ -19,11 +19,13 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
+    classifiers=[f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)],
     packages=find_packages(include=["braincog_tmkt", "braincog_tmkt.*"]),
     package_data={"braincog_tmkt.results": ["templates/*"]},
     install_requires=REQUIREMENTS,
     extras_require={
         "dev": [
+            "setuptools>=70.1",
             "pytest>=8",
             "pytest-xdist>=3.7",
             "hypothesis>=6.100",

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import RecipeError, TmktError
-from .recipe import parse_settings
-from .recipe_files import known_recipes
 
 if TYPE_CHECKING:
     from .engine.run import Cell
@@ -32,6 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":  # all processes raise the same error
             print(f"error: {error}", file=sys.stderr)
         return 128 + error.signum if hasattr(error, "signum") else 2
+    except ImportError as error:
+        if (error.name or "").startswith("braincog_tmkt"):
+            raise
+        print(f"error: {error}: `tmkt doctor` says what this environment lacks", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return 130
@@ -65,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_table(verbs.add_parser("table", help="a paper's table with your numbers; or all records in some folders"))
     _add_report(verbs.add_parser("report", help="one HTML page of records: tables, curves, splits, cost"))
     _add_figure(verbs.add_parser("figure", help="a picture of finished runs, and the numbers behind it"))
-    verbs.add_parser("doctor", help="versions, devices, what BrainCog replaced in timm").set_defaults(verb=_doctor)
+    verbs.add_parser(
+        "doctor", help="versions, devices, what is missing here, what BrainCog replaced in timm"
+    ).set_defaults(verb=_doctor)
     return parser
 
 
@@ -175,6 +180,7 @@ def _list(arguments: argparse.Namespace) -> None:
     from .figures import FIGURES
     from .methods import METHODS
     from .models import FAMILIES
+    from .recipe_files import known_recipes
     from .results.paper import paper_tables
 
     def first_line(target: object) -> str:
@@ -292,6 +298,7 @@ def _report(arguments: argparse.Namespace) -> None:
 
 def _figure(arguments: argparse.Namespace) -> None:
     from .figures import FIGURES, OF_RECORDS
+    from .recipe import parse_settings
 
     FIGURES[arguments.name]  # an unknown name ends here, not after the loading
     dotted = [text for text in arguments.overrides if "." in text.partition("=")[0]]
@@ -308,10 +315,10 @@ def _figure(arguments: argparse.Namespace) -> None:
     print(*FIGURES.build(arguments.name, runs, arguments.out, **settings), sep="\n")
 
 
-def _doctor(arguments: argparse.Namespace) -> None:
-    from .engine.doctor import report
+def _doctor(arguments: argparse.Namespace) -> bool:
+    from .engine.doctor import examine
 
-    print(*report(), sep="\n")
+    return examine()
 
 
 def _data_check(arguments: argparse.Namespace) -> bool:

@@ -15,3 +15,7 @@ class DataError(TmktError, ValueError):
 
 class TrainingError(TmktError, RuntimeError):
     """Training cannot go on (a loss that is not finite, a checkpoint of another recipe, ...)."""
+
+
+class PackageError(TmktError, ImportError):
+    """A package that is needed here is missing or cannot be imported."""

@@ -3,25 +3,58 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PYTHONWARNINGS="${PYTHONWARNINGS:-ignore::FutureWarning}"
 
-# The first of python3.12, python3.11 and python3 that is new enough.
+TESTED="3.13 3.12 3.11"
+
+# version_of PYTHON: 3.12, say; nothing if it does not run.
+version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true; }
+
+# The Python of PYTHON=, or the first tested one on the PATH; a newer one is taken when PYTHON= names it.
 find_python() {
-  local name
-  for name in "${PYTHON:-}" python3.12 python3.11 python3 python; do
-    if [ -n "$name" ] && "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-      echo "$name"
+  local name version
+  if [ -n "${PYTHON:-}" ]; then
+    version="$(version_of "$PYTHON")"
+    case " $TESTED " in *" ${version:-none} "*) echo "$PYTHON"; return ;; esac
+    if [ -z "$version" ]; then
+      echo "error: PYTHON=$PYTHON does not run" >&2
+    elif "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+      echo "note: Python $version was never tested with this project; these were: $TESTED" >&2
+      echo "$PYTHON"
       return
+    else
+      echo "error: PYTHON=$PYTHON is Python $version, too old; take one of $TESTED" >&2
     fi
+    return 1
+  fi
+  for name in $(printf 'python%s ' $TESTED) python3 python; do
+    version="$(version_of "$name")"
+    case " $TESTED " in *" ${version:-none} "*) echo "$name"; return ;; esac
   done
-  echo "error: no Python 3.11 or newer found; install one or set PYTHON=/path/to/python" >&2
+  version="$(version_of python3)"
+  echo "error: no Python $TESTED on the PATH${version:+ (python3 is $version)}; install one or set PYTHON=/path/to/python" >&2
   return 1
+}
+
+# make_environment: .venv, unless it is there already; refuses one of another Python than PYTHON= asks for.
+make_environment() {
+  local python there
+  if [ ! -x .venv/bin/python ]; then
+    python="$(find_python)"
+    "$python" -m venv .venv
+  elif [ -n "${PYTHON:-}" ]; then
+    there="$(version_of .venv/bin/python)"
+    if [ "$(version_of "$PYTHON")" != "$there" ]; then
+      echo "error: .venv has Python $there, PYTHON=$PYTHON is another one: remove .venv first, or unset PYTHON" >&2
+      return 1
+    fi
+  fi
 }
 
 # install_project EXTRAS: does nothing when the requirements did not change since the last time.
 install_project() {
   local extras="${1:-}" stamp wanted
   stamp=".venv/installed${extras}"
-  wanted="$(cat requirements.txt setup.py | cksum)"
-  [ -x .venv/bin/python ] || "$(find_python)" -m venv .venv
+  make_environment
+  wanted="$(version_of .venv/bin/python) $(cat requirements.txt setup.py | cksum)"
   if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     echo "Installing into .venv (PyTorch is large: about 3 minutes and 6 GB the first time) ..."
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip

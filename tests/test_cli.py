@@ -17,15 +17,6 @@ def test_list_names_everything(capsys):
         assert f"  {name}" in out
 
 
-def test_doctor_names_versions_and_what_braincog_replaced():
-    # In a process of its own: here BrainCog may have been imported long ago.
-    code = "import sys; from braincog_tmkt.cli import main; sys.exit(main(['doctor']))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "braincog           0.2.7.19" in done.stdout
-    assert "resnet18, resnet34, resnet50" in done.stdout
-    assert done.stderr == ""
-
-
 def test_overrides_stand_anywhere():
     for argv in (
         ["train", "a", "b", "--tier", "small", "train.epochs=3", "--seeds", "1", "2", "data.root=/x=y"],

@@ -7,10 +7,10 @@ import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from lightning_fabric import Fabric
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 PACKAGES = ("braincog_tmkt", "torch", "torchvision", "timm", "braincog", "tonic", "numpy", "lightning-fabric")
 
@@ -40,6 +40,8 @@ def commit() -> str | None:
 
 def machine(fabric: Fabric) -> dict[str, Any]:
     """Device, number of processes and threads."""
+    import torch
+
     device = fabric.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {

@@ -1,0 +1,310 @@
+"""What the project asks of a machine: Pythons, packages, BrainCog's imports; what is said where they are missing."""
+
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from braincog_tmkt import cli, integration
+from braincog_tmkt.engine import doctor
+from braincog_tmkt.errors import PackageError
+
+ROOT = Path(__file__).resolve().parents[1]
+ENV = (ROOT / "experiments" / "env.sh").read_text()
+TESTED = re.findall(r"3\.\d+", re.search(r'^TESTED="(.*)"', ENV, re.MULTILINE)[1])
+
+BLOCK = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name in {names!r}:
+            raise ModuleNotFoundError(f"No module named '{{name}}'", name=name)
+sys.meta_path.insert(0, Block())
+"""
+
+
+def child(names, code, *options):
+    """Run code in a process in which some modules do not exist."""
+    command = [sys.executable, *options, "-c", BLOCK.format(names=names) + code]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+# BrainCog's imports
+
+
+def test_brain_cog_works_without_imp_and_the_doctor_says_what_was_stood_in_for():
+    """Since Python 3.12 there is no `imp`, which dv 1.0.12 imports."""
+    code = """
+from braincog_tmkt.cli import main
+assert main(["doctor"]) == 0
+assert not [name for name in sys.modules if name.partition(".")[0] == "dv"]
+try:
+    import dv
+except ModuleNotFoundError as error:
+    assert error.name == "imp", error
+else:
+    raise AssertionError("dv was imported without imp")
+import braincog.datasets.NOmniglot.utils as theirs
+try:
+    theirs.AedatFile("recording.aedat4")
+except ImportError as error:
+    assert "dv cannot be imported here (ModuleNotFoundError: No module named 'imp')" in str(error), error
+else:
+    raise AssertionError("the stand-in opened a file")
+"""
+    done = child(["imp"], code)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "braincog           0.2.7.19" in done.stdout
+    assert "resnet18, resnet34, resnet50" in done.stdout
+    assert "BrainCog runs without dv (ModuleNotFoundError: No module named 'imp')" in done.stdout
+
+
+@pytest.fixture
+def made_up(tmp_path, monkeypatch):
+    """A module that BrainCog is said to want for its readers; write it, then import."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(integration, "OF_ITS_READERS", {"made_up_reader": "File"})
+    monkeypatch.setattr(integration, "STOOD_IN", {})
+    package = tmp_path / "made_up_reader"
+    package.mkdir()
+    (package / "part.py").write_text("")
+    yield package / "__init__.py"
+    for name in [name for name in sys.modules if name.startswith("made_up_reader")]:
+        del sys.modules[name]
+
+
+def test_a_reader_that_can_be_imported_is_left_alone(made_up):
+    made_up.write_text("from . import part\nFile = 'the real one'\n")
+    with integration.stand_ins():
+        inside = importlib.import_module("made_up_reader")
+    assert inside.File == "the real one"
+    assert sys.modules["made_up_reader"] is inside
+    assert "made_up_reader.part" in sys.modules
+    assert integration.STOOD_IN == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("import no_such_module", ModuleNotFoundError, "No module named 'no_such_module'"),
+        ("raise AttributeError('no ABC in collections')", AttributeError, "no ABC in collections"),
+        ("print 'Python 2'", SyntaxError, "Missing parentheses"),
+    ],
+)
+def test_a_reader_that_fails_is_stood_in_for_and_leaves_nothing(made_up, text, error, words):
+    made_up.write_text(f"from . import part\n{text}\n")
+    with integration.stand_ins():
+        from made_up_reader import File
+    assert integration.STOOD_IN["made_up_reader"].startswith(f"{error.__name__}: {words}")
+    assert not [name for name in sys.modules if name.startswith("made_up_reader")]
+    with pytest.raises(PackageError, match=r"wants made_up_reader.File.*cannot be imported here"):
+        File("recording")
+    with pytest.raises(error, match=words):
+        importlib.import_module("made_up_reader")
+
+
+def test_another_module_of_a_readers_name_is_there_again_afterwards(made_up):
+    made_up.write_text("Own = 1\n")
+    own = importlib.import_module("made_up_reader")
+    with integration.stand_ins():
+        assert importlib.import_module("made_up_reader").File is not None
+    assert importlib.import_module("made_up_reader") is own
+
+
+# packages
+
+
+def test_missing_packages_are_one_sentence_and_the_doctor_runs():
+    code = "from braincog_tmkt.cli import main\nassert main(['doctor']) == 1\nsys.exit(main(['list']))"
+    done = child(["torch", "yaml", "omegaconf", "packaging"], code)
+    assert done.returncode == 2
+    assert "Lacking: packaging (not installed" in done.stdout
+    assert done.stderr == "error: No module named 'torch': `tmkt doctor` says what this environment lacks\n"
+
+
+def test_a_package_that_is_there_and_cannot_be_imported_is_found():
+    done = child(["torch"], "from braincog_tmkt.cli import main\nsys.exit(main(['doctor']))")
+    assert done.returncode == 1
+    assert "Lacking: an import that works (No module named 'torch')" in done.stdout
+    assert done.stderr == ""
+
+
+def test_names_of_the_package_tell_why_they_are_not_there():
+    done = child(["torch"], "import braincog_tmkt\nfrom braincog_tmkt import tmkt_scnn")
+    assert done.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'torch'"
+
+
+def test_brain_cog_that_cannot_be_imported_is_one_sentence():
+    done = child(["braincog", "timm"], "import braincog_tmkt.integration")  # without timm it takes half the time
+    assert done.stderr.splitlines()[-1] == (
+        "braincog_tmkt.errors.PackageError: BrainCog cannot be imported (ModuleNotFoundError: No module named"
+        " 'braincog'): `tmkt doctor` says what this environment lacks"
+    )
+
+
+def test_an_import_error_of_our_own_is_no_lack(monkeypatch):
+    def broken(*_):
+        raise ImportError("cannot import name 'x' from 'braincog_tmkt.data'", name="braincog_tmkt.data")
+
+    monkeypatch.setattr("braincog_tmkt.data.commands.check", broken)
+    with pytest.raises(ImportError, match="cannot import name"):
+        cli.main(["data", "check", "digits"])
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Write the metadata of a made-up package, before all others."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(name, version, *requires):
+        folder = tmp_path / f"{name}-{version}.dist-info"
+        folder.mkdir()
+        lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *requires]
+        (folder / "METADATA").write_text("\n".join(lines))
+
+    return write
+
+
+def test_the_doctor_finds_what_is_missing_or_too_old(installed):
+    installed(
+        "braincog_tmkt",
+        "0.1",
+        "Classifier: Programming Language :: Python :: 3.2",
+        "Requires-Dist: made_up_there>=2",
+        "Requires-Dist: made_up_old>=2",
+        "Requires-Dist: made_up_gone==0.2; python_version >= '3'",
+        "Requires-Dist: made_up_elsewhere; python_version < '3'",
+        "Requires-Dist: made_up_ray>=2.9; extra == 'ray'",
+        "Requires-Dist: made_up_test; extra == 'dev'",
+        "Requires-Dist: made_up_ray>=2.9; extra == 'dev'",
+    )
+    below = "Requires-Dist: made_up_below", "Requires-Dist: made_up_gone>0.1", "Requires-Dist: x; extra == 'y'"
+    installed("made_up_there", "2.14+cu130", *below)
+    installed("made_up_old", "1.9", "Requires-Dist: made_up_old")
+    assert sorted(doctor.required()) == [
+        "made_up_below (not installed, made_up_there needs it): pip install 'made_up_below'",
+        "made_up_gone==0.2 (not installed, braincog_tmkt needs it): pip install 'made_up_gone==0.2'",
+        "made_up_old>=2 (1.9 is installed, braincog_tmkt needs it): pip install 'made_up_old>=2'",
+    ]
+    lines = list(doctor.optional())
+    assert "made_up_ray>=2.9, for --launcher ray: pip install 'braincog_tmkt[ray]'" in lines
+    assert "made_up_test, for the tests: pip install 'braincog_tmkt[dev]'" in lines
+    assert any(line.startswith("Python 3.2, where the tests ran: this is 3.") for line in lines)
+
+
+# Pythons
+
+
+def found_pythons():
+    """Version -> program: this one, then those on the PATH and pyenv's."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    places = [sys.executable, *(shutil.which(f"python{version}") for version in TESTED)]
+    places += [path / "bin" / "python" for path in sorted(pyenv.glob("3.*"))]
+    found = {}
+    for place in filter(None, places):
+        ask = [place, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+        answer = subprocess.run(ask, capture_output=True, text=True, check=False)  # pyenv's shims may answer nothing
+        if answer.returncode == 0:
+            found.setdefault(answer.stdout.strip(), str(place))
+    return found
+
+
+@pytest.fixture(scope="module")
+def pythons():
+    return found_pythons()
+
+
+@pytest.mark.parametrize("version", TESTED)
+def test_the_sources_compile_without_a_warning_on_every_python_that_is_found(version, pythons, tmp_path):
+    if version not in pythons:
+        pytest.skip(f"no Python {version} on the PATH or among pyenv's")
+    command = [pythons[version], "-W", "error", "-X", f"pycache_prefix={tmp_path}", "-m", "compileall", "-q"]
+    done = subprocess.run([*command, "braincog_tmkt", "tests"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+@pytest.mark.parametrize("version", TESTED)
+def test_brain_cog_is_imported_on_every_python_that_has_the_packages(version, pythons):
+    """`.ci/run` makes an environment for each that it finds; here, what is there already."""
+    if version not in pythons:
+        pytest.skip(f"no Python {version} on the PATH or among pyenv's")
+    if pythons[version] == sys.executable:
+        return  # imported above
+    has = "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ('torch', 'timm', 'braincog'))))"
+    if subprocess.run([pythons[version], "-c", has], check=False).returncode:
+        pytest.skip(f"{pythons[version]} has no PyTorch, timm and BrainCog")
+    done = subprocess.run(
+        [pythons[version], "-c", "import braincog_tmkt.integration"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_versions_are_the_same_everywhere():
+    setup = (ROOT / "setup.py").read_text()
+    minors = sorted(version.partition(".")[2] for version in TESTED)
+    assert re.search(r"for minor in \((.*?)\)", setup)[1].split(", ") == minors
+    assert f'python_requires=">=3.{minors[0]}"' in setup
+
+
+def a_python(folder, name, version):
+    """A program that answers as Python does when `env.sh` asks for its version."""
+    major, minor = version.split(".")
+    old = int((int(major), int(minor)) < (3, 11))
+    path = folder / name
+    path.write_text(f'#!/bin/sh\ncase "$2" in *exit*) exit {old};; esac\necho {version}\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "found", "words"),
+    [
+        ({"python3": "3.14", "python3.11": "3.11", "python3.12": "3.12"}, None, "python3.12", ""),
+        ({"python3": "3.14", "python3.13": "3.13", "python3.12": "3.12"}, None, "python3.13", ""),
+        ({"python3": "3.12"}, None, "python3", ""),
+        ({"python3": "3.14"}, None, "", "error: no Python 3.13 3.12 3.11 on the PATH (python3 is 3.14); install one"),
+        ({}, None, "", "error: no Python 3.13 3.12 3.11 on the PATH; install one"),
+        ({"python3": "3.11", "mine": "3.14"}, "mine", "mine", "note: Python 3.14 was never tested"),
+        ({"python3": "3.11", "mine": "3.10"}, "mine", "", "error: PYTHON=mine is Python 3.10, too old"),
+        ({"python3": "3.11"}, "nowhere", "", "error: PYTHON=nowhere does not run"),
+        ({"python3.13": "3.13", "mine": "3.11"}, "mine", "mine", ""),
+    ],
+)
+def test_the_set_up_takes_a_tested_python(there, asked, found, words, tmp_path):
+    (tmp_path / "experiments").mkdir()
+    shutil.copy(ROOT / "experiments" / "env.sh", tmp_path / "experiments")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("dirname", "bash"):
+        (programs / name).symlink_to(shutil.which(name))
+    for name, version in there.items():
+        a_python(programs, name, version)
+    env = {"PATH": str(programs)} | ({"PYTHON": asked} if asked else {})
+    command = ["bash", "-c", "source experiments/env.sh; find_python"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == found
+    assert (done.returncode == 0) == bool(found)
+    assert done.stderr.startswith(words) if words else done.stderr == ""
+
+
+def test_an_environment_of_another_python_is_not_taken_in_silence(tmp_path):
+    (tmp_path / "experiments").mkdir()
+    shutil.copy(ROOT / "experiments" / "env.sh", tmp_path / "experiments")
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    a_python(tmp_path / ".venv" / "bin", "python", "3.11")
+    for version, status in (("3.11", 0), ("3.13", 1)):
+        env = {**os.environ, "PYTHON": a_python(tmp_path, "mine", version)}
+        command = ["bash", "-c", "source experiments/env.sh; make_environment"]
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stderr
+    assert done.stderr.startswith("error: .venv has Python 3.11, PYTHON=")
