@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
-from ..results.stages import split_by_stage, stage_in_words, steps_of
+from ..results.stages import split_runs, stage_in_words, steps_of
 from ..results.summary import require_selection
 from .base import figure_of_records, save_picture, save_rows
 from .inputs import COLOURS, OTHER_COLOURS
@@ -187,15 +187,15 @@ def _by_step(group: Group, records: Iterable[Record], select: str) -> list[Point
 
 def _earlier(group: Group, select: str, colour: str) -> list[Line]:
     """The network after the stages before the last one."""
-    parts = [split_by_stage(record) for record in _largest(group)]
+    parts = split_runs(_largest(group))
     return [
         Line(
             f"{group.title}: {IN_WORDS.get(stage, stage_in_words(stage))}",
             stage if stage in STYLES else "ann",
             colour,
-            {row: [] for row in ROWS} | {"accuracy": _by_step(group, [part[stage] for part in parts], select)},
+            {row: [] for row in ROWS} | {"accuracy": _by_step(group, parts[stage], select)},
         )
-        for stage in list(parts[0])[:-1]
+        for stage in list(parts)[:-1]
     ]
 
 

@@ -34,8 +34,9 @@ from .report_parts import (
     version_grids,
 )
 from .report_stages import by_stage, remark_grid, stage_grid
+from .schema import SELECTIONS
 from .statistics import Paired
-from .summary import SELECTIONS, require_selection, summarise
+from .summary import require_selection, summarise
 from .tables import Line, Ordering, Table, make_table, recipes_of
 
 MOST_ROWS = 150

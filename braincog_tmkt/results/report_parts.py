@@ -315,7 +315,8 @@ def _numbers(
 ) -> Grid:
     """The numbers behind the panels: a row a seed and one for the mean."""
     places = sorted({place for group in groups for curve in curves[group.label] for place in curve})
-    stride = next(step for step in (1, 2, 5, 10, 20, 50, 100, 1000) if len(places) <= MOST_COLUMNS * step)
+    strides = (digit * 10**power for power in range(16) for digit in (1, 2, 5))
+    stride = next(step for step in strides if len(places) <= MOST_COLUMNS * step)
     shown = [place for number, place in enumerate(places, 1) if number % stride == 0 or number in (1, len(places))]
     rows = []
     for group in groups:

@@ -1,7 +1,8 @@
 """What must stand in a record and in other files that are read back: keys, types and ranges, declared in one place.
 
-A rule is a `Leaf`; `Maybe(rule)`, which allows null; `[rule]`, a list that is not empty; or a dictionary of rules by
-key: `key?` may be missing, `*` is for all keys that are not named. Keys that no rule names may hold anything.
+A rule is a `Leaf`; `Maybe(rule)`, which allows null; `[rule]`, a list that is not empty, `(rule,)`, any list; or a
+dictionary of rules by key: `key?` may be missing, `*` is for all keys that are not named. Keys that no rule names may
+hold anything.
 """
 
 from __future__ import annotations
@@ -64,9 +65,13 @@ NUMBER, POSITIVE, SHARE = number(), number(0), number(0, 1)
 COUNT, ONE_OR_MORE = number(0, MOST, whole=True), number(1, MOST, whole=True)
 SEED = number(0, 2**64 - 1, whole=True)
 BOOL = Leaf("true or false", lambda value: isinstance(value, bool))
-TEXT = Leaf("a text of one line", lambda text: isinstance(text, str) and not re.search(CONTROLS + "|" + SURROGATES, text))
+TEXT = Leaf(
+    "a text of one line", lambda text: isinstance(text, str) and not re.search(CONTROLS + "|" + SURROGATES, text)
+)
+LINES = Leaf("a text", lambda text: isinstance(text, str) and not re.search(SURROGATES, text))
 PATH = Leaf("a text", lambda text: isinstance(text, str))
 PLAIN = Leaf("a plain value (text, number, true, false, null, a list or a section of these)", _is_plain)
+NO_KEY = Leaf("left out: there is no such key", lambda value: False)
 
 RESULT = {"epoch": COUNT, "accuracy": SHARE, "accuracy_by_step": [SHARE], "loss": NUMBER}
 MEASURED = {"accuracy": SHARE, "loss": NUMBER}
@@ -95,7 +100,7 @@ RECORD = {
     },
     **RESULTS,
     "stages?": {"*": {**RESULTS, "seconds": POSITIVE, "shared": Maybe(PATH)}},
-    "remarks?": [PLAIN],
+    "remarks?": (LINES,),
     **{"firing_rates": {"*": POSITIVE}, "synaptic_operations": POSITIVE, "parameters": COUNT},
     "history": [
         {
@@ -108,7 +113,13 @@ RECORD = {
 }
 """A record, see `store`."""
 
-STEPS = {"steps": ONE_OR_MORE, "accuracy": SHARE, "loss": NUMBER, "firing_rate": POSITIVE, "synaptic_operations": POSITIVE}
+STEPS = {
+    "steps": ONE_OR_MORE,
+    "accuracy": SHARE,
+    "loss": NUMBER,
+    "firing_rate": POSITIVE,
+    "synaptic_operations": POSITIVE,
+}
 """A row of what `tmkt eval --steps` writes."""
 
 
@@ -133,9 +144,9 @@ def faults(value: Any, rule: Any, key: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(rule, Leaf):
         if not rule.holds(value):
             yield key, f"{rule.words}, not {shortened(value)}"
-    elif isinstance(rule, list):
-        if not isinstance(value, list) or not value:
-            yield key, f"a list that is not empty, not {shortened(value)}"
+    elif isinstance(rule, list | tuple):
+        if not isinstance(value, list) or not (value or isinstance(rule, tuple)):
+            yield key, f"a list{' that is not empty' * isinstance(rule, list)}, not {shortened(value)}"
         else:
             for place, item in enumerate(value):
                 yield from faults(item, rule[0], f"{key}[{place}]")

@@ -14,9 +14,9 @@ from tabulate import tabulate
 
 from ..errors import RecipeError
 from ..recipe_compare import relevant
+from .schema import SELECTIONS
 from .statistics import paired
 
-SELECTIONS = ("last", "best_val", "best_test")
 FORMATS = {"text": "simple", "md": "github", "tex": "latex_booktabs"}
 
 
@@ -140,7 +140,11 @@ def _grouped(records: Iterable[Mapping[str, Any]], select: str) -> list[_Group]:
         )
         data = record["data"]
         key = (record["recipe_hash"], record["name"], data["kind"], data.get("split"))
-        groups.setdefault(key, group).accuracy[record["seed"]] = 100 * result["accuracy"]
+        share = 100 * result["accuracy"]
+        if groups.setdefault(key, group).accuracy.setdefault(record["seed"], share) != share:
+            raise RecipeError(
+                f"{record['name']} seed {record['seed']} is there twice, with different results: give one folder of it"
+            )
     return list(groups.values())
 
 

@@ -210,7 +210,7 @@ def make_table(
 
 def _long_enough(records: list[Mapping[str, Any]], steps: int | None) -> bool:
     """Whether there are runs, all of as many steps as they are to be tested with."""
-    return bool(records) and all(steps_of(record["recipe"]) >= (steps or 1) for record in records)
+    return bool(records) and all(len(record["last"]["accuracy_by_step"]) >= (steps or 1) for record in records)
 
 
 def _ours(name: str, records: list[Mapping[str, Any]], select: str, at_steps: int | None) -> Ours:
