@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from ..engine.evaluate import count_spikes
 from ..engine.load import LoadedRun
-from .base import FIGURES, save_picture, save_rows
+from ..progress import progress
+from .base import figure_of_runs, save_picture, save_rows
 from .inputs import at_test_time, colour_of, names_of, require_range, require_same_test, setting_in_words, titles_of
 
 MAC, AC = 4.6, 0.9
@@ -85,7 +86,7 @@ class Costs:
     recordings: int
 
 
-@FIGURES.register("activity")
+@figure_of_runs("activity")
 def activity(runs: list[LoadedRun], out: Path, recordings: int = 1_000_000) -> list[Path]:
     """Draw firing rates by node, synaptic operations by layer, and an estimate of the energy, one column a run.
 
@@ -122,7 +123,7 @@ def measure_costs(run: LoadedRun, rows: Tensor) -> Costs:
         count_layers(method, method.backbone.stem) as layers,
         run.fabric.autocast(),
     ):
-        for chunk in rows.split(run.recipe.train.at_once):
+        for chunk in progress(rows.split(run.recipe.train.at_once), str(run), "batch"):
             method.predict(pairs.events(chunk)[0])
     for layer in layers:
         layer.recordings = len(rows)

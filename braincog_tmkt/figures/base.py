@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
+import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context, rcParams
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 
 from ..files import write_whole
 from ..registry import Registry
@@ -17,25 +22,54 @@ FIGURES = Registry("figure")
 """Name -> function `(runs: list[LoadedRun], out: Path, **settings) -> list[Path]`; it writes `<name>.png` and
 `<name>.csv` into the folder `out` and returns what it wrote."""
 
+WIDE_FONTS = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "Microsoft YaHei", "SimHei"),
+    *("PingFang SC", "Hiragino Sans", "Arial Unicode MS", "Noto Sans", "Segoe UI Symbol"),
+)
+"""Fonts with characters that matplotlib's own lacks; those that are installed are taken where it does."""
+
 OF_RECORDS: set[str] = set()
 """Names of the figures that take records (as `records.read_finished` gives them) in place of loaded runs: they need
 neither data nor checkpoints, and may show runs of several data sets."""
 
 
+def figure_of_runs(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Enter a figure; names of classes and recipes are drawn as they are, whatever characters they have."""
+
+    def enter(draw: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(draw)
+        def drawn(*arguments: Any, **settings: Any) -> Any:
+            installed = {font.name for font in fontManager.ttflist}
+            fonts = [*rcParams["font.family"], *(font for font in WIDE_FONTS if font in installed)]
+            with rc_context({"text.parse_math": False, "font.family": fonts}):
+                return draw(*arguments, **settings)
+
+        return FIGURES.register(name)(drawn)
+
+    return enter
+
+
 def figure_of_records(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Enter a figure `(records: list[dict], out: Path, **settings) -> list[Path]` that needs records only."""
     OF_RECORDS.add(name)
-    return FIGURES.register(name)
+    return figure_of_runs(name)
 
 
 def save_picture(figure: Figure, path: Path) -> Path:
-    """Write a picture as PNG, whole or not at all.
+    """Write a picture as PNG, whole or not at all; say so if no font has some of its characters.
 
     Raises:
         TrainingError: if the disk is full.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
+    for other in said:
+        if "missing from font" not in str(other.message):
+            warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+    if any("missing from font" in str(other.message) for other in said):
+        print(f"{path} has boxes for characters that no installed font has: install Noto Sans CJK", file=sys.stderr)
     write_whole(path, buffer.getbuffer())
     return path
 

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..engine.load import LoadedRun
-from .base import FIGURES, save_picture, save_rows
+from ..progress import progress
+from .base import figure_of_runs, save_picture, save_rows
 from .inputs import at_test_time, names_of, require_same_test, setting_in_words, titles_of
 
 MOST_NAMES = 25
@@ -25,7 +26,7 @@ PAIRS = 10
 """Confused pairs that are listed where names do not fit."""
 
 
-@FIGURES.register("confusion")
+@figure_of_runs("confusion")
 def confusion(runs: list[LoadedRun], out: Path) -> list[Path]:
     """Draw the confusion matrix of each run over the test recordings, each row (true class) divided by its sum.
 
@@ -61,7 +62,7 @@ def count_confusions(run: LoadedRun) -> np.ndarray:
     size = len(pairs.classes)
     table = torch.zeros(size * size, dtype=torch.int64)
     with at_test_time(run.method), run.fabric.autocast():
-        for chunk in pairs.rows("test").split(run.recipe.train.at_once):
+        for chunk in progress(pairs.rows("test").split(run.recipe.train.at_once), str(run), "batch"):
             events, label = pairs.events(chunk)
             predicted = run.method.predict(events).double().sum(0).argmax(1)
             table += torch.bincount((label * size + predicted).cpu(), minlength=size * size)

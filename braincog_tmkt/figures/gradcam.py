@@ -23,7 +23,8 @@ from ..engine.load import LoadedRun
 from ..engine.task import build_method
 from ..errors import RecipeError
 from ..methods import Method
-from .base import FIGURES, save_picture, save_rows
+from ..progress import progress
+from .base import figure_of_runs, save_picture, save_rows
 from .inputs import (
     evenly,
     frames_shown,
@@ -65,7 +66,7 @@ class Panel(NamedTuple):
     probability: float
 
 
-@FIGURES.register("gradcam")
+@figure_of_runs("gradcam")
 def gradcam(runs: list[LoadedRun], out: Path, classes: int = 4) -> list[Path]:
     """Draw Grad-CAM++ maps of the true class, with the weights of the last epoch, one column a run.
 
@@ -96,7 +97,7 @@ def gradcam(runs: list[LoadedRun], out: Path, classes: int = 4) -> list[Path]:
     first = first_recordings(runs[0])
     require_range("classes", classes, 1, len(first))
     chosen = first[evenly(classes, len(first))]
-    columns = [explain_run(run, chosen) for run in runs]
+    columns = [explain_run(run, chosen) for run in progress(runs, "Grad-CAM++", "run")]
     keys, names = keys_of(runs[0], chosen), runs[0].task.pairs.classes
     rows = [
         {

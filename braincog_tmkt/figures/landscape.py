@@ -21,7 +21,7 @@ from torch import Tensor
 from ..engine.evaluate import evaluate
 from ..engine.load import LoadedRun
 from ..errors import RecipeError, TrainingError
-from .base import FIGURES, save_picture, save_rows
+from .base import figure_of_runs, save_picture, save_rows
 from .inputs import colour_of, require_same_test
 from .loss_plane import ANGLES, RADII, Landscape, Place, Plane, Score, measure, moving
 
@@ -34,7 +34,7 @@ LEVELS, LEVELS_OF_TEN = 24, 12
 LINES = ("-", "--", "-.", ":")
 
 
-@FIGURES.register("landscape")
+@figure_of_runs("landscape")
 def landscape(
     runs: list[LoadedRun], out: Path, samples: int = 512, grid: int = 21, reach: float = 1.0, seed: int = 0
 ) -> list[Path]:
@@ -216,7 +216,9 @@ def _map(panel: Axes, found: Landscape, levels: list[float], norm: Normalize) ->
     panel.clabel(lines, levels[::2], fmt=_pattern(levels, norm), fontsize=7)
     panel.plot(0, 0, "P", color="white", markeredgecolor="black", markersize=9)
     panel.set(
-        aspect="equal", xlabel=r"$\alpha$, along the first direction", ylabel=r"$\beta$, along the second direction"
+        aspect="equal",
+        xlabel="\N{GREEK SMALL LETTER ALPHA}, along the first direction",
+        ylabel="\N{GREEK SMALL LETTER BETA}, along the second direction",
     )
     if missing := int(np.ma.count_masked(losses)):
         panel.text(0.02, 0.02, f"grey: not finite ({missing} points)", transform=panel.transAxes, fontsize=7)
