@@ -9,9 +9,11 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from matplotlib import rc_context, rcParams
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 
@@ -27,6 +29,8 @@ WIDE_FONTS = (
     *("PingFang SC", "Hiragino Sans", "Arial Unicode MS", "Noto Sans", "Segoe UI Symbol"),
 )
 """Fonts with characters that matplotlib's own lacks; those that are installed are taken where it does."""
+
+MOST_WARNINGS = 4
 
 OF_RECORDS: set[str] = set()
 """Names of the figures that take records (as `records.read_finished` gives them) in place of loaded runs: they need
@@ -53,6 +57,45 @@ def figure_of_records(name: str) -> Callable[[Callable[..., Any]], Callable[...,
     """Enter a figure `(records: list[dict], out: Path, **settings) -> list[Path]` that needs records only."""
     OF_RECORDS.add(name)
     return figure_of_runs(name)
+
+
+def brief(name: str, letters: int) -> str:
+    """A name that fits: its beginning and its end, which often tell names apart.
+
+    Example:
+        >>> brief("helicopter", 12), brief("a class with a long name 7", 12)
+        ('helicopter', 'a clas…ame 7')
+    """
+    if len(name) <= letters:
+        return name
+    return f"{name[: letters // 2]}\N{HORIZONTAL ELLIPSIS}{name[len(name) - (letters - letters // 2 - 1) :]}"
+
+
+def entitle(figure: Figure, words: str, warnings: Sequence[str] = (), size: float = 11) -> None:
+    """Put a title over a picture, and warnings below it, in lines that are not wider than the picture."""
+    letters = int(figure.get_figwidth() * 72 / (0.56 * size))
+    more = [f"and {len(warnings) - MOST_WARNINGS} more warnings"] if len(warnings) > MOST_WARNINGS else []
+    lines = [*words.split("\n"), *warnings[:MOST_WARNINGS], *more]
+    figure.suptitle("\n".join(fill(line, letters) for line in lines), fontsize=size)
+
+
+def widen(axes: Axes, least: float, low: float | None = None, high: float | None = None) -> None:
+    """Give a y axis at least this range, so that what hardly changes looks like that.
+
+    Args:
+        axes: with everything drawn.
+        least: range in the unit of the axis.
+        low: no value is below; None for no limit.
+        high: no value is above.
+    """
+    bottom, top = axes.get_ylim()
+    lack = least - (top - bottom)
+    if lack <= 0:
+        return
+    bottom, top, margin = bottom - lack / 2, top + lack / 2, 0.05 * least
+    shift = max(0.0, low - margin - bottom) if low is not None else 0.0
+    shift -= max(0.0, top - high - margin) if high is not None else 0.0
+    axes.set_ylim(bottom + shift, top + shift)
 
 
 def save_picture(figure: Figure, path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from ..engine.load import LoadedRun
 from ..errors import RecipeError
 from ..progress import progress
-from .base import figure_of_runs, save_picture, save_rows
+from .base import brief, entitle, figure_of_runs, save_picture, save_rows
 from .inputs import (
     at_test_time,
     evenly,
@@ -29,12 +30,16 @@ from .inputs import (
     require_same_test,
     setting_in_words,
     titles_of,
+    warnings_in_words,
 )
 
 MOST_CLASSES = 10
 """Classes that ten colours tell apart."""
 
 PERPLEXITY = 30
+
+LETTER = 0.015
+"""Width of a letter of a label, as a share of a panel's."""
 
 PALETTE = ("#4477aa", "#ee6677", "#228833", "#bb9900", "#66ccee", "#aa3377", "#777777", "#ee7733", "#009988", "#332288")
 MARKERS = {"events": "o", "static": "^"}
@@ -219,8 +224,10 @@ def _draw(runs: list[LoadedRun], found: list[Points], places: list[np.ndarray], 
     figure.legend(handles=marks, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     shown = len(set(found[0].label.tolist()))
     which = f"{shown} of {len(classes)} classes" if shown < len(classes) else "one colour a class"
-    figure.suptitle(
-        f"Aligned features of {setting_in_words(runs)}\nt-SNE, perplexity {perplexity}, {which}", fontsize=11
+    entitle(
+        figure,
+        f"Aligned features of {setting_in_words(runs)}\nt-SNE, perplexity {perplexity}, {which}",
+        warnings_in_words(runs),
     )
     return figure
 
@@ -236,22 +243,27 @@ def _scatter(axes: Axes, points: Points, place: np.ndarray, classes: tuple[str, 
             axes.scatter(x, y, s=16, marker=marker, facecolors=face, edgecolors=colour, linewidths=0.7, alpha=0.8)
     centres = [np.median(place[(points.label == label) & (modality == "events")], axis=0) for label in labels]
     low, size = place.min(0), np.maximum(np.ptp(place, axis=0), 1e-9)
-    for (x, y), colour, label in zip(_apart((np.array(centres) - low) / size), PALETTE, labels, strict=False):
+    names = [brief(classes[label], 18) for label in labels]
+    spots = _apart((np.array(centres) - low) / size, [len(name) * LETTER + 0.02 for name in names])
+    for (x, y), colour, name in zip(spots, PALETTE, names, strict=False):
         box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": colour, "alpha": 0.85}
         font: dict[str, Any] = {"fontsize": 7.5, "weight": "bold", "color": colour}
-        axes.text(
-            low[0] + x * size[0], low[1] + y * size[1], classes[label], **font, ha="center", va="center", bbox=box
-        )
+        side = "left" if x < 0.12 else "right" if x > 0.88 else "center"
+        axes.text(low[0] + x * size[0], low[1] + y * size[1], name, **font, ha=side, va="center", bbox=box)
 
 
-def _apart(places: np.ndarray, width: float = 0.17, height: float = 0.04) -> np.ndarray:
-    """Places `[N, 2]` moved up, one after the other from below, until no two labels of this size overlap."""
+def _apart(places: np.ndarray, widths: Sequence[float], height: float = 0.04) -> np.ndarray:
+    """Places `[N, 2]` moved up, one after the other from below, until no two labels of these widths overlap."""
     moved = places.copy()
     order = np.argsort(places[:, 1])
     for number, row in enumerate(order):
-        for other in order[:number]:  # those below, lowest first
-            if abs(moved[row, 0] - moved[other, 0]) < width and moved[row, 1] - moved[other, 1] < height:
-                moved[row, 1] = moved[other, 1] + height
+        beside = [
+            other
+            for other in order[:number]
+            if abs(places[row, 0] - places[other, 0]) < (widths[row] + widths[other]) / 2
+        ]
+        while clashes := [moved[other, 1] for other in beside if abs(moved[row, 1] - moved[other, 1]) < height - 1e-9]:
+            moved[row, 1] = max(clashes) + height
     return moved
 
 

@@ -14,6 +14,7 @@ from ..errors import RecipeError, TrainingError
 from ..methods import METHODS
 from ..recipe_compare import ADDED, relevant
 from ..results.schema import STEPS, faults
+from ..results.setting import MARK, warnings_of
 from ..results.store import RECORD, read_record, record_files
 
 Record = Mapping[str, Any]
@@ -197,6 +198,11 @@ def setting_in_words(key: str, value: Any) -> str:
     elif isinstance(value, float):
         value = f"{value:g}"
     return f"{key.partition('.')[2].replace('.', ' ').replace('_', ' ')} {value}"
+
+
+def warnings_in_words(groups: Iterable[Group], select: str = "last") -> list[str]:
+    """What to know before the numbers of some groups are believed."""
+    return [f"{MARK} {group.title}, {words}" for group in groups for words in warnings_of(group.records, select)]
 
 
 def by_seed(group: Group, curve_of: Any, records: Iterable[Record]) -> dict[int, Curve]:

@@ -17,6 +17,8 @@ from .stages import steps_of
 MINUS = "\N{MINUS SIGN}"
 MOST_COLUMNS = 61
 """Of the table behind a chart; longer curves are printed at every second, fifth, ... place, and drawn whole."""
+LEAST = 2.0
+"""Percentage points that the axis of accuracies has at least."""
 MOST_BEHIND = 8
 """With more recipes than these a panel shows no other recipes behind its own."""
 
@@ -296,7 +298,7 @@ def _chart(
 
 def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
     values = [value for curve in curves for value in curve.values()]
-    margin = 0.05 * (max(values) - min(values)) or 1.0
+    margin = max(0.05 * (max(values) - min(values)), (LEAST - (max(values) - min(values))) / 2)
     return min(values) - margin, max(values) + margin
 
 

@@ -73,7 +73,7 @@ PATH = Leaf("a text", lambda text: isinstance(text, str))
 PLAIN = Leaf("a plain value (text, number, true, false, null, a list or a section of these)", _is_plain)
 NO_KEY = Leaf("left out: there is no such key", lambda value: False)
 
-RESULT = {"epoch": COUNT, "accuracy": SHARE, "accuracy_by_step": [SHARE], "loss": NUMBER}
+RESULT = {"epoch": COUNT, "accuracy": SHARE, "accuracy_by_step": [SHARE], "loss": NUMBER, "one_class?": LINES}
 MEASURED = {"accuracy": SHARE, "loss": NUMBER}
 RESULTS = {"last": RESULT, "best_val": Maybe(RESULT), "best_test": RESULT}
 RECIPE = {
@@ -97,6 +97,7 @@ RECORD = {
     "audit": {
         **{"test": COUNT, "val": COUNT, "test_with_twin_in_pool": COUNT, "val_with_twin_in_pool": COUNT},
         **{"in_two_parts": COUNT, "leaks": BOOL, "same_content?": Maybe(COUNT), "twins_known?": BOOL},
+        **{f"classes_without_{part}?": (LINES,) for part in ("training", "validation", "test")},
     },
     **RESULTS,
     "stages?": {"*": {**RESULTS, "seconds": POSITIVE, "shared": Maybe(PATH)}},
