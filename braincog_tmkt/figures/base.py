@@ -89,13 +89,13 @@ def widen(axes: Axes, least: float, low: float | None = None, high: float | None
         high: no value is above.
     """
     bottom, top = axes.get_ylim()
-    lack = least - (top - bottom)
-    if lack <= 0:
-        return
-    bottom, top, margin = bottom - lack / 2, top + lack / 2, 0.05 * least
-    shift = max(0.0, low - margin - bottom) if low is not None else 0.0
-    shift -= max(0.0, top - high - margin) if high is not None else 0.0
-    axes.set_ylim(bottom + shift, top + shift)
+    lack, margin = max(0.0, least - (top - bottom)), 0.05 * least
+    bottom, top = bottom - lack / 2, top + lack / 2
+    if low is not None and bottom < low - margin:
+        bottom, top = low - margin, max(top, low + least)
+    if high is not None and top > high + margin:
+        bottom, top = min(bottom, high - least), high + margin
+    axes.set_ylim(bottom, top)
 
 
 def save_picture(figure: Figure, path: Path) -> Path:

@@ -234,7 +234,7 @@ def _draw(found: Mapping[str, list[Line]], select: str, said: Sequence[str] = ()
             _panel(grid[place][column], row, group)
             if column == 0:
                 grid[place][column].set_ylabel(ROWS[row])
-        grid[0][column].set_title(words, fontsize=10)
+        grid[0][column].set_title(fill(words, LETTERS - 12), fontsize=10)
         bottom = grid[-1][column]
         bottom.set_xlabel("time steps T of the test")
         marks = grid[0][column].get_legend_handles_labels()
@@ -253,6 +253,8 @@ def _panel(axes: Axes, row: str, lines: Sequence[Line]) -> None:
         style = {"markersize": 4.5, "linewidth": 1.5, "capsize": 2.5, "elinewidth": 0.9, **STYLES[line.role]}
         x, mean, std = ([point[at] for point in points] for at in range(3))
         axes.errorbar(x, mean, std if any(std) else None, color=line.colour, label=line.words, **style)
+    if len({point.x for line in lines for point in line.points[row]}) == 1:
+        axes.margins(x=0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3, linewidth=0.6)

@@ -11,8 +11,8 @@ from textwrap import fill
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 FORMATS = {"text": "simple", "md": "github", "tex": "latex_booktabs"}
-PROSE, NARROWEST = 118, 10
-"""Letters of a line of prose, and of a column that is made narrower."""
+PROSE, NARROWEST, PADDING = 118, 10, 2
+"""Letters of a line of prose, of a column that is made narrower, and of the room around its name."""
 
 
 def grid(rows: Sequence[Mapping[str, str]], style: str) -> str:
@@ -27,11 +27,12 @@ def grid(rows: Sequence[Mapping[str, str]], style: str) -> str:
     """
     used = [name for name in rows[0] if any(row[name] for row in rows)]
     cells = [[row[name] for name in used] for row in rows]
-    widths = [max(map(len, column)) for column in zip(used, *cells, strict=True)]
+    names = [name + " " * PADDING for name in used]  # tabulate gives names so much room
+    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
     room = terminal() if style == "text" else None
     if room is not None and cells and sum(widths) + 2 * (len(widths) - 1) > room:
         most = _narrowed(widths, room - 2 * (len(widths) - 1))
-        used = [fill(name, width) for name, width in zip(used, most, strict=True)]
+        used = [fill(name, width - PADDING) for name, width in zip(used, most, strict=True)]
         cells = [[fill(cell, width) for cell, width in zip(row, most, strict=True)] for row in cells]
     shown = tabulate(cells, headers=used, tablefmt=FORMATS[style], disable_numparse=True)
     # A bracket after the end of a row would be taken for the row's distance.

@@ -72,20 +72,10 @@ def footnotes(table: Table) -> list[str]:
             " too narrow for few seeds; the verdict goes by Student's 95 % interval: 'open' if it holds 0, or if there"
             " is none (one seed, or all differences the same); runs of different settings are not compared"
         )
-    lines += same_runs(_settings(table))
-    return lines + [f"{MARK} {name}, {words}" for name, words in _warnings(table)]
-
-
-def _settings(table: Table) -> dict[str, Any]:
-    """Recipe -> what is the same for runs of the same settings and data."""
     ours = [(line.recipe or "", line.ours) for line in table.lines if line.ours]
-    return {name: (own.recipe_hash or name, own.conditions, own.split) for name, own in ours}
-
-
-def _warnings(table: Table) -> list[tuple[str, str]]:
-    """Recipe and sentence, each once."""
-    found = [(line.recipe or "", words) for line in table.lines if line.ours for words in line.ours.warnings]
-    return list(dict.fromkeys(found))
+    lines += same_runs((name, (own.recipe_hash or name, own.conditions, own.split)) for name, own in ours)
+    warnings = dict.fromkeys(f"{MARK} {name}, {words}" for name, own in ours for words in own.warnings)
+    return [*lines, *warnings]
 
 
 def numbered(table: Table) -> list[Line]:

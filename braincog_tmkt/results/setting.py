@@ -90,7 +90,7 @@ def warnings_of(records: Iterable[Mapping[str, Any]], select: str) -> tuple[str,
     """What `notes_of` says of some runs of one recipe, each sentence once, with the seeds that it is about."""
     said: dict[str, list[int]] = {}
     for record in records:
-        for sentence in notes_of({**record, "last": record[select] or record["last"]}).values():
+        for sentence in notes_of({"firing_rates": {}, **record, "last": record[select] or record["last"]}).values():
             said.setdefault(sentence, []).append(record["seed"])
     return tuple(
         f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, sorted(seeds)))}: {sentence}"
@@ -98,18 +98,18 @@ def warnings_of(records: Iterable[Mapping[str, Any]], select: str) -> tuple[str,
     )
 
 
-def same_runs(keys: Mapping[str, Any]) -> list[str]:
-    """A sentence for recipes of several names with the same settings and data.
+def same_runs(rows: Iterable[tuple[str, Any]]) -> list[str]:
+    """A sentence for recipes of several names whose runs are the same.
 
     Args:
-        keys: name of a recipe -> what is the same for runs of the same settings and data.
+        rows: names of recipes, and what is the same for runs of the same settings and data.
 
     Example:
-        >>> same_runs({"x/hsd": "ab12", "x/hsd_t1": "ab12", "x/tet": "cd34"})
-        ['x/hsd and x/hsd_t1 are one run under several names: their settings do not differ']
+        >>> same_runs([("x/hsd", "ab12"), ("x/hsd_t1", "ab12"), ("x/tet", "cd34")])
+        ['x/hsd and x/hsd_t1 are the same run under several names: their settings do not differ']
     """
-    names: dict[Any, list[str]] = {}
-    for name, key in keys.items():
-        names.setdefault(key, []).append(name)
-    several = [group for group in names.values() if len(group) > 1]
-    return [f"{' and '.join(group)} are one run under several names: their settings do not differ" for group in several]
+    names: dict[Any, dict[str, None]] = {}
+    for name, key in rows:
+        names.setdefault(key, {})[name] = None
+    several = [" and ".join(group) for group in names.values() if len(group) > 1]
+    return [f"{group} are the same run under several names: their settings do not differ" for group in several]

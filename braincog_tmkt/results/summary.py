@@ -146,7 +146,7 @@ def _shown(row: Row, shared: list[str]) -> dict[str, str]:
 
 def _footnotes(rows: list[Row]) -> list[str]:
     """Which rows are the same runs, and what to know before others are believed."""
-    lines = same_runs({row.recipe: (row.recipe_hash, row.kind, row.setting[0]) for row in rows})
+    lines = same_runs((row.recipe, (row.recipe_hash, row.kind, row.setting[0])) for row in rows)
     return lines + [f"{MARK} {row.recipe}, {words}" for row in rows for words in row.warnings]
 
 

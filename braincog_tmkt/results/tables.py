@@ -250,7 +250,7 @@ def _ours(name: str, records: list[Mapping[str, Any]], select: str, at_steps: in
         data["split"],
         whole and unchanged,
         first.get("parameters") if unchanged else None,
-        recipe_hash=first["recipe_hash"],
+        recipe_hash=first.get("recipe_hash", ""),
         warnings=warnings_of(records, select),
     )
 
