@@ -253,8 +253,9 @@ def _panel(axes: Axes, row: str, lines: Sequence[Line]) -> None:
         style = {"markersize": 4.5, "linewidth": 1.5, "capsize": 2.5, "elinewidth": 0.9, **STYLES[line.role]}
         x, mean, std = ([point[at] for point in points] for at in range(3))
         axes.errorbar(x, mean, std if any(std) else None, color=line.colour, label=line.words, **style)
-    if len({point.x for line in lines for point in line.points[row]}) == 1:
-        axes.margins(x=0.5)
+    places = {point.x for line in lines for point in line.points[row]}
+    if len(places) == 1:
+        axes.set_xlim(min(places) - 0.5, max(places) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3, linewidth=0.6)

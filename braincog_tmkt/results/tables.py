@@ -197,7 +197,7 @@ def make_table(
         if record["name"] in groups:
             groups[record["name"]].append(record)
     ours = {
-        (name, steps): _ours(name, groups[name], select, steps) if _long_enough(groups[name], steps) else None
+        (name, steps): _ours(name, groups[name], select, steps) if _long_enough(groups[name], steps, select) else None
         for name, steps in [(row.recipe_name(on), row.at_steps) for row in rows]
         if name in groups
     }
@@ -210,9 +210,10 @@ def make_table(
     return Table(paper, select, on, against, tuple(lines), tuple(_orderings(lines)))
 
 
-def _long_enough(records: list[Mapping[str, Any]], steps: int | None) -> bool:
+def _long_enough(records: list[Mapping[str, Any]], steps: int | None, select: str) -> bool:
     """Whether there are runs, all of as many steps as they are to be tested with."""
-    return bool(records) and all(len(record["last"]["accuracy_by_step"]) >= (steps or 1) for record in records)
+    results = [record[select] or record["last"] for record in records]
+    return bool(records) and (steps is None or all(len(result["accuracy_by_step"]) >= steps for result in results))
 
 
 def _ours(name: str, records: list[Mapping[str, Any]], select: str, at_steps: int | None) -> Ours:
