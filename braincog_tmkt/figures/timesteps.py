@@ -256,7 +256,7 @@ def _panel(axes: Axes, row: str, lines: Sequence[Line]) -> None:
     places = {point.x for line in lines for point in line.points[row]}
     if len(places) == 1:
         axes.set_xlim(min(places) - 0.5, max(places) + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3, linewidth=0.6)
     means = [point.mean for line in lines for point in line.points[row]]

@@ -11,8 +11,8 @@ from braincog_tmkt.cli import main
 
 RESULTS = Path(__file__).resolve().parents[2] / "experiments/results"
 REAL = [
-    *sorted((RESULTS / "nmnist").glob("*seed42.json"))[:4],
-    *sorted((RESULTS / "hsd/nmnist").glob("hsd_*.json"))[:3],
+    *sorted((RESULTS / "nmnist").glob("*seed42.json"))[:3],
+    *sorted((RESULTS / "hsd/nmnist").glob("hsd_*.json"))[:4],
     *sorted((RESULTS / "hsd/cifar10dvs").glob("*.json"))[:3],
     *sorted((RESULTS / "leakage").glob("*.json"))[:2],
 ]
@@ -57,25 +57,34 @@ def places(value, here=()):
             yield from places(item, (*here, key))
 
 
-def change(record, draw):
-    """Something else at a random place: another value, nothing, a neighbour's value, or one of the same kind."""
+def change(record, draw, mild):
+    """Something else at a random place: another value, nothing, a neighbour's; mildly: what may pass for right."""
     *way, key = draw.choice(list(places(record)))
     section = record
     for step in way:
         section = section[step]
     old = section[key]
-    kind = draw.randrange(6)
+    kind = 5 if mild else draw.randrange(6)
     if kind == 0:
         del section[key]
     elif kind == 1 and isinstance(section, dict):
         section[draw.choice(list(section))] = old
     elif kind == 2 and isinstance(section, dict):
         section[draw.choice(["x", "", "名前", "a\nb", "*", key.upper()])] = section.pop(key)
-    elif kind < 5:  # what may well pass for right
-        alike = [value for value in VALUES if type(value) is type(old)] or [old]
-        section[key] = old[: len(old) // 2] if isinstance(old, list) and kind == 3 else draw.choice(alike)
-    else:
+    elif kind < 5:
         section[key] = draw.choice(VALUES)
+    elif isinstance(old, list) and len(old) > 1:
+        section[key] = old[: draw.randrange(1, len(old))]
+    elif isinstance(old, str):
+        section[key] = draw.choice(
+            ["", "x", "10", "名前", "[x", "$\\alpha_$", "% & # _ {", "n" * 300, "nmnist/tmkt", "hsd"]
+        )
+    elif isinstance(old, int | float) and not isinstance(old, bool):
+        section[key] = draw.choice(
+            [0, 1, 0.5 if isinstance(old, float) else 7, 10**9, 1e99 if isinstance(old, float) else 2]
+        )
+    elif isinstance(old, dict) and draw.random() < 0.3:
+        section[key] = {}
 
 
 def damaged(text, draw):
@@ -90,26 +99,28 @@ def damaged(text, draw):
 def fill(folder, draw):
     """One to four records in a folder, one of them at least with something wrong in it."""
     folder.mkdir()
+    mild = draw.random() < 0.7
     for number, file in enumerate(draw.sample(REAL, draw.randint(1, 4))):
         record = json.loads(file.read_text())
         record["history"] = record["history"][:2] + record["history"][-2:]
         for _ in range(draw.randint(not number, 3)):
-            change(record, draw)
+            change(record, draw, mild)
         text = json.dumps(record)
-        content = damaged(text, draw) if draw.random() < 0.06 else text.encode("utf-8", "surrogatepass")
+        content = damaged(text, draw) if draw.random() < 0.06 and not mild else text.encode("utf-8", "surrogatepass")
         (folder / f"r{number}.json").write_bytes(content)
         if draw.random() < 0.2:
-            steps = damaged(STEPS, draw) if draw.random() < 0.7 else STEPS.encode()
+            steps = damaged(STEPS, draw) if draw.random() < 0.7 and not mild else STEPS.encode()
             (folder / f"r{number}.steps.csv").write_bytes(steps)
 
 
-def try_all(start, count, tmp_path, capsys):
-    """Every verb on `count` folders; how often each ended well."""
+def try_verbs(start, count, each, tmp_path, capsys):
+    """Some verbs on each of `count` folders; how often they ended well."""
     well = dict.fromkeys(map(" ".join, VERBS), 0)
     for seed in range(start, start + count):
         folder = tmp_path / str(seed)
-        fill(folder, random.Random(seed))
-        for verb in VERBS:
+        draw = random.Random(seed)
+        fill(folder, draw)
+        for verb in draw.sample(VERBS, each):
             words = {"PLACE": str(folder), "OUT": str(tmp_path / "out"), "OUT/page.html": str(tmp_path / "page.html")}
             argv = [words.get(word, word) for word in verb]
             try:
@@ -127,11 +138,11 @@ def try_all(start, count, tmp_path, capsys):
 
 
 def test_no_record_file_ends_in_a_traceback(tmp_path, capsys):
-    well = try_all(0, 12, tmp_path, capsys)
-    assert sum(well.values()) > 5, well  # some get through to the tables
+    well = try_verbs(0, 5, 3, tmp_path, capsys)
+    assert sum(well.values()) > 2, well  # some get through to the tables
 
 
 @pytest.mark.slow
 def test_no_record_file_ends_in_a_traceback_however_many(tmp_path, capsys):
-    well = try_all(1000, 500, tmp_path, capsys)
+    well = try_verbs(1000, 400, len(VERBS), tmp_path, capsys)
     assert min(well.values()) > 10, well
