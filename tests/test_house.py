@@ -20,6 +20,7 @@ ALLOWED = {
     "compiled": set(),
     "files": {"errors"},
     "registry": {"errors"},
+    "progress": set(),
     "recipe": {"errors", "registry", "recipe_check", "recipe_compare"},
     "recipe_check": {"errors", "registry"},
     "recipe_compare": set(),
@@ -33,6 +34,7 @@ ALLOWED = {
     "engine": {
         "errors",
         "files",
+        "progress",
         "registry",
         "recipe",
         "recipe_check",
@@ -45,7 +47,18 @@ ALLOWED = {
         "results",
     },
     "results": {"errors", "files", "registry", "recipe", "recipe_compare", "recipe_files"},
-    "figures": {"errors", "files", "registry", "recipe", "recipe_compare", "data", "methods", "results", "engine"},
+    "figures": {
+        "errors",
+        "files",
+        "progress",
+        "registry",
+        "recipe",
+        "recipe_compare",
+        "data",
+        "methods",
+        "results",
+        "engine",
+    },
 }
 FORBIDDEN = r"\.cuda\(|(?<![.\w])eval\(|import \*|/home/|/root/|NotImplementedError\(\)|\bTODO\b|\bFIXME\b|\bXXX\b"
 

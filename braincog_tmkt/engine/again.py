@@ -12,6 +12,7 @@ from statistics import fmean
 from ..data.sets import DATASETS
 from ..errors import RecipeError
 from ..files import write_whole
+from ..progress import counting
 from . import checkpoint
 from .evaluate import evaluate, measure_activity
 from .load import LoadedRun, load_run
@@ -39,7 +40,8 @@ def re_evaluate(place: Path, overrides: Iterable[str] = ()) -> bool:
     same = True
     for name, entry in ((checkpoint.LAST, record["last"]), (checkpoint.BEST, record[selected])):
         run.load_weights(name)
-        found = evaluate(run.method, run.task.pairs, rows, batch, run.fabric)
+        with counting(-(-len(rows) // batch), name, "batch") as count:
+            found = evaluate(run.method, run.task.pairs, rows, batch, run.fabric, count)
         off = round(abs(found.accuracy - entry["accuracy"]) * found.count)
         same = same and off == 0
         verdict = "as recorded" if off == 0 else f"the record has {entry['accuracy']:.2%}, {off} recordings off"
@@ -110,7 +112,8 @@ def _measure(run: LoadedRun, steps: int) -> tuple[float, float, float, float]:
     run.method.set_steps(steps)
     pairs, batch = run.task.pairs, run.recipe.train.at_once
     rows = pairs.rows("test")
-    found = evaluate(run.method, pairs, rows, batch, run.fabric)
+    with counting(-(-len(rows) // batch), f"{run}, T {steps}", "batch") as count:
+        found = evaluate(run.method, pairs, rows, batch, run.fabric, count)
     activity = measure_activity(run.method, pairs, rows, batch, run.fabric)
     rates = activity["firing_rates"].values()
     return found.accuracy, found.loss, fmean(rates) if rates else 0.0, activity["synaptic_operations"]

@@ -40,7 +40,7 @@ class Evaluation:
 
 @torch.inference_mode()
 def evaluate(
-    method: Method, pairs: PairSet, rows: Tensor, batch: int, fabric: Fabric, check: Callable[[], None] = lambda: None
+    method: Method, pairs: PairSet, rows: Tensor, batch: int, fabric: Fabric, check: Callable[[], object] = lambda: None
 ) -> Evaluation:
     """Classify recordings with the event head; the processes share the work.
 
@@ -62,7 +62,7 @@ def evaluate(
     return Evaluation(correct[-1], correct, loss, len(rows))
 
 
-def _score(method: Method, pairs: PairSet, rows: Tensor, fabric: Fabric, check: Callable[[], None]) -> Tensor:
+def _score(method: Method, pairs: PairSet, rows: Tensor, fabric: Fabric, check: Callable[[], object]) -> Tensor:
     """Summed loss, then recordings that are right after 1..T steps, of this process's share: float64 `[1 + T]`.
 
     They stay on the device: the host queues the next batch while this one is computed.

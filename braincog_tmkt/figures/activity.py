@@ -16,8 +16,18 @@ from torch import Tensor, nn
 
 from ..engine.evaluate import count_spikes
 from ..engine.load import LoadedRun
-from .base import FIGURES, save_picture, save_rows
-from .inputs import at_test_time, colour_of, names_of, require_range, require_same_test, setting_in_words, titles_of
+from ..progress import progress
+from .base import entitle, figure_of_runs, save_picture, save_rows
+from .inputs import (
+    at_test_time,
+    colour_of,
+    names_of,
+    require_range,
+    require_same_test,
+    setting_in_words,
+    titles_of,
+    warnings_in_words,
+)
 
 MAC, AC = 4.6, 0.9
 """Picojoule of a multiply-accumulate and of an accumulate, 32-bit float in 45 nm CMOS (Horowitz 2014)."""
@@ -85,7 +95,7 @@ class Costs:
     recordings: int
 
 
-@FIGURES.register("activity")
+@figure_of_runs("activity")
 def activity(runs: list[LoadedRun], out: Path, recordings: int = 1_000_000) -> list[Path]:
     """Draw firing rates by node, synaptic operations by layer, and an estimate of the energy, one column a run.
 
@@ -122,7 +132,7 @@ def measure_costs(run: LoadedRun, rows: Tensor) -> Costs:
         count_layers(method, method.backbone.stem) as layers,
         run.fabric.autocast(),
     ):
-        for chunk in rows.split(run.recipe.train.at_once):
+        for chunk in progress(rows.split(run.recipe.train.at_once), str(run), "batch"):
             method.predict(pairs.events(chunk)[0])
     for layer in layers:
         layer.recordings = len(rows)
@@ -207,8 +217,10 @@ def _draw(runs: list[LoadedRun], found: list[Costs]) -> Figure:
         unit = f"synaptic operations of a recording, millions (in all {total:.3g})"
         _bars(operations, millions, layers, colour, "{:.3g}", unit)
         _draw_energy(energy, costs, colour)
+    for row in grid:
+        row[0].set_xlim(left=0)  # of all panels of the row, also where no node fires
     few = found[0].recordings
-    figure.suptitle(f"Activity over {few} test recordings of {setting_in_words(runs)}", fontsize=11)
+    entitle(figure, f"Activity over {few} test recordings of {setting_in_words(runs)}", warnings_in_words(runs))
     figure.supxlabel(fill(ASSUMPTIONS, int(20 * figure.get_figwidth())), fontsize=7, x=0.01, ha="left")
     return figure
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
+import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
+from matplotlib import rc_context, rcParams
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 
 from ..files import write_whole
 from ..registry import Registry
@@ -17,25 +24,95 @@ FIGURES = Registry("figure")
 """Name -> function `(runs: list[LoadedRun], out: Path, **settings) -> list[Path]`; it writes `<name>.png` and
 `<name>.csv` into the folder `out` and returns what it wrote."""
 
+WIDE_FONTS = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "Microsoft YaHei", "SimHei"),
+    *("PingFang SC", "Hiragino Sans", "Arial Unicode MS", "Noto Sans", "Segoe UI Symbol"),
+)
+"""Fonts with characters that matplotlib's own lacks; those that are installed are taken where it does."""
+
+MOST_WARNINGS = 4
+
 OF_RECORDS: set[str] = set()
 """Names of the figures that take records (as `records.read_finished` gives them) in place of loaded runs: they need
 neither data nor checkpoints, and may show runs of several data sets."""
 
 
+def figure_of_runs(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Enter a figure; names of classes and recipes are drawn as they are, whatever characters they have."""
+
+    def enter(draw: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(draw)
+        def drawn(*arguments: Any, **settings: Any) -> Any:
+            installed = {font.name for font in fontManager.ttflist}
+            fonts = [*rcParams["font.family"], *(font for font in WIDE_FONTS if font in installed)]
+            with rc_context({"text.parse_math": False, "font.family": fonts}):
+                return draw(*arguments, **settings)
+
+        return FIGURES.register(name)(drawn)
+
+    return enter
+
+
 def figure_of_records(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Enter a figure `(records: list[dict], out: Path, **settings) -> list[Path]` that needs records only."""
     OF_RECORDS.add(name)
-    return FIGURES.register(name)
+    return figure_of_runs(name)
+
+
+def brief(name: str, letters: int) -> str:
+    """A name that fits: its beginning and its end, which often tell names apart.
+
+    Example:
+        >>> brief("helicopter", 12), brief("a class with a long name 7", 12)
+        ('helicopter', 'a clas…ame 7')
+    """
+    if len(name) <= letters:
+        return name
+    return f"{name[: letters // 2]}\N{HORIZONTAL ELLIPSIS}{name[len(name) - (letters - letters // 2 - 1) :]}"
+
+
+def entitle(figure: Figure, words: str, warnings: Sequence[str] = (), size: float = 11) -> None:
+    """Put a title over a picture, and warnings below it, in lines that are not wider than the picture."""
+    letters = int(figure.get_figwidth() * 72 / (0.56 * size))
+    more = [f"and {len(warnings) - MOST_WARNINGS} more warnings"] if len(warnings) > MOST_WARNINGS else []
+    lines = [*words.split("\n"), *warnings[:MOST_WARNINGS], *more]
+    figure.suptitle("\n".join(fill(line, letters) for line in lines), fontsize=size)
+
+
+def widen(axes: Axes, least: float, low: float | None = None, high: float | None = None) -> None:
+    """Give a y axis at least this range, so that what hardly changes looks like that.
+
+    Args:
+        axes: with everything drawn.
+        least: range in the unit of the axis.
+        low: no value is below; None for no limit.
+        high: no value is above.
+    """
+    bottom, top = axes.get_ylim()
+    lack, margin = max(0.0, least - (top - bottom)), 0.05 * least
+    bottom, top = bottom - lack / 2, top + lack / 2
+    if low is not None and bottom < low - margin:
+        bottom, top = low - margin, max(top, low + least)
+    if high is not None and top > high + margin:
+        bottom, top = min(bottom, high - least), high + margin
+    axes.set_ylim(bottom, top)
 
 
 def save_picture(figure: Figure, path: Path) -> Path:
-    """Write a picture as PNG, whole or not at all.
+    """Write a picture as PNG, whole or not at all; say so if no font has some of its characters.
 
     Raises:
         TrainingError: if the disk is full.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
+    for other in said:
+        if "missing from font" not in str(other.message):
+            warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+    if any("missing from font" in str(other.message) for other in said):
+        print(f"{path} has boxes for characters that no installed font has: install Noto Sans CJK", file=sys.stderr)
     write_whole(path, buffer.getbuffer())
     return path
 

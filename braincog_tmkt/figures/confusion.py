@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..engine.load import LoadedRun
-from .base import FIGURES, save_picture, save_rows
-from .inputs import at_test_time, names_of, require_same_test, setting_in_words, titles_of
+from ..progress import progress
+from .base import brief, entitle, figure_of_runs, save_picture, save_rows
+from .inputs import at_test_time, names_of, require_same_test, setting_in_words, titles_of, warnings_in_words
 
 MOST_NAMES = 25
 """Classes whose names fit on an axis."""
@@ -21,11 +22,14 @@ MOST_NAMES = 25
 MOST_NUMBERS = 12
 """Classes whose shares fit into the cells."""
 
+LETTERS = 20
+"""Of the name of a class."""
+
 PAIRS = 10
 """Confused pairs that are listed where names do not fit."""
 
 
-@FIGURES.register("confusion")
+@figure_of_runs("confusion")
 def confusion(runs: list[LoadedRun], out: Path) -> list[Path]:
     """Draw the confusion matrix of each run over the test recordings, each row (true class) divided by its sum.
 
@@ -61,7 +65,7 @@ def count_confusions(run: LoadedRun) -> np.ndarray:
     size = len(pairs.classes)
     table = torch.zeros(size * size, dtype=torch.int64)
     with at_test_time(run.method), run.fabric.autocast():
-        for chunk in pairs.rows("test").split(run.recipe.train.at_once):
+        for chunk in progress(pairs.rows("test").split(run.recipe.train.at_once), str(run), "batch"):
             events, label = pairs.events(chunk)
             predicted = run.method.predict(events).double().sum(0).argmax(1)
             table += torch.bincount((label * size + predicted).cpu(), minlength=size * size)
@@ -89,6 +93,7 @@ def _draw(runs: list[LoadedRun], counts: list[np.ndarray]) -> Figure:
     classes = runs[0].task.pairs.classes
     few = len(classes) <= MOST_NAMES
     side = 4.2 if few else 4.8
+    side += 0.06 * min(max(map(len, classes)), LETTERS) if few else 0
     figure = Figure(figsize=(side * len(runs) + 1.0, side + (1.0 if few else 2.5)), layout="constrained")
     grid = figure.subplots(1, len(runs), squeeze=False)[0]
     for axes, title, table in zip(grid, titles_of(runs), counts, strict=True):
@@ -99,7 +104,7 @@ def _draw(runs: list[LoadedRun], counts: list[np.ndarray]) -> Figure:
         (_name_classes if few else _list_pairs)(axes, classes, table)
     grid[0].set_ylabel("true class")
     figure.colorbar(image, ax=grid, label="of the true class, %", shrink=0.75, pad=0.02)
-    figure.suptitle(f"Confusion on the test recordings of {setting_in_words(runs)}", fontsize=11)
+    entitle(figure, f"Confusion on the test recordings of {setting_in_words(runs)}", warnings_in_words(runs))
     return figure
 
 
@@ -107,8 +112,9 @@ def _name_classes(axes: Axes, classes: tuple[str, ...], table: np.ndarray) -> No
     """Class names on both axes, the right cells outlined; the shares in per cent in the cells, if they fit."""
     places = range(len(classes))
     short = max(len(name) for name in classes) <= 2
-    axes.set_xticks(places, classes, rotation=0 if short else 90, fontsize=8)
-    axes.set_yticks(places, classes, fontsize=8)
+    names = [brief(name, LETTERS) for name in classes]
+    axes.set_xticks(places, names, rotation=0 if short else 90, fontsize=8)
+    axes.set_yticks(places, names, fontsize=8)
     for place in places:
         axes.add_patch(Rectangle((place - 0.5, place - 0.5), 1, 1, fill=False, edgecolor="#777777", linewidth=0.7))
     if len(classes) > MOST_NUMBERS:
@@ -125,7 +131,7 @@ def _name_classes(axes: Axes, classes: tuple[str, ...], table: np.ndarray) -> No
 def _list_pairs(axes: Axes, classes: tuple[str, ...], table: np.ndarray) -> None:
     """Class numbers on both axes; the most confused pairs below."""
     lines = [
-        f"{share:5.0%}  {classes[true]} taken for {classes[predicted]}"
+        f"{share:5.0%}  {brief(classes[true], LETTERS)} taken for {brief(classes[predicted], LETTERS)}"
         for true, predicted, share in confused_pairs(table)[:PAIRS]
     ]
     text = "\n".join(["most confused (share of the true class):", *lines]) if lines else "nothing is confused"

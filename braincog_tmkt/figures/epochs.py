@@ -14,8 +14,19 @@ from matplotlib.ticker import MaxNLocator
 from ..errors import RecipeError
 from ..registry import did_you_mean
 from ..results.stages import stage_in_words
-from .base import figure_of_records, save_picture, save_rows
-from .records import Curve, Group, Point, Record, by_data, by_seed, group_seeds, over_seeds, require_records
+from .base import entitle, figure_of_records, save_picture, save_rows, widen
+from .records import (
+    Curve,
+    Group,
+    Point,
+    Record,
+    by_data,
+    by_seed,
+    group_seeds,
+    over_seeds,
+    require_records,
+    warnings_in_words,
+)
 
 MEASURED = {"accuracy": ("test accuracy (%)", 100.0), "loss": ("test loss", 1.0)}
 PALETTE = ("#b2182b", "#1b7fbd", "#333333", "#e08214", "#1b7837", "#762a83", "#8c510a", "#c51b7d")
@@ -100,6 +111,8 @@ def _draw(found: Mapping[Group, Mapping[str, list[Point]]], data: str, stage: st
             style = {"color": PALETTE[number % len(PALETTE)], "linestyle": DASHES[number // 2 % len(DASHES)]}
             _line(axes, measured[row], name, style)
         axes.set(xlabel=_axis(found, stage), ylabel=words)
+        means = [point.mean for measured in found.values() for point in measured[row]]
+        widen(axes, *((5, 0, 100) if row == "accuracy" else (0.1 * max(means) or 0.1, 0)))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3, linewidth=0.6)
@@ -108,7 +121,7 @@ def _draw(found: Mapping[Group, Mapping[str, list[Point]]], data: str, stage: st
         *grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False, fontsize=9
     )
     who = "" if several else f"{next(iter(methods))} on "
-    figure.suptitle(f"{who}{data}; mean over n seeds, band: one standard deviation", fontsize=11)
+    entitle(figure, f"{who}{data}; mean over n seeds, band: one standard deviation", warnings_in_words(found))
     return figure
 
 

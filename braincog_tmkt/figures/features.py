@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from ..engine.load import LoadedRun
 from ..errors import RecipeError
-from .base import FIGURES, save_picture, save_rows
+from ..progress import progress
+from .base import brief, entitle, figure_of_runs, save_picture, save_rows
 from .inputs import (
     at_test_time,
     evenly,
@@ -28,10 +30,16 @@ from .inputs import (
     require_same_test,
     setting_in_words,
     titles_of,
+    warnings_in_words,
 )
 
 MOST_CLASSES = 10
 """Classes that ten colours tell apart."""
+
+PERPLEXITY = 30
+
+LETTER = 0.015
+"""Width of a letter of a label, as a share of a panel's."""
 
 PALETTE = ("#4477aa", "#ee6677", "#228833", "#bb9900", "#66ccee", "#aa3377", "#777777", "#ee7733", "#009988", "#332288")
 MARKERS = {"events": "o", "static": "^"}
@@ -55,22 +63,30 @@ class Points(NamedTuple):
         """`events` N times, then `static` P times."""
         return ["events"] * len(self.known) + ["static"] * int(self.known.sum())
 
+    @property
+    def flaw(self) -> str | None:
+        """Why there is nothing to show; None if there is."""
+        if not np.isfinite(self.vectors).all():
+            return "the features are not finite"
+        return f"all {len(self.label)} features\nare the same" if _same(self.vectors) else None
 
-@FIGURES.register("features")
-def features(runs: list[LoadedRun], out: Path, recordings: int = 500, perplexity: int = 30) -> list[Path]:
+
+@figure_of_runs("features")
+def features(runs: list[LoadedRun], out: Path, recordings: int = 500, perplexity: int | None = None) -> list[Path]:
     """Draw a t-SNE map of the aligned features of test recordings and of the static images they show, one panel a run.
 
     The feature is what CKA aligns (membranes of the last node after reset; ResNet-18: the pooled vector), mean over the
     steps, with the weights of the last epoch; the images are repeated over all steps. Above ten classes, ten evenly
     spaced ones are shown. Distances in a t-SNE map mean little; the two numbers below each panel are measured in the
     feature space itself, over the recordings and images that are shown: linear CKA between recordings and their images
-    (1: same geometry), and the silhouette by class (1: tight classes apart from each other, whatever the modality).
+    (1: same geometry), and the silhouette by class (1: tight classes apart from each other, whatever the modality). A
+    network whose features are all the same, or not finite, has no map: its panel says so.
 
     Args:
         runs: on the same data and split.
         out: folder; gets `features.png` and `features.csv` (run, modality, class, key, x, y, and the run's numbers).
         recordings: at most so many, evenly spaced over the test recordings of the classes.
-        perplexity: of t-SNE, smaller than the number of points.
+        perplexity: of t-SNE, smaller than the number of points; None for 30, or less where there are too few points.
 
     Returns:
         What was written.
@@ -83,8 +99,11 @@ def features(runs: list[LoadedRun], out: Path, recordings: int = 500, perplexity
     require_same_test(runs)
     rows = chosen_rows(runs[0], recordings)
     found = [measure_points(run, rows) for run in runs]
-    require_range("perplexity", perplexity, 1, len(found[0].label) - 1)
-    places = [TSNE(perplexity=perplexity, random_state=0).fit_transform(points.vectors) for points in found]
+    count = len(found[0].label)
+    if perplexity is None:
+        perplexity = PERPLEXITY if count > PERPLEXITY else max(1, (count - 1) // 3)
+    require_range("perplexity", perplexity, 1, count - 1)
+    places = [place_points(points, perplexity) for points in progress(found, "t-SNE", "run")]
     keys, classes = np.array(keys_of(runs[0], rows)), runs[0].task.pairs.classes
     table = [
         {
@@ -92,8 +111,8 @@ def features(runs: list[LoadedRun], out: Path, recordings: int = 500, perplexity
             "modality": modality,
             "class": classes[label],
             "key": key,
-            "x": f"{x:.4f}",
-            "y": f"{y:.4f}",
+            "x": f"{x:.4f}" if points.flaw is None else None,
+            "y": f"{y:.4f}" if points.flaw is None else None,
             **numbers,
         }
         for name, points, place, numbers in zip(names_of(runs), found, places, map(measure, found), strict=True)
@@ -135,9 +154,8 @@ def measure_points(run: LoadedRun, rows: Tensor) -> Points:
     full[known.to(full.device)] = images
     both = []
     with at_test_time(run.method), run.fabric.autocast():
-        for chunk, static in zip(
-            rows.split(run.recipe.train.batch), full.split(run.recipe.train.batch), strict=True
-        ):  # two streams: as many frames at once as the evaluation of one
+        size = run.recipe.train.batch  # two streams: as many frames at once as the evaluation of one
+        for chunk, static in progress([*zip(rows.split(size), full.split(size), strict=True)], str(run), "batch"):
             events = frames_shown(run.method, pairs.events(chunk)[0])
             every = torch.ones(events.shape[:2], dtype=torch.bool, device=events.device)
             outputs = backbone.streams(static, events, every)
@@ -145,6 +163,22 @@ def measure_points(run: LoadedRun, rows: Tensor) -> Points:
     static, events = torch.cat(both, 1).double().numpy()
     labels, mask = pairs.labels[rows].numpy(), known.numpy()
     return Points(np.concatenate([events, static[mask]]), np.concatenate([labels, labels[mask]]), mask)
+
+
+def place_points(points: Points, perplexity: int) -> np.ndarray:
+    """Where t-SNE puts the points, `[N + P, 2]`; NaN where there is nothing to tell them apart by."""
+    if points.flaw:
+        return np.full((len(points.label), 2), np.nan)
+    largest = np.abs(points.vectors).max()
+    scaled = points.vectors if 1e-6 < largest < 1e6 else points.vectors / largest  # t-SNE computes in float32
+    wide = np.pad(scaled, ((0, 0), (0, max(0, 2 - scaled.shape[1]))))
+    found: np.ndarray = TSNE(perplexity=perplexity, random_state=0).fit_transform(wide)
+    return found
+
+
+def _same(vectors: np.ndarray) -> bool:
+    """Whether vectors `[N, D]` are all the same, up to the rounding of float32: t-SNE of such ones ends the process."""
+    return bool(np.ptp(vectors, axis=0).max() <= 1e-6 * np.abs(vectors).max())
 
 
 def linear_cka(x: np.ndarray, y: np.ndarray) -> float | None:
@@ -157,7 +191,7 @@ def linear_cka(x: np.ndarray, y: np.ndarray) -> float | None:
         >>> linear_cka(x, x), linear_cka(x, 0 * x)
         (1.0, None)
     """
-    if len(x) < 2:
+    if len(x) < 2 or _same(x) or _same(y):
         return None
     one, two = (centred @ centred.T for centred in (x - x.mean(0), y - y.mean(0)))
     size = float(np.linalg.norm(one) * np.linalg.norm(two))
@@ -169,9 +203,12 @@ def _draw(runs: list[LoadedRun], found: list[Points], places: list[np.ndarray], 
     grid = figure.subplots(1, len(runs), squeeze=False)[0]
     classes = runs[0].task.pairs.classes
     for axes, title, points, place in zip(grid, titles_of(runs), found, places, strict=True):
-        _scatter(axes, points, place, classes)
+        if points.flaw:
+            axes.text(0.5, 0.5, f"no map: {points.flaw}", transform=axes.transAxes, ha="center", va="center")
+        else:
+            _scatter(axes, points, place, classes)
         axes.set_title(title, fontsize=10)
-        axes.set_xlabel(_in_words(measure(points)), fontsize=9)
+        axes.set_xlabel(_in_words(points), fontsize=9)
         axes.set(xticks=[], yticks=[])
         axes.set_box_aspect(1)
     count, images = len(found[0].known), int(found[0].known.sum())
@@ -187,8 +224,10 @@ def _draw(runs: list[LoadedRun], found: list[Points], places: list[np.ndarray], 
     figure.legend(handles=marks, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     shown = len(set(found[0].label.tolist()))
     which = f"{shown} of {len(classes)} classes" if shown < len(classes) else "one colour a class"
-    figure.suptitle(
-        f"Aligned features of {setting_in_words(runs)}\nt-SNE, perplexity {perplexity}, {which}", fontsize=11
+    entitle(
+        figure,
+        f"Aligned features of {setting_in_words(runs)}\nt-SNE, perplexity {perplexity}, {which}",
+        warnings_in_words(runs),
     )
     return figure
 
@@ -203,36 +242,49 @@ def _scatter(axes: Axes, points: Points, place: np.ndarray, classes: tuple[str, 
             face = colour if name == "events" else "none"
             axes.scatter(x, y, s=16, marker=marker, facecolors=face, edgecolors=colour, linewidths=0.7, alpha=0.8)
     centres = [np.median(place[(points.label == label) & (modality == "events")], axis=0) for label in labels]
-    low, size = place.min(0), np.ptp(place, axis=0)
-    for (x, y), colour, label in zip(_apart((np.array(centres) - low) / size), PALETTE, labels, strict=False):
+    low, size = place.min(0), np.maximum(np.ptp(place, axis=0), 1e-9)
+    names = [brief(classes[label], 18) for label in labels]
+    spots = _apart((np.array(centres) - low) / size, [len(name) * LETTER + 0.02 for name in names])
+    for (x, y), colour, name in zip(spots, PALETTE, names, strict=False):
         box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": colour, "alpha": 0.85}
         font: dict[str, Any] = {"fontsize": 7.5, "weight": "bold", "color": colour}
-        axes.text(
-            low[0] + x * size[0], low[1] + y * size[1], classes[label], **font, ha="center", va="center", bbox=box
-        )
+        side = "left" if x < 0.12 else "right" if x > 0.88 else "center"
+        axes.text(low[0] + x * size[0], low[1] + y * size[1], name, **font, ha=side, va="center", bbox=box)
 
 
-def _apart(places: np.ndarray, width: float = 0.17, height: float = 0.04) -> np.ndarray:
-    """Places `[N, 2]` moved up, one after the other from below, until no two labels of this size overlap."""
+def _apart(places: np.ndarray, widths: Sequence[float], height: float = 0.04) -> np.ndarray:
+    """Places `[N, 2]` moved up, one after the other from below, until no two labels of these widths overlap."""
     moved = places.copy()
     order = np.argsort(places[:, 1])
     for number, row in enumerate(order):
-        for other in order[:number]:  # those below, lowest first
-            if abs(moved[row, 0] - moved[other, 0]) < width and moved[row, 1] - moved[other, 1] < height:
-                moved[row, 1] = moved[other, 1] + height
+        beside = [
+            other
+            for other in order[:number]
+            if abs(places[row, 0] - places[other, 0]) < (widths[row] + widths[other]) / 2
+        ]
+        while clashes := [moved[other, 1] for other in beside if abs(moved[row, 1] - moved[other, 1]) < height - 1e-9]:
+            moved[row, 1] = max(clashes) + height
     return moved
 
 
 def measure(points: Points) -> dict[str, float | None]:
-    """The numbers below a panel: `cka` (None without images), `silhouette` of all points, `silhouette_events` alone."""
+    """The numbers below a panel: `cka` (None without images), `silhouette` of all points, `silhouette_events` alone.
+
+    All are None where the features are not finite, the silhouettes also where they are all the same.
+    """
+    if points.flaw:
+        return dict.fromkeys(("cka", "silhouette", "silhouette_events"))
     count = len(points.known)
-    all_points, events = (float(silhouette_score(points.vectors[:n], points.label[:n])) for n in (None, count))
+    all_points, events = (
+        None if _same(points.vectors[:n]) else float(silhouette_score(points.vectors[:n], points.label[:n]))
+        for n in (None, count)
+    )
     similarity = linear_cka(points.vectors[:count][points.known], points.vectors[count:])
     return {"cka": similarity, "silhouette": all_points, "silhouette_events": events}
 
 
-def _in_words(numbers: dict[str, float | None]) -> str:
+def _in_words(points: Points) -> str:
     """The numbers of a panel, without a minus in front of 0."""
-    words = {key: "" if value is None else f"{round(value, 2) + 0.0:.2f}" for key, value in numbers.items()}
-    first = f"CKA(events, static) = {words['cka']}" if words["cka"] else "no static images known"
+    words = {key: "-" if value is None else f"{round(value, 2) + 0.0:.2f}" for key, value in measure(points).items()}
+    first = f"CKA(events, static) = {words['cka']}" if points.known.any() else "no static images known"
     return f"{first}\nsilhouette by class: {words['silhouette']}, events alone {words['silhouette_events']}"

@@ -23,7 +23,8 @@ from ..engine.load import LoadedRun
 from ..engine.task import build_method
 from ..errors import RecipeError
 from ..methods import Method
-from .base import FIGURES, save_picture, save_rows
+from ..progress import progress
+from .base import brief, entitle, figure_of_runs, save_picture, save_rows
 from .inputs import (
     evenly,
     frames_shown,
@@ -34,11 +35,15 @@ from .inputs import (
     require_same_test,
     setting_in_words,
     titles_of,
+    warnings_in_words,
 )
 
 ON, OFF = np.array([255, 90, 60]) / 255, np.array([60, 130, 255]) / 255
 HEAT = "inferno"
 MODALITIES = ("static", "events")
+CLASSES = 4
+LETTERS = 22
+"""Of a line above or below a panel."""
 COLUMNS = 9
 """Panels beside each other before a new line of classes begins, roughly."""
 
@@ -65,8 +70,8 @@ class Panel(NamedTuple):
     probability: float
 
 
-@FIGURES.register("gradcam")
-def gradcam(runs: list[LoadedRun], out: Path, classes: int = 4) -> list[Path]:
+@figure_of_runs("gradcam")
+def gradcam(runs: list[LoadedRun], out: Path, classes: int | None = None) -> list[Path]:
     """Draw Grad-CAM++ maps of the true class, with the weights of the last epoch, one column a run.
 
     Shown are the first test recordings of evenly spaced classes, and above each the static image that this very
@@ -84,7 +89,7 @@ def gradcam(runs: list[LoadedRun], out: Path, classes: int = 4) -> list[Path]:
         out: folder; gets `gradcam.png` and `gradcam.csv` (one row a panel). `area_above_half` is the share of the
             picture where the map is above half of its maximum: small is focused. `mass_on_events` is the share of the
             map on pixels with events, and `pixels_with_events` what an even map would have; for event inputs only.
-        classes: how many.
+        classes: how many; None for four, or fewer where there are no more.
 
     Returns:
         What was written.
@@ -94,9 +99,10 @@ def gradcam(runs: list[LoadedRun], out: Path, classes: int = 4) -> list[Path]:
     """
     require_same_test(runs)
     first = first_recordings(runs[0])
+    classes = min(CLASSES, len(first)) if classes is None else classes
     require_range("classes", classes, 1, len(first))
     chosen = first[evenly(classes, len(first))]
-    columns = [explain_run(run, chosen) for run in runs]
+    columns = [explain_run(run, chosen) for run in progress(runs, "Grad-CAM++", "run")]
     keys, names = keys_of(runs[0], chosen), runs[0].task.pairs.classes
     rows = [
         {
@@ -290,7 +296,7 @@ def _draw(runs: list[LoadedRun], columns: list[dict[tuple[int, str], Panel]]) ->
     count, wide, high = 1 + max(place for place, _ in columns[0]), len(runs) + 1, len(shown)
     down = -(-count // max(1, COLUMNS // wide))
     across = -(-count // down)
-    figure = Figure(figsize=(1.45 * (wide + 0.2) * across + 1, 1.62 * high * down + 1.2), layout="constrained")
+    figure = Figure(figsize=(1.45 * (wide + 0.2) * across + 1, 1.74 * high * down + 1.2), layout="constrained")
     widths = ([1.0] * wide + [0.12]) * across
     grid = figure.add_gridspec(down * high, len(widths), width_ratios=widths)
     everything = []
@@ -302,10 +308,9 @@ def _draw(runs: list[LoadedRun], columns: list[dict[tuple[int, str], Panel]]) ->
             _draw_row(axes, [column.get((place, modality)) for column in columns], modality, runs)
             if line == 0:
                 for axis, title in zip(axes[1:], titles_of(runs), strict=True):
-                    axis.set_title(title, fontsize=7.5)
-                axes[0].set_title(
-                    runs[0].task.pairs.classes[columns[0][place, "events"].label], fontsize=9, weight="bold"
-                )
+                    axis.set_title("\n".join(brief(part, LETTERS) for part in title.split("\n")), fontsize=7.5)
+                name = runs[0].task.pairs.classes[columns[0][place, "events"].label]
+                axes[0].set_title(brief(name, 16), fontsize=9, weight="bold")
     bar = ScalarMappable(Normalize(0, 1), HEAT)
     figure.colorbar(
         bar,
@@ -315,7 +320,12 @@ def _draw(runs: list[LoadedRun], columns: list[dict[tuple[int, str], Panel]]) ->
         pad=0.01,
         aspect=30,
     )
-    figure.suptitle(f"What speaks for the true class: first test recordings of {setting_in_words(runs)}", fontsize=10)
+    entitle(
+        figure,
+        f"What speaks for the true class: first test recordings of {setting_in_words(runs)}",
+        warnings_in_words(runs),
+        size=10,
+    )
     return figure
 
 
@@ -342,5 +352,5 @@ def _draw_row(axes: list[Axes], panels: list[Panel | None], modality: str, runs:
 def _verdict(panel: Panel, classes: tuple[str, ...]) -> str:
     """What the network takes the input for."""
     right = panel.predicted == panel.label
-    words = f"{'right' if right else classes[panel.predicted]}, p(true) = {panel.probability:.2f}"
-    return words if panel.heat.any() else f"{words}, no map"
+    name = "right" if right else brief(classes[panel.predicted], LETTERS if panel.heat.any() else 14)
+    return f"{name}{'' if panel.heat.any() else ', no map'}\np(true) = {panel.probability:.2f}"

@@ -13,6 +13,8 @@ from ..engine.load import LoadedRun
 from ..engine.task import open_dataset
 from ..errors import RecipeError
 from ..methods import Method
+from ..results.notes import notes_of
+from ..results.setting import MARK
 from ..results.stages import steps_of
 from .records import data_in_words
 
@@ -31,7 +33,8 @@ def require_same_test(runs: Sequence[LoadedRun]) -> None:
     """Refuse runs that cannot be put side by side.
 
     Raises:
-        RecipeError: if there is no run, if two do not have the same test recordings, or if there are none.
+        RecipeError: if there is no run, if two do not have the same test recordings, if there are none, or for a run
+            whose weights are not finite.
     """
     if not runs:
         raise RecipeError("a figure needs at least one finished run: name a run folder")
@@ -41,6 +44,9 @@ def require_same_test(runs: Sequence[LoadedRun]) -> None:
             raise RecipeError(
                 f"the runs do not share one {what} ({', '.join(values)}): a figure compares runs on the same recordings"
             )
+    for run in runs:
+        if not all(bool(weight.isfinite().all()) for weight in run.method.parameters()):
+            raise RecipeError(f"{run} has weights that are not finite, so its network says nothing: train it again")
     if not len(runs[0].task.pairs.rows("test")):
         raise RecipeError(f"{runs[0]} has no test recordings to look at: choose a split with a test part")
 
@@ -89,6 +95,12 @@ def setting_in_words(runs: Sequence[LoadedRun]) -> str:
     for values in ({run.recipe.model.name for run in runs}, steps):
         shared += values if len(values) == 1 else []
     return ", ".join(shared)
+
+
+def warnings_in_words(runs: Sequence[LoadedRun]) -> list[str]:
+    """What to know before a picture of some runs is believed: that a network is silent, or tells nothing apart."""
+    pairs = zip(names_of(runs), runs, strict=True)
+    return [f"{MARK} {name}: {sentence}" for name, run in pairs for sentence in notes_of(run.record).values()]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import json
 import math
 from itertools import pairwise
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,8 @@ from torch import Tensor
 from ..engine.evaluate import evaluate
 from ..engine.load import LoadedRun
 from ..errors import RecipeError, TrainingError
-from .base import FIGURES, save_picture, save_rows
-from .inputs import colour_of, require_same_test
+from .base import figure_of_runs, save_picture, save_rows, widen
+from .inputs import colour_of, require_same_test, warnings_in_words
 from .loss_plane import ANGLES, RADII, Landscape, Place, Plane, Score, measure, moving
 
 WIDE = 12.0
@@ -34,7 +35,7 @@ LEVELS, LEVELS_OF_TEN = 24, 12
 LINES = ("-", "--", "-.", ":")
 
 
-@FIGURES.register("landscape")
+@figure_of_runs("landscape")
 def landscape(
     runs: list[LoadedRun], out: Path, samples: int = 512, grid: int = 21, reach: float = 1.0, seed: int = 0
 ) -> list[Path]:
@@ -189,7 +190,7 @@ def _scale(losses: np.ndarray) -> tuple[list[float], Normalize]:
         ends = (math.floor(math.log10(low) * LEVELS_OF_TEN), math.ceil(math.log10(high) * LEVELS_OF_TEN))
         levels = [10 ** (place / LEVELS_OF_TEN) for place in range(ends[0], ends[1] + 1)]
         return levels, LogNorm(levels[0], levels[-1])
-    levels = [*MaxNLocator(LEVELS).tick_values(low, max(high, low + 1e-6))]
+    levels = [*MaxNLocator(LEVELS).tick_values(low, max(high, low + 1e-3))]
     return levels, Normalize(levels[0], levels[-1])
 
 
@@ -216,7 +217,9 @@ def _map(panel: Axes, found: Landscape, levels: list[float], norm: Normalize) ->
     panel.clabel(lines, levels[::2], fmt=_pattern(levels, norm), fontsize=7)
     panel.plot(0, 0, "P", color="white", markeredgecolor="black", markersize=9)
     panel.set(
-        aspect="equal", xlabel=r"$\alpha$, along the first direction", ylabel=r"$\beta$, along the second direction"
+        aspect="equal",
+        xlabel="\N{GREEK SMALL LETTER ALPHA}, along the first direction",
+        ylabel="\N{GREEK SMALL LETTER BETA}, along the second direction",
     )
     if missing := int(np.ma.count_masked(losses)):
         panel.text(0.02, 0.02, f"grey: not finite ({missing} points)", transform=panel.transAxes, fontsize=7)
@@ -246,6 +249,7 @@ def _rises(panel: Axes, runs: list[LoadedRun], found: list[Landscape]) -> None:
         colour = colour_of(run)
         panel.fill_between(distance, rise.min(1), rise.max(1), color=colour, alpha=0.15, linewidth=0)
         panel.plot(distance, rise.mean(1), "o" + LINES[number % len(LINES)], color=colour, linewidth=2, label=str(run))
+    widen(panel, 0.01)
     panel.set(xlabel="distance from the weights", ylabel="rise of the loss", xlim=(0, None))
     panel.legend(title=f"mean and range of {ANGLES} directions", frameon=False, loc="upper left", alignment="left")
     panel.grid(color="#eeeeee")
@@ -256,11 +260,12 @@ def _rises(panel: Axes, runs: list[LoadedRun], found: list[Landscape]) -> None:
 def _note(runs: list[LoadedRun], samples: int, seed: int) -> str:
     """What the picture shows, in words."""
     data = f"{runs[0].task.facts['set']} ({runs[0].task.facts['kind']} data)"
+    said = "".join(f"\n{fill(words, 150)}" for words in warnings_in_words(runs))
     return (
         f"{data}, {samples} test recordings; cross-entropy of the event stream's mean logits."
         f" One random plane through the weights (seed {seed}),\n"
         "the same draws for all runs. At 1 along a direction every filter has moved by its own norm; biases, step"
         " weights and batch norm\n"
         "(with its running statistics) stay. Curvature: the largest in the plane, of a quadratic form fitted around the"
-        " weights."
+        f" weights.{said}"
     )

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ..errors import RecipeError, TrainingError
+from ..progress import progress
 
 RADII = (0.25, 0.5, 0.75, 1.0)
 """Circles on which the rise of the loss is measured, in units of `reach`."""
@@ -183,7 +183,7 @@ def measure(places: list[Place], score: Callable[[Place], Score], file: Path, na
             stream.truncate(size)
             if not size:
                 stream.write(_line(COLUMNS))
-            for place in _bar(places, len(scores), name):
+            for place in progress(places[len(scores) :], name, "point", len(places), len(scores)):
                 scores[place] = score(place)
                 stream.write(_line((*place, *scores[place])))
                 stream.flush()
@@ -191,11 +191,6 @@ def measure(places: list[Place], score: Callable[[Place], Score], file: Path, na
     except OSError as error:
         raise TrainingError(f"{file} cannot be written ({error.strerror}): free some space, run this again") from error
     return scores
-
-
-def _bar(places: list[Place], done: int, name: str) -> Iterable[Place]:
-    """The places that are left, with a bar where the output is a terminal."""
-    return tqdm(places[done:], name, len(places), initial=done, unit="point", disable=None, dynamic_ncols=True)
 
 
 def _line(values: Iterable[object]) -> bytes:

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 from ..errors import RecipeError, TrainingError
 from ..methods import METHODS
 from ..recipe_compare import ADDED, relevant
-from ..results.store import RECORD, read_records
+from ..results.schema import STEPS, faults
+from ..results.setting import MARK, warnings_of
+from ..results.store import RECORD, read_record, record_files
 
 Record = Mapping[str, Any]
 Curve = dict[int, float]
@@ -71,23 +73,32 @@ def read_finished(places: Iterable[str | Path]) -> list[dict[str, Any]]:
         TrainingError: for a file that is no record, a place that holds none, or a damaged `steps.csv`.
     """
     records = []
-    for place in map(Path, places):
-        files = sorted(place.rglob("*.json")) if place.is_dir() else [place]
-        for file in files or [place]:
-            (record,) = read_records([file])
-            beside = (
-                file.with_name("steps.csv") if file.name == RECORD or file.is_dir() else file.with_suffix(".steps.csv")
-            )
-            records.append(record | {BY_STEPS: _read_steps(beside)} if beside.is_file() else record)
+    for file in record_files(places):
+        record = read_record(file)
+        beside = [_steps_beside(name) for name in (file, file.resolve())]  # of a link: or where it leads
+        steps = next((name for name in beside if name.is_file()), None)
+        records.append(record | {BY_STEPS: _read_steps(steps)} if steps else record)
     return records
+
+
+def _steps_beside(file: Path) -> Path:
+    return file.with_name("steps.csv") if file.name == RECORD else file.with_suffix(".steps.csv")
 
 
 def _read_steps(file: Path) -> list[dict[str, float]]:
     try:
         rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
-        return [{key: float(value) for key, value in row.items()} for row in rows]
-    except (ValueError, TypeError) as error:
+        found = [{key: float(value) for key, value in row.items() if key} for row in rows]
+        found = [{**row, "steps": int(row["steps"])} for row in found]
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, csv.Error) as error:
         raise TrainingError(f"{file} cannot be read ({error}): make it again with tmkt eval RUN --steps") from error
+    if wrong := list(faults(found, [STEPS])):
+        key, words = wrong[0]
+        raise TrainingError(
+            f"{file} does not hold what it should: row{key} {f'must be {words}' if words else 'is missing'}: make it"
+            " again with tmkt eval RUN --steps"
+        )
+    return found
 
 
 def require_records(records: Sequence[Record]) -> None:
@@ -187,6 +198,11 @@ def setting_in_words(key: str, value: Any) -> str:
     elif isinstance(value, float):
         value = f"{value:g}"
     return f"{key.partition('.')[2].replace('.', ' ').replace('_', ' ')} {value}"
+
+
+def warnings_in_words(groups: Iterable[Group], select: str = "last") -> list[str]:
+    """What to know before the numbers of some groups are believed."""
+    return [f"{MARK} {group.title}, {words}" for group in groups for words in warnings_of(group.records, select)]
 
 
 def by_seed(group: Group, curve_of: Any, records: Iterable[Record]) -> dict[int, Curve]:

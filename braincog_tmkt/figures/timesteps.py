@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
-from ..results.stages import split_by_stage, stage_in_words, steps_of
+from ..results.stages import split_runs, stage_in_words, steps_of
 from ..results.summary import require_selection
-from .base import figure_of_records, save_picture, save_rows
+from .base import entitle, figure_of_records, save_picture, save_rows, widen
 from .inputs import COLOURS, OTHER_COLOURS
 from .records import (
     BY_STEPS,
@@ -30,6 +30,7 @@ from .records import (
     group_seeds,
     over_seeds,
     require_records,
+    warnings_in_words,
 )
 
 STEPS = ("data.steps", "method.steps")
@@ -37,6 +38,8 @@ LETTERS = 72
 """Of a line of the legend, which is as wide as a column."""
 ROWS = {"accuracy": "test accuracy (%)", "synaptic_operations": "synaptic operations\nof one recording"}
 ROWS |= {"firing_rate": "spikes per neuron\nand step (%)"}
+LEAST = {"accuracy": (5, 0, 100), "firing_rate": (1, 0)}
+"""The smallest range of a row's axis, and the limits of its values; of others a tenth of the largest value."""
 STYLES: dict[str, dict[str, Any]] = {
     "STS": {"linestyle": "-", "marker": "o", "linewidth": 2.0},
     "DTS": {"linestyle": (0, (4, 2)), "marker": "o", "markerfacecolor": "white"},
@@ -106,7 +109,10 @@ def timesteps(records: list[dict[str, Any]], out: Path, select: str = "last") ->
         for row, points in line.points.items()
         for point in points
     ]
-    return [save_picture(_draw(found, select), out / "timesteps.png"), save_rows(rows, out / "timesteps.csv")]
+    said = [
+        words for group in by_data(records).values() for words in warnings_in_words(group_seeds(group, STEPS), select)
+    ]
+    return [save_picture(_draw(found, select, said), out / "timesteps.png"), save_rows(rows, out / "timesteps.csv")]
 
 
 def lines_of(records: Sequence[Record], select: str) -> list[Line]:
@@ -187,15 +193,15 @@ def _by_step(group: Group, records: Iterable[Record], select: str) -> list[Point
 
 def _earlier(group: Group, select: str, colour: str) -> list[Line]:
     """The network after the stages before the last one."""
-    parts = [split_by_stage(record) for record in _largest(group)]
+    parts = split_runs(_largest(group))
     return [
         Line(
             f"{group.title}: {IN_WORDS.get(stage, stage_in_words(stage))}",
             stage if stage in STYLES else "ann",
             colour,
-            {row: [] for row in ROWS} | {"accuracy": _by_step(group, [part[stage] for part in parts], select)},
+            {row: [] for row in ROWS} | {"accuracy": _by_step(group, parts[stage], select)},
         )
-        for stage in list(parts[0])[:-1]
+        for stage in list(parts)[:-1]
     ]
 
 
@@ -214,7 +220,7 @@ def _once(lines: Iterable[Line]) -> list[Line]:
     ]
 
 
-def _draw(found: Mapping[str, list[Line]], select: str) -> Figure:
+def _draw(found: Mapping[str, list[Line]], select: str, said: Sequence[str] = ()) -> Figure:
     """A column a data set: accuracy, and below it the cost, if it is known at several T."""
     lines = [line for group in found.values() for line in group]
     rows = [row for row in ROWS if row == "accuracy" or any(len(line.points[row]) > 1 for line in lines)]
@@ -228,14 +234,14 @@ def _draw(found: Mapping[str, list[Line]], select: str) -> Figure:
             _panel(grid[place][column], row, group)
             if column == 0:
                 grid[place][column].set_ylabel(ROWS[row])
-        grid[0][column].set_title(words, fontsize=10)
+        grid[0][column].set_title(fill(words, LETTERS - 12), fontsize=10)
         bottom = grid[-1][column]
         bottom.set_xlabel("time steps T of the test")
         marks = grid[0][column].get_legend_handles_labels()
         below = bottom.transAxes + ScaledTranslation(-0.1, -0.5, figure.dpi_scale_trans)
         corner = {"loc": "upper left", "bbox_to_anchor": (0, 0), "bbox_transform": below, "borderaxespad": 0}
         bottom.legend(*marks, **corner, frameon=False, fontsize=8.5)
-    figure.suptitle(f"Accuracy by time steps, {EPOCHS[select]}; mean and standard deviation over n seeds", fontsize=11)
+    entitle(figure, f"Accuracy by time steps, {EPOCHS[select]}; mean and standard deviation over n seeds", said)
     return figure
 
 
@@ -247,8 +253,13 @@ def _panel(axes: Axes, row: str, lines: Sequence[Line]) -> None:
         style = {"markersize": 4.5, "linewidth": 1.5, "capsize": 2.5, "elinewidth": 0.9, **STYLES[line.role]}
         x, mean, std = ([point[at] for point in points] for at in range(3))
         axes.errorbar(x, mean, std if any(std) else None, color=line.colour, label=line.words, **style)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    places = {point.x for line in lines for point in line.points[row]}
+    if len(places) == 1:
+        axes.set_xlim(min(places) - 0.5, max(places) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3, linewidth=0.6)
+    means = [point.mean for line in lines for point in line.points[row]]
+    widen(axes, *LEAST.get(row, (0.1 * max(means, default=0) or 1, 0)))
     if row == "synaptic_operations":
         axes.yaxis.set_major_formatter(EngFormatter(sep=""))

@@ -11,6 +11,22 @@ import yaml
 from ..errors import RecipeError
 from ..recipe_files import experiment_folders
 from ..registry import did_you_mean
+from .schema import NO_KEY, ONE_OR_MORE, POSITIVE, TEXT, Maybe, faults, number
+
+PERCENT = number(0, 100)
+ROW = {
+    **{"dataset": TEXT, "method": TEXT, "architecture": TEXT, "steps": ONE_OR_MORE, "at_steps?": Maybe(ONE_OR_MORE)},
+    **{"category?": TEXT, "cites?": TEXT, "neuron?": TEXT, "recipe?": Maybe(TEXT), "accuracy?": Maybe(PERCENT)},
+    **{"parameters?": Maybe(POSITIVE), "computed?": Maybe(POSITIVE), "notes?": (TEXT,)},
+    "others?": ({"accuracy": PERCENT, "where": TEXT, "*": NO_KEY},),
+    "*": NO_KEY,
+}
+TABLES = {
+    "source": TEXT,
+    "tables": {"*": {"title": TEXT, "against?": Maybe(TEXT), "rows": [ROW], "*": NO_KEY}},
+    "*": NO_KEY,
+}
+"""A file of `experiments/paper`; a row is a `PaperRow`."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +117,7 @@ def paper_tables() -> dict[str, PaperTable]:
     """Number -> table, of all files in `experiments/paper`, sorted by number.
 
     Raises:
-        RecipeError: naming a file that does not hold tables.
+        RecipeError: naming a file that does not hold tables, and the key.
     """
     tables: dict[str, PaperTable] = {}
     for folder in experiment_folders():
@@ -125,10 +141,14 @@ def find_table(number: str) -> PaperTable:
 def _read(file: Path) -> dict[str, PaperTable]:
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        tables = {str(number): table for number, table in content["tables"].items()}
-        return {number: _table(number, table, content["source"]) for number, table in tables.items()}
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"{file} holds no paper's numbers ({error}): see experiments/paper/tmkt.yaml") from error
+    if isinstance(content, dict) and isinstance(content.get("tables"), dict):
+        content["tables"] = {str(number): table for number, table in content["tables"].items()}
+    for key, words in faults(content, TABLES):
+        what = f"{key or 'it'} must be {words}" if words else f"{key} is missing"
+        raise RecipeError(f"{file} holds no paper's numbers: {what}: see experiments/paper/tmkt.yaml")
+    return {number: _table(number, table, content["source"]) for number, table in content["tables"].items()}
 
 
 def _table(number: str, table: dict[str, Any], source: str) -> PaperTable:

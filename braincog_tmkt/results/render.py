@@ -7,14 +7,12 @@ import io
 import json
 from collections import Counter
 from string import ascii_lowercase
-from textwrap import fill
 from typing import Any
 
-from tabulate import tabulate
-
 from ..errors import RecipeError
+from .grids import FORMATS, grid, prose
+from .setting import MARK, same_runs
 from .statistics import Paired
-from .summary import FORMATS
 from .tables import Line, Table
 
 SELECTED = {
@@ -40,20 +38,12 @@ def render_table(table: Table, style: str = "text") -> str:
         return _csv([_flat(table, line) for line in table.lines])
     if style not in FORMATS:
         raise RecipeError(f"format must be one of {', '.join([*FORMATS, 'csv', 'json'])}, not '{style}'")
-    rows = _grid([_shown(table, line) for line in table.lines], style)
-    parts = [_prose([title(table)], style), rows, _prose(footnotes(table), style)]
+    rows = grid([_shown(table, line) for line in table.lines], style)
+    parts = [prose([title(table)], style), rows, prose(footnotes(table), style)]
     if table.orderings:
         shown = [_ordering(table, row) for row in range(len(table.orderings))]
-        parts += [_prose([orderings_in_words(table)], style), _grid(shown, style)]
+        parts += [prose([orderings_in_words(table)], style), grid(shown, style)]
     return "\n\n".join(part for part in parts if part)
-
-
-def _prose(lines: list[str], style: str) -> str:
-    """Sentences around the grids: wrapped for a terminal, a list for Markdown, comments in LaTeX."""
-    if style == "text":
-        lines = [fill(line, 118, subsequent_indent="    ") for line in lines]
-    start = {"text": "", "md": "- " if len(lines) > 1 else "", "tex": "% "}[style]
-    return "\n".join(start + line for line in lines)
 
 
 def title(table: Table) -> str:
@@ -82,7 +72,10 @@ def footnotes(table: Table) -> list[str]:
             " too narrow for few seeds; the verdict goes by Student's 95 % interval: 'open' if it holds 0, or if there"
             " is none (one seed, or all differences the same); runs of different settings are not compared"
         )
-    return lines
+    ours = [(line.recipe or "", line.ours) for line in table.lines if line.ours]
+    lines += same_runs((name, (own.recipe_hash or name, own.conditions, own.split)) for name, own in ours)
+    warnings = dict.fromkeys(f"{MARK} {name}, {words}" for name, own in ours for words in own.warnings)
+    return [*lines, *warnings]
 
 
 def numbered(table: Table) -> list[Line]:
@@ -117,7 +110,8 @@ def accuracy(line: Line) -> str:
     """Our accuracy in a cell, or why there is none."""
     if line.ours is None:
         return line.status
-    return f"{line.ours.mean:.2f}" + ("" if line.ours.std is None else f" ± {line.ours.std:.2f}")
+    mark = f" {MARK}" * bool(line.ours.warnings)
+    return f"{line.ours.mean:.2f}" + ("" if line.ours.std is None else f" ± {line.ours.std:.2f}") + mark
 
 
 def parameters_here(line: Line) -> float | None:
@@ -127,7 +121,7 @@ def parameters_here(line: Line) -> float | None:
 
 
 def _shown(table: Table, line: Line) -> dict[str, str]:
-    """One row to read; columns that the whole table leaves empty are dropped by `_grid`."""
+    """One row to read; columns that the whole table leaves empty are dropped by `grid`."""
     paper, ours = line.paper, line.ours
     mark = f" [{numbered(table).index(line) + 1}]" if line in numbered(table) else ""
     return {
@@ -159,12 +153,6 @@ def _ordering(table: Table, row: int) -> dict[str, str]:
         "n": str(ordering.ours.seeds),
         "verdict": ordering.verdict,
     }
-
-
-def _grid(rows: list[dict[str, str]], style: str) -> str:
-    used = [name for name in rows[0] if any(row[name] for row in rows)]
-    shown = [{name: row[name] for name in used} for row in rows]
-    return tabulate(shown, headers="keys", tablefmt=FORMATS[style], disable_numparse=True)
 
 
 def as_dict(table: Table) -> dict[str, Any]:
@@ -215,6 +203,7 @@ def _flat(table: Table, line: Line) -> dict[str, Any]:
         "verdict": ours.against.verdict if ours and ours.against else None,
         "selected": table.select,
         "setting": ours.setting if ours else None,
+        "warnings": "; ".join(ours.warnings) if ours else "",
         "notes": "; ".join(fact for fact in paper.facts if fact != paper.cites),
     }
 

@@ -34,8 +34,10 @@ from .report_parts import (
     version_grids,
 )
 from .report_stages import by_stage, remark_grid, stage_grid
+from .schema import SELECTIONS
+from .setting import warnings_of
 from .statistics import Paired
-from .summary import SELECTIONS, require_selection, summarise
+from .summary import require_selection, summarise
 from .tables import Line, Ordering, Table, make_table, recipes_of
 
 MOST_ROWS = 150
@@ -171,6 +173,7 @@ def _warnings(groups: Sequence[Runs], select: str) -> list[str]:
     ]
     found += [(shortened(groups), "Shortened: fewer epochs or steps, or a narrower network, than the full recipe")]
     words = [f"{what}: {_all_or_some(labels, groups)}." for labels, what in found if labels]
+    words += [f"{group.label}, {said}." for group in groups for said in warnings_of(group.records, select)]
     if select == "best_test":
         words.append("The epoch was selected on the test set, as the papers do: these accuracies are too high.")
     return words

@@ -17,6 +17,8 @@ from .stages import steps_of
 MINUS = "\N{MINUS SIGN}"
 MOST_COLUMNS = 61
 """Of the table behind a chart; longer curves are printed at every second, fifth, ... place, and drawn whole."""
+LEAST = 2.0
+"""Percentage points that the axis of accuracies has at least."""
 MOST_BEHIND = 8
 """With more recipes than these a panel shows no other recipes behind its own."""
 
@@ -296,7 +298,7 @@ def _chart(
 
 def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
     values = [value for curve in curves for value in curve.values()]
-    margin = 0.05 * (max(values) - min(values)) or 1.0
+    margin = max(0.05 * (max(values) - min(values)), (LEAST - (max(values) - min(values))) / 2)
     return min(values) - margin, max(values) + margin
 
 
@@ -315,7 +317,8 @@ def _numbers(
 ) -> Grid:
     """The numbers behind the panels: a row a seed and one for the mean."""
     places = sorted({place for group in groups for curve in curves[group.label] for place in curve})
-    stride = next(step for step in (1, 2, 5, 10, 20, 50, 100, 1000) if len(places) <= MOST_COLUMNS * step)
+    strides = (digit * 10**power for power in range(16) for digit in (1, 2, 5))
+    stride = next(step for step in strides if len(places) <= MOST_COLUMNS * step)
     shown = [place for number, place in enumerate(places, 1) if number % stride == 0 or number in (1, len(places))]
     rows = []
     for group in groups:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean, stdev
 
 from .report_parts import Grid, Record, Runs, mean_std
-from .stages import split_by_stage, stage_in_words
+from .stages import split_runs, stage_in_words
 
 
 def by_stage(groups: Iterable[Runs], trained: bool = False) -> list[Runs]:
@@ -18,22 +18,18 @@ def by_stage(groups: Iterable[Runs], trained: bool = False) -> list[Runs]:
     """
     found = []
     for group in groups:
-        parts = [split_by_stage(record) for record in group.records]
-        for stage in parts[0]:
-            records = tuple(part[stage] for part in parts)
+        for stage, records in split_runs(group.records).items():
             if trained and not any("train" in entry for record in records for entry in record["history"]):
                 continue
             label = f"{group.label}, {stage_in_words(stage)}" if stage else group.label
-            found.append(Runs(group.name, label, records))
+            found.append(Runs(group.name, label, tuple(records)))
     return found
 
 
 def stage_grid(groups: Iterable[Runs], select: str) -> Grid | None:
     """Accuracy after each stage, altogether and from the first 1, 2, .. steps; None if no run has several stages."""
     found = [
-        (group, stage, [split_by_stage(record)[stage] for record in group.records])
-        for group in groups
-        for stage in group.first.get("stages", ())
+        (group, stage, records) for group in groups for stage, records in split_runs(group.records).items() if stage
     ]
     if not found:
         return None

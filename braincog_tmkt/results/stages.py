@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .summary import SELECTIONS
+from ..errors import RecipeError
+from .schema import SELECTIONS
 
 Record = Mapping[str, Any]
 
@@ -40,6 +41,19 @@ def split_by_stage(record: Record) -> dict[str, Record]:
         }
         for number, (name, stage) in enumerate(stages.items())
     }
+
+
+def split_runs(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Stage -> some runs of one method as they would be of that stage alone, see `split_by_stage`.
+
+    Raises:
+        RecipeError: if they do not have the same stages.
+    """
+    parts = [split_by_stage(record) for record in records]
+    if any(list(part) != list(parts[0]) for part in parts):
+        found = " and ".join(sorted({f"({', '.join(part)})" for part in parts}))
+        raise RecipeError(f"runs of {records[0]['name']} differ in their stages {found}: give one folder of them")
+    return {stage: [part[stage] for part in parts] for stage in parts[0]}
 
 
 WORDS = {"ann": "ANN", "convert": "converted", "distil": "distilled"}

@@ -22,7 +22,8 @@ A record is a dictionary of plain values. Accuracies are shares in [0, 1], of th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,25 +31,10 @@ from ..errors import TrainingError
 from ..files import write_whole
 from ..recipe import Recipe, parse_override, recipe_hash
 from ..recipe_compare import ADDED
+from . import schema
 
 RECORD = "record.json"
 FORMAT = 1
-
-WHOLE = (
-    *("name", "recipe", "recipe_hash", "seed", "data", "audit", "last", "best_val", "best_test", "firing_rates"),
-    *(
-        "synaptic_operations",
-        "parameters",
-        "history",
-        "seconds",
-        "peak_memory",
-        "device",
-        "versions",
-        "started",
-        "finished",
-    ),
-)
-SECTIONS = ("data", "model", "method", "optim", "train")
 
 
 def run_folder(runs: str | Path, recipe: Recipe, seed: int) -> Path:
@@ -60,10 +46,14 @@ def write_record(folder: Path, record: dict[str, Any]) -> Path:
     """Write `record.json`, whole or not at all, and return its path.
 
     Raises:
-        TrainingError: if the disk is full.
+        TrainingError: if the disk is full, or a number of the run is not finite.
     """
     path = folder / RECORD
-    write_whole(path, json.dumps(record, indent=1, allow_nan=False).encode())
+    try:
+        content = json.dumps(record, indent=1, allow_nan=False)
+    except ValueError as error:
+        raise TrainingError(f"{path} is not written, since a number in it is not finite: {_faults(record)}") from error
+    write_whole(path, content.encode())
     return path
 
 
@@ -71,23 +61,48 @@ def read_record(path: str | Path) -> dict[str, Any]:
     """Read a record, given as its file or as its run folder.
 
     Raises:
-        TrainingError: naming the file, if it is missing, damaged or no record.
+        TrainingError: naming the file, if it is missing, damaged or no record, or the key that does not hold what it
+            must, see `schema.RECORD`.
     """
     path = Path(path)
-    file = path / RECORD if path.is_dir() else path
+    file = path / RECORD if os.path.isdir(path) else path
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = _parse(file.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         raise TrainingError(f"there is no {file}: the run is not finished, or the folder is not a run's") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise TrainingError(f"{file} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
         raise TrainingError(f"{file} cannot be read as a record ({error}): remove it and train again") from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
+    if not isinstance(record, dict) or type(record.get("format")) is not int or record["format"] != FORMAT:
         raise TrainingError(f"{file} is no record of this version (format {FORMAT})")
-    missing = [key for key in WHOLE if key not in record]
-    missing += [f"recipe.{part}" for part in SECTIONS if not isinstance(record.get("recipe", {}).get(part), dict)]
-    if missing:
-        raise TrainingError(f"{file} is not a whole record, it lacks {', '.join(missing)}: remove it and train again")
+    if wrong := _faults(record):
+        raise TrainingError(f"{file} is not a whole record{wrong}: remove it and train again")
     return record
+
+
+def _parse(text: str) -> Any:
+    """JSON, strictly: no key twice, no NaN."""
+
+    def section(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            raise ValueError(f"the key '{next(key for key in keys if keys.count(key) > 1)}' stands in it twice")
+        return found
+
+    def constant(name: str) -> None:
+        raise ValueError(f"{name} is no number")
+
+    return json.loads(text, object_pairs_hook=section, parse_constant=constant)
+
+
+def _faults(record: dict[str, Any]) -> str:
+    """All keys that a record lacks, or the first one that does not hold what it must; empty for a whole record."""
+    found = list(schema.faults(record, schema.RECORD))
+    if lacks := [key for key, words in found if not words]:
+        return f", it lacks {', '.join(lacks)}"
+    return f": {found[0][0]} must be {found[0][1]}" if found else ""
 
 
 def find_record(folder: Path, recipe: Recipe, seed: int) -> dict[str, Any] | None:
@@ -96,8 +111,11 @@ def find_record(folder: Path, recipe: Recipe, seed: int) -> dict[str, Any] | Non
     Raises:
         TrainingError: if the folder holds the record of something else, or a damaged one.
     """
-    if not (folder / RECORD).is_file():
-        return None
+    try:
+        if not (folder / RECORD).is_file():
+            return None
+    except OSError as error:
+        raise TrainingError(f"{folder / RECORD} cannot be looked for: {error.strerror}") from error
     record = read_record(folder)
     if (record["recipe_hash"], record["seed"]) != (recipe_hash(recipe), seed):
         raise TrainingError(f"{folder / RECORD} is the record of another recipe or seed: move it away")
@@ -105,18 +123,62 @@ def find_record(folder: Path, recipe: Recipe, seed: int) -> dict[str, Any] | Non
 
 
 def read_records(places: Iterable[str | Path]) -> list[dict[str, Any]]:
-    """All records in some files and folders (with their subfolders), sorted by path.
+    """All records in some files and folders, see `record_files`.
 
     Raises:
-        TrainingError: for a file that is no record, or a place that holds none.
+        TrainingError: for a file that is no record, and as `record_files` does.
     """
-    records = []
+    return [read_record(file) for file in record_files(places)]
+
+
+def record_files(places: Iterable[str | Path]) -> list[Path]:
+    """The files `*.json` in some files and folders, with their subfolders; of each place sorted by path.
+
+    Links are followed. A file that is reached in several ways is given once. Files `._*`, which macOS leaves beside
+    others on disks of other systems, are passed over.
+
+    Raises:
+        TrainingError: for a place that holds none, a folder that cannot be looked into, or a link that leads nowhere.
+    """
+    found: dict[Any, Path] = {}
     for place in map(Path, places):
-        files = sorted(place.rglob("*.json")) if place.is_dir() else [place]
+        files = sorted(_json_files(place)) if os.path.isdir(place) else [place]
         if not files:
             raise TrainingError(f"{place} holds no records")
-        records += [read_record(file) for file in files]
-    return records
+        for file in files:
+            found.setdefault(_identity(file), file)
+    return list(found.values())
+
+
+def _json_files(place: Path) -> Iterator[Path]:
+    """The files `*.json` below a folder; each real folder is looked into once, however links lead to it."""
+
+    def refuse(error: OSError) -> None:
+        raise TrainingError(f"{error.filename} cannot be looked into for records: {error.strerror}") from error
+
+    seen = set()
+    for folder, folders, names in os.walk(place, onerror=refuse, followlinks=True):
+        inside = Path(folder)
+        if _identity(inside) in seen:
+            folders.clear()
+            continue
+        seen.add(_identity(inside))
+        folders.sort()  # so that it does not depend on the disk which way to a folder is the first
+        for name in sorted(names):
+            file = inside / name
+            if os.path.islink(file) and not os.path.exists(file):
+                raise TrainingError(f"{file} is a link that leads nowhere: mend or remove it")
+            if name.lower().endswith(".json") and not name.startswith("._"):
+                yield file
+
+
+def _identity(path: Path) -> Any:
+    """What is the same for all ways that lead to a file or folder."""
+    try:
+        status = path.stat()
+    except OSError:
+        return path  # it is not there, or out of reach: who reads it says so
+    return status.st_dev, status.st_ino
 
 
 def records_with(records: Iterable[dict[str, Any]], settings: Iterable[str]) -> list[dict[str, Any]]:

@@ -10,14 +10,12 @@ from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from tabulate import tabulate
-
 from ..errors import RecipeError
 from ..recipe_compare import relevant
+from .grids import FORMATS, grid, prose
+from .schema import SELECTIONS
+from .setting import MARK, same_runs, setting_of, warnings_of
 from .statistics import paired
-
-SELECTIONS = ("last", "best_val", "best_test")
-FORMATS = {"text": "simple", "md": "github", "tex": "latex_booktabs"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,9 @@ class Row:
         protocol: name of the split protocol; a leaky one says so.
         kind: `real`, `simulated` or `embedded` data.
         selected: the rule that chose the epoch.
+        setting: data set, kind of data, protocol, network, T, tier, and what differs from it, in words.
+        recipe_hash: of the resolved recipe.
+        warnings: what to know before the accuracies are believed, see `setting.warnings_of`.
     """
 
     recipe: str
@@ -49,6 +50,9 @@ class Row:
     protocol: str
     kind: str
     selected: str
+    setting: tuple[str, ...]
+    recipe_hash: str
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class _Group:
     name: str
     method: str
     conditions: dict[str, Any]
+    records: list[Mapping[str, Any]]
     accuracy: dict[int, float]
     protocol: str
     kind: str
@@ -93,34 +98,56 @@ def summarise(records: Iterable[Mapping[str, Any]], select: str = "last", agains
 
 
 def render(rows: list[Row], style: str = "text") -> str:
-    """Rows as `text`, `md`, `tex`, `csv` or `json`; the last two hold plain numbers.
+    """Rows as `text`, `md` or `tex`, with what they share above and warnings below; or `csv` or `json`, plain numbers.
 
     Raises:
         RecipeError: for an unknown style.
     """
     if style == "json":
-        return json.dumps([asdict(row) for row in rows], indent=1)
+        return json.dumps([asdict(row) | {"setting": ", ".join(row.setting)} for row in rows], indent=1)
     if style == "csv":
         text = io.StringIO()
         writer = csv.DictWriter(text, list(Row.__annotations__), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+        joined = [{"setting": ", ".join(row.setting), "warnings": "; ".join(row.warnings)} for row in rows]
+        writer.writerows(asdict(row) | words for row, words in zip(rows, joined, strict=True))
         return text.getvalue().rstrip()
     if style not in FORMATS:
         raise RecipeError(f"format must be one of {', '.join([*FORMATS, 'csv', 'json'])}, not '{style}'")
-    shown = [
-        {
-            "recipe": row.recipe,
-            "conditions": row.conditions,
-            "accuracy %": f"{row.mean:.2f}" + ("" if row.std is None else f" ± {row.std:.2f}"),
-            "n": row.seeds,
-            "difference [95 %]": _interval(row),
-            "data": f"{row.kind}, {row.protocol}",
-            "epoch": row.selected,
-        }
-        for row in rows
+    shared = [word for word in rows[0].setting if all(word in row.setting for row in rows)] if rows else []
+    parts = [prose([f"All rows: {', '.join(shared)}."] if shared else [], style)]
+    parts.append(grid([_shown(row, shared) for row in rows], style) if rows else "")
+    parts.append(prose(_footnotes(rows), style))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _shown(row: Row, shared: list[str]) -> dict[str, str]:
+    """One row to read."""
+    # The other words are in other columns: settings that differ, but for the method's, are conditions.
+    own = [
+        row.setting[0],
+        *row.setting[4:6],
+        *(word for word in row.setting if word.startswith("method.") and not word.startswith("method.steps=")),
     ]
-    return tabulate(shown, headers="keys", tablefmt=FORMATS[style], disable_numparse=True)
+    own = [word for word in own if word not in shared]
+    return {
+        "recipe": row.recipe,
+        "conditions": row.conditions,
+        "accuracy %": f"{row.mean:.2f}"
+        + ("" if row.std is None else f" ± {row.std:.2f}")
+        + f" {MARK}" * bool(row.warnings),
+        "n": str(row.seeds),
+        "difference [95 %]": _interval(row),
+        "data": f"{row.kind}, {row.protocol}",
+        "runs": ", ".join(own),
+        "epoch": row.selected,
+    }
+
+
+def _footnotes(rows: list[Row]) -> list[str]:
+    """Which rows are the same runs, and what to know before others are believed."""
+    lines = same_runs((row.recipe, (row.recipe_hash, row.kind, row.setting[0])) for row in rows)
+    return lines + [f"{MARK} {row.recipe}, {words}" for row in rows for words in row.warnings]
 
 
 def _grouped(records: Iterable[Mapping[str, Any]], select: str) -> list[_Group]:
@@ -134,13 +161,19 @@ def _grouped(records: Iterable[Mapping[str, Any]], select: str) -> list[_Group]:
             record["name"],
             record["recipe"]["method"]["name"],
             _conditions(record["recipe"]),
+            [],
             {},
             record["data"]["protocol"] + leak,
             record["data"]["kind"],
         )
         data = record["data"]
         key = (record["recipe_hash"], record["name"], data["kind"], data.get("split"))
-        groups.setdefault(key, group).accuracy[record["seed"]] = 100 * result["accuracy"]
+        share, group = 100 * result["accuracy"], groups.setdefault(key, group)
+        group.records.append(record)
+        if group.accuracy.setdefault(record["seed"], share) != share:
+            raise RecipeError(
+                f"{record['name']} seed {record['seed']} is there twice, with different results: give one folder of it"
+            )
     return list(groups.values())
 
 
@@ -178,6 +211,9 @@ def _row(group: _Group, reference: _Group | None, varying: set[str], select: str
         group.protocol,
         group.kind,
         select,
+        tuple(setting_of(group.records[0], select)),
+        group.records[0]["recipe_hash"],
+        warnings_of(group.records, select),
     )
 
 

@@ -9,16 +9,14 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ..errors import RecipeError
-from ..recipe import PAPER, load_recipe
+from ..recipe import PAPER
 from ..recipe_compare import changed_keys
-from ..recipe_files import experiment_folders, known_recipes
+from ..recipe_files import known_recipes
 from .paper import PaperRow, PaperTable
+from .setting import PROTOCOL, in_words, nearest_tier, steps_in_words, warnings_of
 from .stages import steps_of
 from .statistics import Paired, paired
 from .summary import require_selection
-
-PROTOCOL = "data.protocol"
-"""The one setting that a run may change and still be compared with the paper's number, since every table states it."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,8 @@ class Ours:
         parameters: of the network, trainable; None unless the recipe is the full one.
         difference: mean accuracy minus the paper's; None unless `full`.
         against: paired difference to the table's reference row; None without common seeds.
+        recipe_hash: of the recipe they were made with.
+        warnings: what to know before the accuracies are believed, see `setting.warnings_of`.
     """
 
     accuracy: dict[int, float]
@@ -46,6 +46,8 @@ class Ours:
     parameters: int | None = None
     difference: float | None = None
     against: Paired | None = None
+    recipe_hash: str = ""
+    warnings: tuple[str, ...] = ()
 
     def like(self, other: Ours) -> bool:
         """Whether the two can be compared: made under the same conditions, on the same test recordings."""
@@ -195,7 +197,7 @@ def make_table(
         if record["name"] in groups:
             groups[record["name"]].append(record)
     ours = {
-        (name, steps): _ours(name, groups[name], select, steps) if _long_enough(groups[name], steps) else None
+        (name, steps): _ours(name, groups[name], select, steps) if _long_enough(groups[name], steps, select) else None
         for name, steps in [(row.recipe_name(on), row.at_steps) for row in rows]
         if name in groups
     }
@@ -208,9 +210,10 @@ def make_table(
     return Table(paper, select, on, against, tuple(lines), tuple(_orderings(lines)))
 
 
-def _long_enough(records: list[Mapping[str, Any]], steps: int | None) -> bool:
+def _long_enough(records: list[Mapping[str, Any]], steps: int | None, select: str) -> bool:
     """Whether there are runs, all of as many steps as they are to be tested with."""
-    return bool(records) and all(steps_of(record["recipe"]) >= (steps or 1) for record in records)
+    results = [record[select] or record["last"] for record in records]
+    return bool(records) and (steps is None or all(len(result["accuracy_by_step"]) >= steps for result in results))
 
 
 def _ours(name: str, records: list[Mapping[str, Any]], select: str, at_steps: int | None) -> Ours:
@@ -238,51 +241,19 @@ def _ours(name: str, records: list[Mapping[str, Any]], select: str, at_steps: in
     whole = data["kind"] == "real" and data.get("complete", False)
     unchanged = tier == PAPER and set(changed) <= {PROTOCOL}
     inputs, network, steps = first["recipe"]["data"], first["recipe"]["model"]["name"], steps_of(first["recipe"])
-    setting = _in_words(first, [network, _steps_in_words(first["recipe"], at_steps)], tier, changed, select)
+    setting = in_words(first, [network, steps_in_words(first["recipe"], at_steps)], tier, changed, select)
     frames = f"{inputs.get('frames', 'time')}, {inputs['size']} pixels"
-    conditions = _in_words(first, [network, f"T {at_steps or steps}", frames], tier, changed, select)
-    parameters = first.get("parameters") if unchanged else None
-    split = first["data"]["split"]
-    return Ours(dict(sorted(accuracy.items())), setting, conditions, split, whole and unchanged, parameters)
-
-
-def nearest_tier(record: Mapping[str, Any]) -> tuple[str | None, list[str]]:
-    """Which tier of its recipe, as it is in `experiments/` now, a run was made with, and the keys that differ from it.
-
-    The project's own recipe counts, not one of the same name in the current folder.
-
-    Returns:
-        None and no keys if there is no such recipe any more.
-    """
-    known = known_recipes() | known_recipes(experiment_folders()[:1])
-    if record["name"] not in known:
-        return None, []
-    file = known[record["name"]]
-    tiers = (*load_recipe(file).tiers, PAPER)  # of two equal ones the first: N-MNIST's recipes are no paper's
-    changed = {tier: changed_keys(load_recipe(file, tier=tier).as_dict(), record["recipe"]) for tier in tiers}
-    tier = min(tiers, key=lambda tier: len(changed[tier]))
-    return tier, changed[tier]
-
-
-def _in_words(
-    record: Mapping[str, Any], network: Iterable[str], tier: str | None, changed: list[str], select: str
-) -> str:
-    data, recipe = record["data"], record["recipe"]
-    part = "" if data.get("complete", True) else " (a part of it)"
-    words = [data["set"] + part, f"{data['kind']} data", f"protocol {data['protocol']}" + " (leaks)" * data["leaky"]]
-    words += [*network, f"{tier} tier" if tier else "recipe not in experiments/"]
-    for section, _, key in (key.partition(".") for key in changed if key != PROTOCOL):
-        words.append(f"{section}.{key}={recipe.get(section, {}).get(key)}")
-    if select != "last" and sum("test" in entry for entry in record.get("history", ())) == 1:
-        words.append("only the last epoch was tested")
-    return ", ".join(words)
-
-
-def _steps_in_words(recipe: Mapping[str, Any], at_steps: int | None) -> str:
-    """T, the frames of a recording if these are more, and how many of the steps are tested with if not all."""
-    frames, steps = recipe["data"]["steps"], steps_of(recipe)
-    words = f"T {steps}" + (f" of {frames} frames" if frames > steps else "")
-    return words + (f", tested with the first {at_steps}" if at_steps else "")
+    conditions = in_words(first, [network, f"T {at_steps or steps}", frames], tier, changed, select)
+    return Ours(
+        dict(sorted(accuracy.items())),
+        ", ".join(setting),
+        ", ".join(conditions),
+        data["split"],
+        whole and unchanged,
+        first.get("parameters") if unchanged else None,
+        recipe_hash=first.get("recipe_hash", ""),
+        warnings=warnings_of(records, select),
+    )
 
 
 def _line(row: PaperRow, ours: Mapping[tuple[str, int | None], Ours | None], reference: str, on: str | None) -> Line:

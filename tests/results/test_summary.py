@@ -15,7 +15,7 @@ def record(name, seed, accuracy, pool="partners", count=10, method=None, leaky=F
     result = {"epoch": 1, "accuracy": accuracy}
     recipe = {
         "name": name,
-        "data": {"train_per_class": count, "static_pool": pool, "root": f"/data{seed}"},
+        "data": {"train_per_class": count, "static_pool": pool, "steps": 10, "root": f"/data{seed}"},
         "model": {"name": "tmkt_scnn"},
         "method": {"name": method},
         "optim": {"lr": 0.1},
@@ -23,7 +23,7 @@ def record(name, seed, accuracy, pool="partners", count=10, method=None, leaky=F
         "tiers": {},
         "extends": None,
     }
-    data = {"protocol": "clean", "leaky": leaky, "kind": "real"}
+    data = {"set": "set", "protocol": "clean", "leaky": leaky, "kind": "real"}
     return {
         "name": name,
         "seed": seed,
@@ -45,6 +45,8 @@ RECORDS = [
 ]
 
 TEXT = """\
+All rows: set, real data, protocol clean, tmkt_scnn, T 10, recipe not in experiments/.
+
 recipe        conditions                                 accuracy %      n  difference [95 %]       data         epoch
 ------------  -----------------------------------------  ------------  ---  ----------------------  -----------  -------
 set/tmkt      static_pool=open, train_per_class=10       72.50 ± 3.54    2  -8.50 [-27.56, +10.56]  real, clean  last
@@ -83,7 +85,7 @@ def test_csv_and_json_hold_the_same_numbers():
     assert [float(value["mean"]) for value in values] == pytest.approx([row["mean"] for row in plain], abs=1e-4)
     assert values[0]["conditions"] == plain[0]["conditions"]
     assert "\\toprule" in render(rows, "tex")
-    assert render(rows, "md").startswith("| recipe")
+    assert render(rows, "md").startswith("All rows: set, real data, protocol clean, tmkt_scnn, T 10")
 
 
 def test_selection_is_named_and_a_leak_is_shown():

@@ -158,7 +158,7 @@ def test_csv_and_json_hold_the_plain_numbers():
     assert content["orderings"][0]["verdict"] in ("holds", "reversed", "open")
 
 
-@pytest.mark.parametrize(("style", "marks"), [("md", ("| TSM ", "- [a]")), ("tex", ("\\toprule", "% [a]"))])
+@pytest.mark.parametrize(("style", "marks"), [("md", ("| TSM ", "- [a]")), ("tex", ("\\toprule", "{[}a]"))])
 def test_markdown_and_latex(style, marks):
     shown = render_table(make_table(find_table("2"), ABLATION, on="nmnist"), style)
     assert all(mark in shown for mark in marks)

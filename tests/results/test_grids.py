@@ -1,0 +1,176 @@
+"""Tables as they come out: in LaTeX, on a terminal, and with what there is to know about runs."""
+
+import copy
+import csv
+import fcntl
+import io
+import json
+import os
+import pty
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import termios
+
+import pytest
+
+from braincog_tmkt.cli import main
+from braincog_tmkt.results.grids import grid, latex, prose
+from braincog_tmkt.results.paper import find_table
+from braincog_tmkt.results.render import render_table
+from braincog_tmkt.results.report import write_report
+from braincog_tmkt.results.summary import render, summarise
+from braincog_tmkt.results.tables import make_table
+from tests.made_records import tet
+
+NASTY = "[50 % of r_m] & #1 {x} ~ ^ \\ <a> $b$"
+
+
+def named(name, seed, share=0.5, **changes):
+    record = copy.deepcopy(tet(10, seed, [share] * 10))
+    return {**record, "name": name, **changes}
+
+
+def silent(name, seed):
+    record = named(name, seed, 0.1)
+    record["last"] = {**record["last"], "one_class": "7"}
+    record["firing_rates"] = {"first": 0.2, "last": 0.0}
+    return record
+
+
+def flat(text):
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("style", ["text", "md", "tex"])
+def test_what_all_rows_share_is_said(style):
+    shown = flat(render(summarise([named("nmnist/tmkt", 1), named("nmnist/tsm", 1)]), style))
+    words = "nmnist, real data, protocol clean, tmkt_scnn, T 10, small tier"
+    assert (latex(words) if style == "tex" else words) in shown
+    smoke = named("nmnist/tmkt", 1)
+    smoke["recipe"]["train"]["epochs"] = smoke["recipe"]["data"]["steps"] = 2
+    smoke["recipe_hash"] = "other"
+    assert "T 10" not in flat(render(summarise([smoke]), style))
+    both = render(summarise([smoke, named("nmnist/tsm", 1)]), style)
+    assert "T 2" in both
+    assert "T 10" in both
+
+
+def test_plain_numbers_say_it_of_each_row():
+    rows = summarise([named("nmnist/tmkt", 1)])
+    (line,) = csv.DictReader(io.StringIO(render(rows, "csv")))
+    (row,) = json.loads(render(rows, "json"))
+    assert line["setting"] == row["setting"]
+    assert row["setting"].startswith("nmnist, real data, protocol clean, tmkt_scnn, T 10, small tier")
+
+
+def test_a_run_under_two_names_is_said_to_be_one():
+    same = [named("cifar10/hsd", 1, recipe_hash="a"), named("cifar10/hsd_t1", 1, recipe_hash="a")]
+    other = named("cifar10/tet", 1, recipe_hash="b")
+    words = "cifar10/hsd and cifar10/hsd_t1 are the same run under several names"
+    assert words in render(summarise([*same, other]))
+    assert "same run" not in render(summarise([same[0], other]))
+    assert words in flat(render_table(make_table(find_table("hsd1"), [*same, other])))
+
+
+@pytest.mark.parametrize("style", ["text", "md", "tex", "csv", "json"])
+def test_a_network_that_tells_nothing_apart_is_marked_in_every_table(style):
+    records = [silent("nmnist/tmkt", 1), silent("nmnist/tmkt", 2), named("nmnist/tsm", 1)]
+    for shown in (
+        render(summarise(records), style),
+        render_table(make_table(find_table("2"), records, on="nmnist"), style),
+    ):
+        assert "seeds 1, 2: the network says '7' to every test recording" in flat(shown)
+        assert "never fire" in shown
+        if style in ("text", "md"):
+            assert [line for line in shown.splitlines() if "10.00 ± 0.00 !" in line]
+            assert not [line for line in shown.splitlines() if "50.00 !" in line]
+    fine = [named("nmnist/tsm", 1)]
+    assert "!" not in render(summarise(fine), style)
+
+
+def test_the_page_says_it_too(tmp_path):
+    page = write_report([silent("nmnist/tmkt", 1), named("nmnist/tsm", 1)], tmp_path / "page.html").read_text()
+    assert "nmnist/tmkt, seed 1: the network says &#39;7&#39; to every test recording" in page
+    assert "nmnist/tsm, seed 1" not in page
+
+
+def documents():
+    """Both kinds of tables in LaTeX, with all that has a meaning there."""
+    odd = [named(NASTY, 1, recipe_hash="x"), silent(NASTY + "2", 1), named("nmnist/tsm", 1)]
+    yield render(summarise(odd), "tex")
+    records = [named("nmnist/tmkt", 1), named("nmnist/tmkt", 2), silent("nmnist/tsm", 1), named("nmnist/mag", 2)]
+    for number, on in (("1", None), ("2", "nmnist"), ("hsd2", None), ("kt", "nmnist")):
+        yield render_table(make_table(find_table(number), records, on=on), "tex")
+    yield grid([{"a": "x", "b": "1"}, {"a": "[y]", "b": "2"}], "tex") + prose(["[a] " + NASTY], "tex")
+
+
+def test_latex_has_its_legend_where_it_can_be_read():
+    for document in documents():
+        assert not re.search(r"(?<!\\)%", document)  # nothing is a comment
+        assert not re.search(r"\\\\\s*\[", document)  # nor the distance of a row
+        text = re.sub(
+            r"\\[%&#_{}$]|\\textbackslash\{\}|\\ensuremath\{[<>]\}|\\\^\{\}|\\textasciitilde\{\}", "", document
+        )
+        assert text.count("{") == text.count("}")
+        assert not re.search(r"[#$_]", text)
+    assert r"{[}a] nmnist" in render_table(make_table(find_table("2"), [named("nmnist/tmkt", 1)], on="nmnist"), "tex")
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX")
+def test_latex_compiles(tmp_path):
+    lines = r"\let\toprule\hline\let\midrule\hline\let\bottomrule\hline"
+    start = rf"\documentclass{{article}}\IfFileExists{{booktabs.sty}}{{\usepackage{{booktabs}}}}{{{lines}}}"
+    body = "\n\n".join(documents())
+    (tmp_path / "all.tex").write_text(f"{start}\n\\begin{{document}}\n{body}\n\\end{{document}}\n")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "all.pdf").stat().st_size > 1000
+
+
+def on_terminal(columns, *argv):
+    """What a command prints to a terminal of so many columns."""
+    main_side, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
+    command = [sys.executable, "-m", "braincog_tmkt.cli", *argv]
+    with subprocess.Popen(command, stdout=side, stderr=subprocess.PIPE, env=environment) as process:
+        os.close(side)
+        content = b""
+        while True:
+            try:
+                piece = os.read(main_side, 1 << 16)
+            except OSError:  # the other side is closed
+                break
+            if not piece:
+                break
+            content += piece
+    os.close(main_side)
+    assert process.returncode == 0
+    return content.decode().replace("\r\n", "\n")
+
+
+def test_a_terminal_gets_a_table_as_wide_as_itself_and_a_pipe_the_whole_one(tmp_path, capsys):
+    for seed in (1, 2):
+        for name in ("nmnist/knowledge_transfer", "nmnist/baseline"):
+            file = tmp_path / f"{name.replace('/', '_')}{seed}.json"
+            record = named(name, seed, 0.5 + seed / 100)
+            record["recipe"]["method"]["note"] = "w" * 20
+            file.write_text(json.dumps(record))
+    shown = on_terminal(80, "table", str(tmp_path))
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "knowledge" in shown
+    assert shown.count("51.50 ± 0.71") == 2
+    assert main(["table", str(tmp_path)]) == 0
+    piped = capsys.readouterr().out
+    assert max(map(len, piped.splitlines())) > 80
+    assert on_terminal(300, "table", str(tmp_path)).split() == piped.split()
+
+
+def test_a_table_that_cannot_be_made_narrow_enough_is_as_narrow_as_it_gets(monkeypatch):
+    monkeypatch.setattr("braincog_tmkt.results.grids.terminal", lambda: 20)
+    shown = grid([{"one": "a" * 40, "two": "b" * 30, "three": "c"}], "text")
+    assert max(map(len, shown.splitlines())) == 10 + 2 + 10 + 2 + 7
