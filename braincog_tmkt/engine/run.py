@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from ..errors import DataError, RecipeError, TrainingError
 from ..recipe import DataConfig, Recipe, load_recipe, recipe_hash
 from ..recipe_files import find_recipe
+from ..results.notes import notes_of
 from ..results.store import RECORD, find_record, run_folder, write_record
 from .devices import make_fabric, on_first_rank
 from .estimate import TIMED_STEPS, estimate
@@ -90,7 +91,7 @@ def train(cells: list[Cell], runs: Path, devices: int | None = None, resume: boo
         _announce(cell, task, folder, fabric)
         record = fit(cell.recipe, cell.seed, folder, resume, fabric, task)
         on_first_rank(fabric, partial(write_record, folder, record))
-        fabric.print(f"{result_in_words(record)}\n{folder / RECORD}\n")
+        fabric.print("\n".join([result_in_words(record), *notes_of(record).values(), f"{folder / RECORD}\n"]))
 
 
 def with_data(cells: list[Cell]) -> tuple[list[Cell], dict[str, str]]:
@@ -188,7 +189,8 @@ def is_finished(cell: Cell, runs: Path) -> bool:
             )
     changed = facts["fingerprint"] != record["data"]["fingerprint"]
     note = " (warning: the files of the data set have changed since)" if changed else ""
-    print(f"finished already: {result_in_words(record)}{note}\n{folder / RECORD}\n")
+    lines = [f"finished already: {result_in_words(record)}{note}", *notes_of(record).values(), f"{folder / RECORD}\n"]
+    print("\n".join(lines))
     return True
 
 

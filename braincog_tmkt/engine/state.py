@@ -78,6 +78,7 @@ class Run:
         recipe: of the whole run; that of the stage that runs is in `now`.
         plan: all stages.
         optimizer: None before the stage that runs has one, and where nothing is trained.
+        told: whether it was said that the network gives all test recordings one class.
         losses: brings in the parts of the loss, step by step.
         signals: brings in the signal that any process got, if there are several.
     """
@@ -92,6 +93,7 @@ class Run:
     progress: Progress
     stop: StopRequest
     log: Log | None = None
+    told: bool = False
     losses: LateValues = field(init=False)
     signals: LateValues = field(init=False)
     optimizer: Optimizer | None = None
