@@ -142,6 +142,7 @@ class Run:
             "recipe_hash": recipe_hash(self.recipe),
             "seed": self.seed,
             "data": {key: self.task.facts[key] for key in ("kind", "split")},
+            "content": self.task.content and self.task.content.marks,
             "method": self.method.state_dict(),
             "optimizer": self.optimizer.state_dict() if self.optimizer else None,
             "progress": asdict(self.progress),
@@ -182,6 +183,19 @@ class Run:
                 f"the checkpoint in {self.checkpoints} was made with another {', '.join(other)} (its own, yours):"
                 " take the settings back, or train in another folder"
             )
+        if changes := changes_since(state, self.task):
+            raise TrainingError(
+                f"{changes} since the run in {self.folder} was stopped: put the files back, or train in another folder"
+            )
+        if state.get("content") is None:
+            self.fabric.print("note: an older version wrote the checkpoint, so nothing tells whether the data changed")
+
+
+def changes_since(state: dict[str, Any], task: Task) -> str | None:
+    """What of the recordings and images is not as it was for a checkpoint of the same split; None if nothing, or if the
+    checkpoint does not say."""
+    before = state.get("content")
+    return None if before is None or task.content is None else task.content.changes(before)
 
 
 @contextmanager
