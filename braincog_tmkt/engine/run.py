@@ -151,7 +151,8 @@ def rehearse(cells: list[Cell], world_size: int) -> None:
         if method.needs_static and not facts["pool"]:
             raise RecipeError(
                 f"{recipe.name}: method '{recipe.method['name']}' draws static images, but there are none for"
-                f" {recipe.data.name} under protocol '{recipe.data.protocol}': use the baseline, or another protocol"
+                f" {recipe.data.name} under protocol '{recipe.data.protocol}': "
+                + facts.get("names", "use the baseline, or another protocol")
             )
         for stage in plan_stages(recipe, method, facts, facts["train"], 0, world_size):
             method.enter(stage.stage.name)
@@ -188,7 +189,8 @@ def is_finished(cell: Cell, runs: Path) -> bool:
                 " another folder with --runs"
             )
     changed = facts["fingerprint"] != record["data"]["fingerprint"]
-    note = " (warning: the files of the data set have changed since)" if changed else ""
+    hint = f" (warning: the files of the data set have changed since, or are copies: tmkt eval {folder} compares them)"
+    note = hint if changed else ""
     lines = [f"finished already: {result_in_words(record)}{note}", *notes_of(record).values(), f"{folder / RECORD}\n"]
     print("\n".join(lines))
     return True
@@ -205,6 +207,8 @@ def _announce(cell: Cell, task: Task, folder: Path, fabric: Fabric) -> None:
         f"{task.sentence}\n"
         f"{describe_stages(stages)}"
     )
+    if "names" in task.facts:
+        fabric.print(f"note: {task.facts['names']}")
     for remark in method.remarks():
         fabric.print(remark)
 
