@@ -187,13 +187,20 @@ class Run:
             raise TrainingError(
                 f"{changes} since the run in {self.folder} was stopped: put the files back, or train in another folder"
             )
-        if state.get("content") is None:
+        if self.task.content and state.get("content") is None:
             self.fabric.print("note: an older version wrote the checkpoint, so nothing tells whether the data changed")
 
 
 def changes_since(state: dict[str, Any], task: Task) -> str | None:
-    """What of the recordings and images is not as it was for a checkpoint of the same split; None if nothing, or if the
-    checkpoint does not say."""
+    """What of the data is not as it was when a checkpoint was written, in words.
+
+    Args:
+        state: of the checkpoint, whose split must be that of the task.
+        task: the data as they are.
+
+    Returns:
+        None if nothing changed, or if the checkpoint is older than this question.
+    """
     before = state.get("content")
     return None if before is None or task.content is None else task.content.changes(before)
 
