@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import DataError
 from .duplicates import Groups
+from .names import unmatched
 from .splits import Split, drawable
 from .types import Index, Item
 
@@ -22,6 +23,7 @@ class Audit:
     Args:
         protocol: name of the protocol.
         split: hash of the split.
+        classes: classes of recordings.
         train: recordings trained on.
         val: recordings that select a checkpoint.
         test: recordings the accuracy is measured on.
@@ -38,6 +40,10 @@ class Audit:
         wrong_class_draws: expected share of draws, over all training recordings, that give an image of another class.
         pool_without_training: images of the pool whose class has no training recording; they are never drawn.
         twins_of_other_class: recordings whose own image carries another class name.
+        classes_without_training: classes of recordings none of which is trained on.
+        classes_without_validation: classes of recordings none of which validates, if others do.
+        classes_without_test: classes of recordings none of which is tested.
+        without_image: recordings without an image of their name, in a data set where names say who shows what.
         classes_without_pool: classes with a training recording and no image to draw.
         classes_without_images: classes of recordings that no static image has.
         classes_without_recordings: classes of static images that no recording has.
@@ -45,6 +51,7 @@ class Audit:
 
     protocol: str
     split: str
+    classes: int
     train: int
     val: int
     test: int
@@ -60,6 +67,10 @@ class Audit:
     wrong_class_draws: float
     pool_without_training: int
     twins_of_other_class: int
+    classes_without_training: tuple[str, ...]
+    classes_without_validation: tuple[str, ...]
+    classes_without_test: tuple[str, ...]
+    without_image: int
     classes_without_pool: tuple[str, ...]
     classes_without_images: tuple[str, ...]
     classes_without_recordings: tuple[str, ...]
@@ -68,6 +79,11 @@ class Audit:
     def draws_held_out(self) -> bool:
         """Whether the image of a validation or test recording can be drawn in training."""
         return bool(self.pool_twins_of_val or self.pool_twins_of_test)
+
+    @property
+    def partial(self) -> bool:
+        """Whether a class is not trained on or not tested, so that the accuracy says nothing about it."""
+        return bool(self.classes_without_training or self.classes_without_test)
 
     @property
     def leaks(self) -> bool:
@@ -100,6 +116,9 @@ class Audit:
             )
         else:
             clauses.append("none of them shows what a validation or test recording shows")
+        for what in ("training", "validation", "test"):
+            if names := getattr(self, f"classes_without_{what}"):
+                clauses.append(f"NO {what} recordings of {_listed(names)}")
         clauses += [f"{count} {what}" for count, what in self._oddities() if count]
         return "; ".join(clauses) + "."
 
@@ -112,10 +131,18 @@ class Audit:
             (self.pool_without_training, "of the images have a class without training recordings"),
             (wrong, "of the draws give an image of another class"),
             (self.twins_of_other_class, "recordings have an image of another class"),
+            (self.without_image, "recordings have no image of their name"),
             (len(self.classes_without_pool), "classes have no image to draw"),
             (len(self.classes_without_images), "classes of recordings have no static image at all"),
             (len(self.classes_without_recordings), "classes of static images have no recording"),
         )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """The first names of some classes, and how many more there are."""
+    shown = ", ".join(repr(name) for name in names[:5])
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{'class' if len(names) == 1 else 'classes'} {shown}{more}"
 
 
 def audit(index: Index, split: Split, duplicates: tuple[Groups, Groups] | None = None) -> Audit:
@@ -139,12 +166,15 @@ def audit(index: Index, split: Split, duplicates: tuple[Groups, Groups] | None =
     train, val, test, pool = (set(keys) for keys in (split.train, split.val, split.test, split.pool))
     drawn = [item for item in index.statics if item.key in pool]
     draws = drawable(index, split)
-    trained = _class_names([item for item in index.recordings if item.key in train])
+    trained, validated, tested = (
+        _class_names([item for item in index.recordings if item.key in part]) for part in (train, val, test)
+    )
     recorded, shown = _class_names(index.recordings), _class_names(index.statics)
     class_of_image = {item.key: item.class_name for item in index.statics}
     return Audit(
         protocol=split.protocol.name,
         split=split.hash,
+        classes=len(recorded),
         train=len(split.train),
         val=len(split.val),
         test=len(split.test),
@@ -162,6 +192,10 @@ def audit(index: Index, split: Split, duplicates: tuple[Groups, Groups] | None =
         twins_of_other_class=sum(
             class_of_image.get(item.key, item.class_name) != item.class_name for item in index.recordings
         ),
+        classes_without_training=tuple(sorted(recorded - trained)),
+        classes_without_validation=tuple(sorted(recorded - validated)) if val else (),
+        classes_without_test=tuple(sorted(recorded - tested)),
+        without_image=len(unmatched(index)) if index.twins_known else 0,
         classes_without_pool=tuple(sorted(trained - set(draws))) if pool else (),
         classes_without_images=tuple(sorted(recorded - shown)),
         classes_without_recordings=tuple(sorted(shown - recorded)),
@@ -208,3 +242,17 @@ def require_clean(verdict: Audit, split: Split) -> None:
         raise DataError(
             f"{verdict.sentence()} Mend protocol '{verdict.protocol}', or mark its splits as leaky if it is meant to."
         )
+
+
+def require_two_classes(verdict: Audit) -> None:
+    """Stop a run whose accuracy is that of a network which always says the same.
+
+    Raises:
+        DataError: if all training or all test recordings are of one class.
+    """
+    for what in ("training", "test"):
+        if verdict.classes - len(getattr(verdict, f"classes_without_{what}")) < 2:
+            raise DataError(
+                f"{verdict.sentence()} All {what} recordings are of one class, so that an accuracy would say nothing:"
+                " add recordings of other classes, or change the portions."
+            )

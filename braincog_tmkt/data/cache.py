@@ -28,6 +28,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ..errors import DataError
+from .content import marks_of
 from .frames import READER_VERSION
 from .sets.base import DataSet
 from .types import FrameSpec, Index, Item
@@ -49,10 +50,14 @@ class Frames:
     Args:
         events: `[N, T, channels, size, size]`, float32 (`[N, 1, ...]` if the data set is `still`).
         images: `[M, size, size]`, uint8, the V channel.
+        event_marks: what stands for the content of each recording, see `content.marks_of`.
+        image_marks: the same of each image.
     """
 
     events: np.ndarray
     images: np.ndarray
+    event_marks: np.ndarray
+    image_marks: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -118,9 +123,10 @@ def prepare(
                     partial.rename(folder)
                     for done in folder.glob("*.done"):
                         done.unlink()
+        rows = [_load(folder / array.file, array) for array in arrays]
+        return Frames(*rows, *(marks_of(folder / array.file) for array in arrays))
     except OSError as error:
         raise _disk_error(error, folder.parent) from error
-    return Frames(*(_load(folder / array.file, array) for array in arrays))
 
 
 def _worth(index: Index) -> int:

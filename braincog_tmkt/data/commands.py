@@ -12,6 +12,7 @@ from .audit import Audit, audit
 from .cache import prepare as make_frames
 from .duplicates import find_duplicates
 from .frames import check_spec
+from .names import names_note
 from .sets import DATASETS, DataSet
 from .simulate import LAYOUTS, simulate_tree
 from .splits import Protocol, Split, make_split
@@ -31,6 +32,7 @@ def check(name: str, root: str, static_root: str | None = None) -> bool:
         found = _numbers(index).get(what, expected)
         if found != expected:
             print(f"note: the full set has {expected} {what}, this one {found}")
+    _print_names_note(dataset, index)
     return True
 
 
@@ -45,7 +47,11 @@ def prepare(name: str, root: str, static_root: str | None, spec: FrameSpec, cach
 
 
 def report_audit(name: str, root: str, static_root: str | None = None) -> bool:
-    """Print the audit of every protocol of the data set; false if one leaks that does not call itself leaky."""
+    """Print the audit of every protocol of the data set.
+
+    Returns:
+        False if a protocol that does not call itself leaky leaks, or leaves a class without training or test.
+    """
     dataset: DataSet = DATASETS.build(name, root, static_root)
     index = dataset.index()
     duplicates = find_duplicates(dataset, index)
@@ -55,7 +61,13 @@ def report_audit(name: str, root: str, static_root: str | None = None) -> bool:
     for what, groups in zip(("recordings", "images"), duplicates, strict=True):
         if groups:
             print(f"{len(groups)} groups of {what} have the same content, the first: {', '.join(groups[0])}")
-    return not any(verdict.leaks and not split.leaky for split, verdict in verdicts)
+    _print_names_note(dataset, index)
+    return not any((verdict.leaks or verdict.partial) and not split.leaky for split, verdict in verdicts)
+
+
+def _print_names_note(dataset: DataSet, index: Index) -> None:
+    if words := names_note(dataset, index):
+        print(f"note: {words}")
 
 
 def _splits(dataset: DataSet, index: Index) -> Iterator[Split]:
@@ -80,6 +92,8 @@ def _audit_table(verdicts: list[tuple[Split, Audit]]) -> str:
             "twins of test": verdict.pool_twins_of_test if verdict.twins_known else "?",
             "draws of the right class": f"{1 - verdict.wrong_class_draws:.0%}" if verdict.pool else "-",
             "same content": verdict.same_content,
+            "classes untrained": len(verdict.classes_without_training),
+            "classes untested": len(verdict.classes_without_test),
             "hash": split.short_hash,
             "verdict": _verdict(split, verdict),
         }
@@ -91,7 +105,7 @@ def _audit_table(verdicts: list[tuple[Split, Audit]]) -> str:
 def _verdict(split: Split, verdict: Audit) -> str:
     if split.leaky:
         return "leaky, and says so"
-    return "LEAKS" if verdict.leaks else "clean"
+    return "LEAKS" if verdict.leaks else "PARTIAL" if verdict.partial else "clean"
 
 
 def download(name: str, root: str, static_root: str | None = None) -> bool:

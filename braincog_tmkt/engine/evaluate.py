@@ -26,12 +26,14 @@ class Evaluation:
         accuracy_by_step: the same from the first 1..T steps, `[T]`.
         loss: cross-entropy of the mean logits.
         count: number of recordings.
+        guessed: labels that at least one recording got, sorted.
     """
 
     accuracy: float
     accuracy_by_step: list[float]
     loss: float
     count: int
+    guessed: tuple[int, ...]
 
     def summary(self) -> dict[str, float]:
         """Accuracy and loss, for the history."""
@@ -58,12 +60,15 @@ def evaluate(
         totals = torch.stack([_score(method, pairs, chunk, fabric, check) for chunk in rows.split(batch)]).sum(0)
     finally:
         method.train()
-    loss, *correct = (reduced(fabric, totals, "sum") / len(rows)).tolist()
-    return Evaluation(correct[-1], correct, loss, len(rows))
+    loss, *others = (reduced(fabric, totals, "sum") / len(rows)).tolist()
+    correct, guesses = others[: -len(pairs.classes)], others[-len(pairs.classes) :]
+    return Evaluation(correct[-1], correct, loss, len(rows), tuple(k for k, share in enumerate(guesses) if share))
 
 
 def _score(method: Method, pairs: PairSet, rows: Tensor, fabric: Fabric, check: Callable[[], object]) -> Tensor:
-    """Summed loss, then recordings that are right after 1..T steps, of this process's share: float64 `[1 + T]`.
+    """Sums over this process's share: loss, recordings right after 1..T steps, and by class 1 if any got it.
+
+    float64, `[1 + T + K]`.
 
     They stay on the device: the host queues the next batch while this one is computed.
     """
@@ -75,8 +80,9 @@ def _score(method: Method, pairs: PairSet, rows: Tensor, fabric: Fabric, check: 
     first = logits.double().cumsum(0) / torch.arange(1, len(logits) + 1, device=logits.device)[:, None, None]
     correct = (first.argmax(2) == label).sum(1).double()
     loss = functional.cross_entropy(first[-1], label, reduction="sum")
+    guessed = torch.zeros_like(first[-1, 0]).index_fill_(0, first[-1].argmax(1), 1.0)
     check()
-    return torch.cat([loss[None], correct]) * bool(len(mine))
+    return torch.cat([loss[None], correct, guessed]) * bool(len(mine))
 
 
 @dataclass

@@ -15,6 +15,7 @@ from ..data.pairs import Part
 from ..data.types import Draw
 from ..errors import TrainingError
 from ..recipe import Recipe, recipe_hash
+from ..results.notes import notes_of
 from . import checkpoint
 from .about import machine, now, versions
 from .devices import on_first_rank, reduced
@@ -231,6 +232,9 @@ def _evaluate(run: Run) -> dict[str, dict[str, float]]:
     run.signals.flush()  # no signal stays on its way when the run may end
     test = found["test"]
     result = {"epoch": at.epoch, **test.summary(), "accuracy_by_step": test.accuracy_by_step}
+    if len(test.guessed) == 1 and len(pairs.labels[pairs.rows("test")].unique()) > 1:
+        result["one_class"] = pairs.classes[test.guessed[0]]
+        _say_one_class(run, result)
     best_on_test = at.best_test is None or test.accuracy > at.best_test["accuracy"]
     improved = best_on_test
     at.last = result
@@ -243,6 +247,17 @@ def _evaluate(run: Run) -> dict[str, dict[str, float]]:
     if improved:
         run.save(checkpoint.BEST)
     return {part: evaluation.summary() for part, evaluation in found.items()}
+
+
+def _say_one_class(run: Run, result: dict[str, Any]) -> None:
+    """Say, the first time, that the network tells nothing apart, and whether that is for want of spikes."""
+    if not run.told:
+        run.told = True
+        rows = run.task.pairs.rows("test")[: run.now.recipe.train.at_once]
+        activity = on_first_rank(
+            run.fabric, lambda: measure_activity(run.method, run.task.pairs, rows, len(rows), run.fabric)
+        )
+        run.say(f"{run.place}: {'; '.join(notes_of({'last': result, **activity}).values())}")
 
 
 def _record(run: Run) -> dict[str, Any]:

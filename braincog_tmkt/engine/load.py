@@ -15,6 +15,7 @@ from ..recipe import Recipe, recipe_from_dict, recipe_hash, with_overrides
 from ..results.store import read_record
 from . import checkpoint
 from .devices import make_fabric
+from .state import changes_since
 from .task import Task, build_method, import_modules, load_task
 
 
@@ -59,7 +60,8 @@ def load_run(place: str | Path, overrides: Iterable[str] = ()) -> LoadedRun:
         overrides: settings that do not change the result, such as `data.root=/elsewhere`.
 
     Raises:
-        TrainingError: if the record or its last checkpoint is missing, or the split is not the recorded one.
+        TrainingError: if the record or its last checkpoint is missing, or the split or the content of the data is not
+            what was trained on.
         RecipeError: for an override that would change the result.
         DataError: if the data are not there.
     """
@@ -74,6 +76,8 @@ def load_run(place: str | Path, overrides: Iterable[str] = ()) -> LoadedRun:
     task = load_task(recipe, fabric)
     if task.facts["split"] != record["data"]["split"]:
         raise TrainingError(f"the data in {recipe.data.root} give another split than the record's: use the same files")
+    if changes := changes_since(state, task):
+        raise TrainingError(f"{changes} since {folder} was trained: use the same files")
     method = build_method(recipe, len(task.pairs.classes), record["seed"])
     fabric.to_device(method)
     _take(method, state, file)

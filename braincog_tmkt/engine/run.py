@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from ..errors import DataError, RecipeError, TrainingError
 from ..recipe import DataConfig, Recipe, load_recipe, recipe_hash
 from ..recipe_files import find_recipe
+from ..results.notes import notes_of
 from ..results.store import RECORD, find_record, run_folder, write_record
 from .devices import make_fabric, on_first_rank
 from .estimate import TIMED_STEPS, estimate
@@ -90,7 +91,7 @@ def train(cells: list[Cell], runs: Path, devices: int | None = None, resume: boo
         _announce(cell, task, folder, fabric)
         record = fit(cell.recipe, cell.seed, folder, resume, fabric, task)
         on_first_rank(fabric, partial(write_record, folder, record))
-        fabric.print(f"{result_in_words(record)}\n{folder / RECORD}\n")
+        fabric.print("\n".join([result_in_words(record), *notes_of(record).values(), f"{folder / RECORD}\n"]))
 
 
 def with_data(cells: list[Cell]) -> tuple[list[Cell], dict[str, str]]:
@@ -150,7 +151,8 @@ def rehearse(cells: list[Cell], world_size: int) -> None:
         if method.needs_static and not facts["pool"]:
             raise RecipeError(
                 f"{recipe.name}: method '{recipe.method['name']}' draws static images, but there are none for"
-                f" {recipe.data.name} under protocol '{recipe.data.protocol}': use the baseline, or another protocol"
+                f" {recipe.data.name} under protocol '{recipe.data.protocol}': "
+                + facts.get("names", "use the baseline, or another protocol")
             )
         for stage in plan_stages(recipe, method, facts, facts["train"], 0, world_size):
             method.enter(stage.stage.name)
@@ -187,8 +189,10 @@ def is_finished(cell: Cell, runs: Path) -> bool:
                 " another folder with --runs"
             )
     changed = facts["fingerprint"] != record["data"]["fingerprint"]
-    note = " (warning: the files of the data set have changed since)" if changed else ""
-    print(f"finished already: {result_in_words(record)}{note}\n{folder / RECORD}\n")
+    hint = f" (warning: the files of the data set have changed since, or are copies: tmkt eval {folder} compares them)"
+    note = hint if changed else ""
+    lines = [f"finished already: {result_in_words(record)}{note}", *notes_of(record).values(), f"{folder / RECORD}\n"]
+    print("\n".join(lines))
     return True
 
 
@@ -203,6 +207,8 @@ def _announce(cell: Cell, task: Task, folder: Path, fabric: Fabric) -> None:
         f"{task.sentence}\n"
         f"{describe_stages(stages)}"
     )
+    if "names" in task.facts:
+        fabric.print(f"note: {task.facts['names']}")
     for remark in method.remarks():
         fabric.print(remark)
 

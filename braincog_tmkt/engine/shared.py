@@ -13,7 +13,7 @@ from ..errors import TrainingError
 from . import checkpoint
 from .about import now
 from .devices import on_first_rank
-from .state import Run
+from .state import Run, changes_since
 
 POLL = 0.5
 """Seconds between two attempts to take the lock."""
@@ -53,6 +53,7 @@ def keep(run: Run, file: Path) -> None:
         "method": run.method.trainee().state_dict(),
         "history": [entry for entry in at.history if entry["stage"] == at.stage],
         "result": at.results[name],
+        "content": run.task.content and run.task.content.marks,
         "finished": now(),
     }
     on_first_rank(run.fabric, lambda: checkpoint.save(file, state))
@@ -106,6 +107,8 @@ def _read(run: Run, file: Path) -> dict[str, Any] | None:
             raise TrainingError(f"{file} holds no {', '.join(sorted(missing))}")
         if _shapes(state["method"]) != _shapes(run.method.trainee().state_dict()):
             raise TrainingError(f"{file} holds the weights of another network")
+        if changes := changes_since(state, run.task):
+            raise TrainingError(f"{changes} since {file} was trained")
     except TrainingError as error:
         run.say(f"{error}: stage {run.now.stage.name} is trained again")
         return None

@@ -78,6 +78,7 @@ class Run:
         recipe: of the whole run; that of the stage that runs is in `now`.
         plan: all stages.
         optimizer: None before the stage that runs has one, and where nothing is trained.
+        told: whether it was said that the network gives all test recordings one class.
         losses: brings in the parts of the loss, step by step.
         signals: brings in the signal that any process got, if there are several.
     """
@@ -92,6 +93,7 @@ class Run:
     progress: Progress
     stop: StopRequest
     log: Log | None = None
+    told: bool = False
     losses: LateValues = field(init=False)
     signals: LateValues = field(init=False)
     optimizer: Optimizer | None = None
@@ -140,6 +142,7 @@ class Run:
             "recipe_hash": recipe_hash(self.recipe),
             "seed": self.seed,
             "data": {key: self.task.facts[key] for key in ("kind", "split")},
+            "content": self.task.content and self.task.content.marks,
             "method": self.method.state_dict(),
             "optimizer": self.optimizer.state_dict() if self.optimizer else None,
             "progress": asdict(self.progress),
@@ -180,6 +183,26 @@ class Run:
                 f"the checkpoint in {self.checkpoints} was made with another {', '.join(other)} (its own, yours):"
                 " take the settings back, or train in another folder"
             )
+        if changes := changes_since(state, self.task):
+            raise TrainingError(
+                f"{changes} since the run in {self.folder} was stopped: put the files back, or train in another folder"
+            )
+        if self.task.content and state.get("content") is None:
+            self.fabric.print("note: an older version wrote the checkpoint, so nothing tells whether the data changed")
+
+
+def changes_since(state: dict[str, Any], task: Task) -> str | None:
+    """What of the data is not as it was when a checkpoint was written, in words.
+
+    Args:
+        state: of the checkpoint, whose split must be that of the task.
+        task: the data as they are.
+
+    Returns:
+        None if nothing changed, or if the checkpoint is older than this question.
+    """
+    before = state.get("content")
+    return None if before is None or task.content is None else task.content.changes(before)
 
 
 @contextmanager

@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from ..data.audit import audit, require_clean
+from ..data.audit import Audit, audit, require_clean, require_two_classes
 from ..data.augment import AUGMENTS
 from ..data.cache import prepare
+from ..data.content import Content, content_of
 from ..data.frames import check_spec
+from ..data.names import names_note
 from ..data.pairs import PairSet
 from ..data.sets import DATASETS, DataSet
 from ..data.splits import Protocol, Split, make_split
@@ -36,12 +38,14 @@ class Task:
         facts: what the record says about them: data set, kind, fingerprint, protocol, split hash, sizes.
         audit: the verdict on the split.
         sentence: the verdict in words.
+        content: what its recordings and images look like, for checkpoints; None for data made in memory.
     """
 
     pairs: PairSet
     facts: dict[str, Any]
     audit: dict[str, Any]
     sentence: str
+    content: Content | None = None
 
 
 def import_modules(recipe: Recipe) -> None:
@@ -89,14 +93,16 @@ def describe_data(data: DataConfig) -> dict[str, Any]:
     """What the record says about the data, and whether its settings are sound, without reading a recording.
 
     Raises:
-        DataError: if files are missing.
+        DataError: if files are missing, or for a split that leaks or has one class only.
         RecipeError: for an unknown data set, protocol, augmentation or kind of frames.
     """
     for name in data.augment:
         AUGMENTS[name]  # an unknown name raises now, not at the first step
     frame_spec(data)
     dataset, index = open_dataset(data)
-    return _facts(dataset, index, data, make_split(index, protocol_of(data)))
+    split = make_split(index, protocol_of(data))
+    _audited(index, split)
+    return _facts(dataset, index, data, split)
 
 
 def load_task(recipe: Recipe, fabric: Fabric, workers: int | None = None) -> Task:
@@ -108,18 +114,25 @@ def load_task(recipe: Recipe, fabric: Fabric, workers: int | None = None) -> Tas
         workers: processes that make frames, see `data.cache.prepare`.
 
     Raises:
-        DataError: for files that are missing or unreadable, or a split that leaks.
+        DataError: for files that are missing or unreadable, or a split that leaks or has one class only.
         RecipeError: for an unknown data set or protocol.
     """
     data = recipe.data
     dataset, index = open_dataset(data)
     split = make_split(index, protocol_of(data))
-    verdict = audit(index, split)
-    require_clean(verdict, split)
+    verdict = _audited(index, split)
     spec = frame_spec(data)
     frames = prepare(dataset, index, spec, data.cache, workers, progress=fabric.is_global_zero)
     pairs = PairSet(index, split, frames, spec.steps).to(fabric.device, frames_budget(fabric.device))
-    return Task(pairs, _facts(dataset, index, data, split), verdict.as_dict(), verdict.sentence())
+    content = content_of(index, split, frames.event_marks, frames.image_marks)
+    return Task(pairs, _facts(dataset, index, data, split), verdict.as_dict(), verdict.sentence(), content)
+
+
+def _audited(index: Index, split: Split) -> Audit:
+    verdict = audit(index, split)
+    require_clean(verdict, split)
+    require_two_classes(verdict)
+    return verdict
 
 
 def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
@@ -152,6 +165,7 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
 
 
 def _facts(dataset: DataSet, index: Index, data: DataConfig, split: Split) -> dict[str, Any]:
+    names = names_note(dataset, index)
     return {
         "set": data.name,
         "kind": dataset.kind(),
@@ -165,4 +179,5 @@ def _facts(dataset: DataSet, index: Index, data: DataConfig, split: Split) -> di
         "val": len(split.val),
         "test": len(split.test),
         "pool": len(split.pool),
+        **({"names": names} if names else {}),
     }

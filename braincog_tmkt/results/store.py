@@ -4,11 +4,13 @@ A record is a dictionary of plain values. Accuracies are shares in [0, 1], of th
 
 - `name`, `recipe`, `recipe_hash`, `seed`: what was trained; the recipe is resolved, with every default.
 - `data`: `set`, `kind` (real, simulated, embedded), `fingerprint`, `complete` (whether it has as many recordings as the
-  official set), `classes`, `protocol`, `leaky`, `split` (a hash) and the sizes of its parts.
-- `audit`: whether images of held-out recordings can be drawn in training.
+  official set), `classes`, `protocol`, `leaky`, `split` (a hash) and the sizes of its parts; `names`, only where names
+  of recordings and images disagree: how.
+- `audit`: whether images of held-out recordings can be drawn in training, and the classes without training or test.
 - `last`, `best_val` (None without validation recordings), `best_test`: each with `epoch` (from 0), `accuracy`,
   `accuracy_by_step` `[T]`, `loss`; `best_test` is selected on the test set, which is what the papers report. All are of
-  the last stage.
+  the last stage. `one_class`, only where a network gave all test recordings one class though they are of several, is
+  the name of that class; `results.notes` says it in words.
 - `stages`, only where the method has several: stage, in order, to its own `last`, `best_val` and `best_test`, the
   `seconds` it took, and `shared`: the file it was taken from if another run had trained it, else None; its seconds are
   then that run's, and not among the record's.

@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from braincog_tmkt.data.audit import audit, require_clean
+from braincog_tmkt.data.audit import audit, require_clean, require_two_classes
 from braincog_tmkt.data.splits import Protocol, Split, make_split
 from braincog_tmkt.data.types import Index, Item
 from braincog_tmkt.errors import DataError
@@ -102,6 +103,55 @@ def test_classes_and_images_that_do_not_match():
     plain = verdict.as_dict()
     assert json.loads(json.dumps(plain)) == plain
     assert plain["classes_without_pool"] == ["bee"]
+
+
+def test_classes_without_training_validation_or_test_are_named():
+    index = Index(("ant", "bee", "cup"), items("ant/1", "ant/2", "ant/3", "bee/1", "bee/2", "cup/1"), ())
+    verdict = audit(index, hand_made(["ant/1", "bee/1"], ["ant/2"], ["ant/3", "cup/1"], []))
+    assert verdict.classes == 3
+    assert verdict.classes_without_training == ("cup",)
+    assert verdict.classes_without_validation == ("bee", "cup")
+    assert verdict.classes_without_test == ("bee",)
+    assert verdict.partial
+    for words in ("training recordings of class 'cup'", "validation recordings of classes 'bee', 'cup'"):
+        assert f"; NO {words}" in verdict.sentence()
+    assert "; NO test recordings of class 'bee';" in verdict.sentence()
+    assert not verdict.leaks
+    require_two_classes(verdict)
+    selected = audit(index, hand_made(["ant/1", "bee/1", "cup/1"], [], ["ant/3", "bee/2"], []))
+    assert selected.classes_without_validation == ()  # there is no validation at all
+    assert "validation recordings of" not in selected.sentence()
+
+
+def test_many_classes_are_counted():
+    keys = [f"class{number}/{place}" for number in range(9) for place in "ab"]
+    verdict = audit(
+        Index(tuple(f"class{number}" for number in range(9)), items(*keys), ()),
+        hand_made(keys[::2], [], keys[1:4:2], []),
+    )
+    names = "'class2', 'class3', 'class4', 'class5', 'class6' and 2 more"
+    assert f"NO test recordings of classes {names}" in verdict.sentence()
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "what"),
+    [
+        (["ant/1"], ["ant/2", "cup/2"], "training"),
+        (["ant/1", "cup/1"], ["ant/2"], "test"),
+    ],
+)
+def test_one_class_alone_is_no_task(train, test, what):
+    with pytest.raises(DataError, match=f"All {what} recordings are of one class"):
+        require_two_classes(audit(INDEX, hand_made(train, [], test, [])))
+
+
+def test_recordings_without_an_image_are_counted_where_names_say_who_shows_what():
+    index = Index(("ant", "cup"), INDEX.recordings, items("ant/1", "cup/1", "cup/9"))
+    verdict = audit(index, GOOD)
+    assert verdict.without_image == 4
+    assert "4 recordings have no image of their name" in verdict.sentence()
+    assert audit(replace(index, twins_known=False), GOOD).without_image == 0
+    assert audit(replace(index, statics=()), GOOD).without_image == 0
 
 
 KEYS = [f"{name}/{i}" for name in ("ant", "bee") for i in range(6)]

@@ -146,6 +146,28 @@ def test_clean_sizes_and_places_of_the_parts_of_each_class(case):
             assert val[name] == []
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    st.dictionaries(NAMES, st.integers(1, 30), min_size=1, max_size=5).filter(lambda counts: max(counts.values()) > 1),
+    st.floats(0.01, 0.99) | st.sampled_from([0.5, 0.9, 0.2, 0.8]),
+    st.sampled_from([0, 0.1, 0.9]),
+)
+def test_rounding_takes_neither_training_nor_test_from_a_class(counts, portion, val_portion):
+    split = make_split(make_index(counts), Protocol("clean", train_portion=portion, val_portion=val_portion))
+    train, val, test = (per_class(keys) for keys in (split.train, split.val, split.test))
+    for name, n in counts.items():
+        keys = [f"{name}/{number:04}" for number in range(n)]
+        rounded = int(np.round(portion * n))
+        assert train[name] + val[name] + test[name] == keys
+        if n > 1:
+            assert train[name]
+            assert test[name]
+        if n == 1 or 0 < rounded < n:  # where rounding does no harm, it decides
+            assert test[name] == keys[rounded:]
+        else:
+            assert len(test[name]) == (n - 1 if rounded == 0 else 1)
+
+
 @settings(max_examples=80, deadline=None)
 @given(cases(), st.integers(0, 2**16), st.sampled_from(["clean", "published"]))
 def test_listing_order_and_paths_change_nothing(case, seed, name):
@@ -312,8 +334,8 @@ def test_protocols_that_do_not_suit_the_data():
     index = make_index({"cup": 6, "ant": 3})
     with pytest.raises(RecipeError, match=r"train_per_class is 3, but class 'ant' has 3 recordings"):
         make_split(index, Protocol("clean", train_per_class=3))
-    with pytest.raises(DataError, match=r"none of the 3 recordings to test on"):
-        make_split(make_index({"ant": 3}), Protocol("clean"))
+    with pytest.raises(DataError, match=r"none of the 1 recordings to test on"):
+        make_split(make_index({"ant": 1}), Protocol("clean"))
     with pytest.raises(DataError, match=r"none of the 1 recordings to train on"):
         make_split(make_index({"ant": 1}), Protocol("clean", train_portion=0.3))
     for values in ({"train_per_class": 2}, {"static_pool": "open"}):

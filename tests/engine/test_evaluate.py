@@ -50,6 +50,7 @@ def test_accuracy_by_step_is_that_of_the_mean_logits_so_far(batch):
     loss = np.mean([np.log(np.exp(row).sum()) - row[label] for row, label in zip(mean, labels, strict=True)])
     assert found.loss == pytest.approx(loss)
     assert found.count == len(rows) == 18
+    assert found.guessed == tuple(np.unique(mean.argmax(1)))
     assert set(method.modes) == {(False, False)}
     assert method.training
 
@@ -72,7 +73,7 @@ def test_evaluation_does_not_depend_on_random_states():
 def test_training_goes_on_after_an_evaluation(execution, node):
     """Nothing that evaluation makes in inference mode stays in the network, where autograd would refuse it."""
     frames, label, rows = torch.rand(4, STEPS, 2, 28, 28), torch.tensor([0, 1, 2, 0]), torch.arange(4)
-    pairs = SimpleNamespace(events=lambda rows: (frames[rows], label[rows]))
+    pairs = SimpleNamespace(events=lambda rows: (frames[rows], label[rows]), classes="abc")
     backbone = build_backbone("tmkt_scnn", 3, STEPS, 28, width=0.2, node_type=node, execution=execution)
     method = METHODS.build("baseline", backbone).train()
     for look in (evaluate, measure_activity):

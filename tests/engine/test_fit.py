@@ -212,7 +212,7 @@ def test_best_epochs_are_selected_on_their_own_recordings(bench, monkeypatch):
 
     def scripted(method, pairs, rows, *others):
         accuracy = scores[sizes[len(rows)]].pop(0)
-        return Evaluation(accuracy, [accuracy] * 4, 1.0, len(rows))
+        return Evaluation(accuracy, [accuracy] * 4, 1.0, len(rows), (0, 1))
 
     monkeypatch.setattr("braincog_tmkt.engine.fit.evaluate", scripted)
     record = bench.fit(recipe=make_recipe(epochs=4))
@@ -228,7 +228,7 @@ def test_best_epochs_are_selected_on_their_own_recordings(bench, monkeypatch):
 def test_without_validation_the_best_checkpoint_is_the_best_on_test(bench, monkeypatch):
     scores = [0.4, 0.9, 0.8]
     monkeypatch.setattr(
-        "braincog_tmkt.engine.fit.evaluate", lambda *_: (lambda a: Evaluation(a, [a], 1.0, 1))(scores.pop(0))
+        "braincog_tmkt.engine.fit.evaluate", lambda *_: (lambda a: Evaluation(a, [a], 1.0, 1, (0,)))(scores.pop(0))
     )
     record = bench.fit(task=make_task(val_portion=0.0))
     assert record["best_val"] is None

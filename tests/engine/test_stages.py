@@ -3,12 +3,15 @@
 import csv
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
 from filelock import FileLock
 from torch.nn import functional
 
+from braincog_tmkt.data.content import DIRECTIONS, Content
+from braincog_tmkt.data.types import Item
 from braincog_tmkt.engine import checkpoint
 from braincog_tmkt.engine.estimate import estimate
 from braincog_tmkt.engine.signals import Stopped
@@ -190,6 +193,18 @@ def test_other_data_train_it_again(staged, key):
     staged.task.facts[key] = "other"
     staged.fit()
     assert len(staged.method.calls) == ANN + DISTIL
+
+
+def test_other_content_under_the_same_names_trains_it_again(staged, capsys):
+    """Files of the same names, sizes and times have the same fingerprint, whatever is in them."""
+    item = Item("cup/00", "cup")
+    for folder, value, steps in (("first", 1.0, ANN + DISTIL), ("second", 2.0, ANN + DISTIL), ("third", 2.0, DISTIL)):
+        content = Content((item,), (), torch.full((1, DIRECTIONS), value, dtype=torch.float64))
+        staged.fit(folder=folder, task=replace(staged.task, content=content))
+        assert len(staged.method.calls) == steps
+    file = the_file(staged)
+    said = f"1 of 1 recordings changed, the first cup/00 since {file} was trained: stage ann is trained again"
+    assert capsys.readouterr().out.count(said) == 1
 
 
 def truncated(file):

@@ -56,6 +56,8 @@ class DataSet(ABC):
     """Channels of a frame: OFF and ON events, or colours."""
     still: ClassVar[bool] = False
     """Whether all T frames of a recording are the same one, which is then stored once."""
+    pairs_by_name: ClassVar[bool] = True
+    """Whether an image of a recording's name is the one it shows."""
     protocols: ClassVar[tuple[str, ...]] = ("clean", "published", "published_unsorted")
     """Split protocols that make sense for this data set, see `data.splits.PROTOCOLS`."""
 

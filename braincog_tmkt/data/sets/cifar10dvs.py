@@ -29,6 +29,7 @@ class CIFAR10DVS(DataSet):
 
     name = "cifar10dvs"
     sensor = (128, 128)
+    pairs_by_name = False
     protocols = ("clean", "published", "unpaired")
     card = Card(
         title="CIFAR10-DVS",

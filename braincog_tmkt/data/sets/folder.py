@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from ...errors import DataError
+from ..names import composed, names_in_words, nearest_name, unmatched
 from ..readers import READERS, read_events
 from ..static import read_static_channel
 from ..types import Index, Item
@@ -64,12 +66,14 @@ ROOT/
         statics = _list_classes(images, _image_suffixes())
         if odd := sorted(recordings.keys() ^ statics.keys()):
             there, missing = (EVENTS, images) if odd[0] in recordings else (STATIC, self.root / EVENTS)
+            others = sorted((statics if odd[0] in recordings else recordings).keys() & odd)
+            near = nearest_name(odd[0], others)
             raise DataError(
                 f"{missing / odd[0]} is missing though there is {there}/{odd[0]}: both need the same class folders;"
-                " add it, or remove or rename the other"
+                f" {f'is it {missing / near}? ' if near else ''}add it, or remove or rename the other"
             )
-        partners = _joined(statics)
-        return Index(tuple(recordings), items, partners, twins_known=_are_twins(items, partners))
+        index = Index(tuple(recordings), items, _joined(statics))
+        return replace(index, twins_known=_are_twins(index))
 
     def events(self, item: Item) -> np.ndarray:
         """Read one recording: events `[N]` of `EVENT_DTYPE`; raises DataError as `read_events` does."""
@@ -103,21 +107,19 @@ def _joined(classes: dict[str, list[Item]]) -> tuple[Item, ...]:
     return tuple(sorted(item for items in classes.values() for item in items))
 
 
-def _are_twins(recordings: tuple[Item, ...], statics: tuple[Item, ...]) -> bool:
+def _are_twins(index: Index) -> bool:
     """Whether all recordings, and not none, have an image of their class and name."""
-    shown = {item.key for item in statics}
-    alone = [item for item in recordings if item.key not in shown]
-    if 0 < len(alone) < len(recordings):
+    alone = unmatched(index)
+    if 0 < len(alone) < len(index.recordings):
         raise DataError(
-            f"{len(alone)} of {len(recordings)} recordings have no image of their name, such as {alone[0].path}, while"
-            " others have: add or remove files until all have one, or rename files until none has"
+            f"{names_in_words(index)}: add, remove or rename files until all have one, or rename files until none has"
         )
     return not alone
 
 
 def _list_classes(folder: Path, suffixes: Collection[str]) -> dict[str, list[Item]]:
     """Class name -> items, both sorted; files beside the class folders are passed over."""
-    classes = {}
+    classes: dict[str, list[Item]] = {}
     for entry in _entries(folder):
         if entry.is_file():
             continue
@@ -129,10 +131,13 @@ def _list_classes(folder: Path, suffixes: Collection[str]) -> dict[str, list[Ite
                 raise DataError(f"{other.path} and {path} have one name: remove or rename one of them")
         if not items:
             raise DataError(f"{entry} is empty: put files into it, or remove it")
-        classes[entry.name] = sorted(items.values())
+        name = composed(entry.name)
+        if name in classes:
+            raise DataError(f"{classes[name][0].path.parent} and {entry} are one name for a class: rename one of them")
+        classes[name] = sorted(items.values())
     if not classes:
         raise DataError(f"{folder} holds no class folders: put the files of each class into a folder of its name")
-    return classes
+    return dict(sorted(classes.items()))
 
 
 def _item(path: Path, suffixes: Collection[str]) -> Item:
@@ -143,7 +148,8 @@ def _item(path: Path, suffixes: Collection[str]) -> Item:
         raise DataError(f"{path} has none of the suffixes {' '.join(sorted(suffixes))}: convert or remove it")
     if not path.is_file():
         raise DataError(f"{path} is no file (a broken link, or links in a circle?): remove it")
-    return Item(f"{path.parent.name}/{path.stem}", path.parent.name, path)
+    name = composed(path.parent.name)
+    return Item(f"{name}/{composed(path.stem)}", name, path)
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -14,9 +14,10 @@ def _clean(index: Index, protocol: Protocol) -> Split:
     """Split so that no twin of a held-out recording can be drawn in training.
 
     Of each class, in sorted order, the last n - round(train_portion * n) recordings are the test set, which is the
-    published test set if listings are sorted; the last recordings of the rest are the validation set. An official
-    test set, where there is one, takes the place of that portion, and recordings that the published split does not use
-    are not used.
+    published test set if listings are sorted; the last recordings of the rest are the validation set. Where rounding
+    would leave a class of two recordings or more without training or test recordings, one goes to that part. An
+    official test set, where there is one, takes the place of that portion, and recordings that the published split does
+    not use are not used.
     """
     train: list[str] = []
     val: list[str] = []
@@ -41,13 +42,19 @@ def _divide_class(
     official = [key for key in keys if key in official_test]
     count = protocol.train_per_class
     if count is None:
-        return (own, official) if official_test else cut(own, round(protocol.train_portion * len(own)))
+        return (own, official) if official_test else cut(own, _kept_count(len(own), protocol.train_portion))
     if count > len(own) or count == len(keys):
         raise RecipeError(
             f"train_per_class is {count}, but class '{name}' has {len(own)} recordings for training and test together"
             f"{f' and {len(official)} more for test' if official else ''}: choose a smaller number."
         )
     return own[:count], own[count:] + official
+
+
+def _kept_count(available: int, portion: float) -> int:
+    """How many of a class's recordings are not test: of two or more, at least one is on either side."""
+    count = round(portion * available)
+    return count if available < 2 else min(max(1, count), available - 1)
 
 
 def _validation_count(available: int, portion: float) -> int:
