@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.nn.functional import interpolate
 
 from ...errors import DataError
+from ..images import read_image
 from ..readers.check import file_size, read_bytes
 from ..readers.mat import read_mat
 from ..static import channel_of
@@ -123,11 +123,7 @@ ROOT/
             DataError: naming the file, if it cannot be read as an image.
         """
         assert item.path is not None
-        try:
-            with Image.open(item.path) as image:
-                channel = channel_of(np.asarray(image.convert("RGB")), appearance)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(f"{item.path} cannot be read as an image ({error}): download or copy it again") from error
+        channel = channel_of(np.asarray(read_image(item.path)), appearance)
         full = torch.from_numpy(np.ascontiguousarray(channel))[None, None].float()
         return interpolate(full, (size, size), mode="bilinear", antialias=True)[0, 0].round().byte().numpy()
 

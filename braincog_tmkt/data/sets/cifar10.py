@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import DataError
+from ..images import read_image
 from ..readers.check import damage_named, file_size
 from ..readers.pickled import array_of, unpickled
 from ..static import static_channel
@@ -142,11 +143,7 @@ def read_cifar10(item: Item) -> Image.Image:
         pixels, _ = _read_batch(item.path)
         row = int(item.key.rpartition("-")[2]) % BATCH_ROWS
         return Image.fromarray(pixels[row].reshape(3, SIDE, SIDE).transpose(1, 2, 0))
-    try:
-        with Image.open(item.path) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{item.path} cannot be read as an image ({error}): download or copy it again") from error
+    return read_image(item.path)
 
 
 def _batch_items(folder: Path) -> list[Item]:
