@@ -11,9 +11,14 @@ DEPTH, MEANING, NUMBERS = 258, 262, 339
 """TIFF's tags for the bits of a value, for what 0 means (1: black), and for the kind of number (1: unsigned)."""
 
 
+NOT_DECODED = ("BUFR", "GRIB", "HDF5", "MPEG", "WMF")
+"""Formats that Pillow recognises and cannot decode by itself."""
+
+
 def image_suffixes() -> frozenset[str]:
-    """The suffixes of all formats that Pillow can open, in small letters: `.png`, `.jpg`, `.tif`, ..."""
-    return frozenset(suffix for suffix, form in Image.registered_extensions().items() if form in Image.OPEN)
+    """The suffixes of all formats that Pillow can decode, in small letters: `.png`, `.jpg`, `.tif`, ..."""
+    known = Image.registered_extensions()
+    return frozenset(suffix for suffix, form in known.items() if form in Image.OPEN and form not in NOT_DECODED)
 
 
 def read_image(path: str | Path, mode: str = "RGB") -> Image.Image:

@@ -14,7 +14,7 @@ from ..readers.mat import read_mat
 from ..static import channel_of
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
-from .listing import class_files, fingerprint_files, kind_of, need_folder, number_in
+from .listing import class_files, fingerprint_files, in_any_case, kind_of, need_folder, number_in
 
 CLASSES = (
     "aquatic_mammals",
@@ -92,7 +92,7 @@ ROOT/
         """
         recordings = self._event_folder()
         images = need_folder(self.static_root, tuple(f"{place}/{IMAGES}" for place in LAYOUTS), "the images of CEP-DVS")
-        labels = recordings.parents[2] / LABELS
+        labels = in_any_case(recordings.parents[2] / LABELS)
         names = _read_labels(labels)
         items = _items(_numbered(recordings, ".mat"), names, labels)
         test, unused = _division(items)
