@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import DataError
 
@@ -32,12 +32,14 @@ def read_image(path: str | Path, mode: str = "RGB") -> Image.Image:
         DataError: naming the file, if it is missing, damaged or no image, or `as_shown` refuses its values.
     """
     try:
-        with Image.open(path) as image:
+        # Not by its name: Pillow maps plain TIFF files into memory, in the wrong shape if they lie on their side.
+        with Path(path).open("rb") as file, Image.open(file) as image:
             return as_shown(image, mode)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     except Exception as error:  # Pillow raises whatever damaged bytes lead to
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        known = not isinstance(error, UnidentifiedImageError)
+        reason = " ".join(str(error).split())[:200] or type(error).__name__ if known else "its format is not known"
         raise DataError(
             f"{path} cannot be read as an image ({reason}): copy it again, save it as an 8-bit PNG or take it away"
         ) from error
@@ -58,7 +60,7 @@ def as_shown(image: Image.Image, mode: str = "RGB") -> Image.Image:
 
     Raises:
         DataError: if the values are of a range that has no known white.
-        ValueError: for a kind of image that Pillow does not convert, such as `LAB`.
+        ValueError: for a kind of image that Pillow does not convert.
 
     Example:
         >>> wide = Image.fromarray(np.array([[0, 40 * 257, 65535]], np.uint16))
@@ -72,7 +74,7 @@ def as_shown(image: Image.Image, mode: str = "RGB") -> Image.Image:
         image = _narrowed(image, white)
     if image.has_transparency_data:
         image = _opaque(image)
-    return image.convert(mode)
+    return image.convert("RGB" if image.mode == "LAB" else image.mode).convert(mode)
 
 
 def refuse_plain(pixels: np.ndarray, what: str) -> None:
