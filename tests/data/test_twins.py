@@ -54,10 +54,10 @@ def test_a_twin_is_checked_audited_and_prepared(tmp_path: Path, capsys, name: st
     assert f"tmkt data check {name} {' '.join(where)}\n" in capsys.readouterr().out
     assert main(["data", "check", name, *where]) == 0
     out = capsys.readouterr().out
-    assert f"{(40 if name == 'nomniglot' else 8) * max(len(parts), 1)} recordings" in out
+    assert f"{(40 if name == 'nomniglot' else 12) * max(len(parts), 1)} recordings" in out
     assert "simulated data" in out
     assert main(["data", "audit", name, *where]) == 0
-    frames = ["--steps", "2", "--size", "16", "--workers", "1", "--cache", str(tmp_path / "cache")]
+    frames = ["--steps", "2", "--size", "48", "--workers", "1", "--cache", str(tmp_path / "cache")]
     assert main(["data", "prepare", name, *where, *frames]) == 0
     if name == "nmnist":
         assert (tmp_path / "twin/Test").exists() == ("test" in parts)

@@ -113,14 +113,16 @@ def filmable(root: Path, name: str, parts: tuple[str, ...] = (), suffix: str = "
     else:
         classes = {"nmnist": ("0", "7"), "cepdvs": ("fish", "people")}.get(name, ("cat", "ship"))
         folders = [root / part / label for part in parts or (".",) for label in classes]
-        stems = [str(number) for number in range(4)]
+        stems = [str(number) for number in range(6)]
     for number, folder in enumerate(folders, 17):
         folder.mkdir(parents=True)
         for seed, stem in enumerate(stems):
             pixels = np.asarray(picture(100 * number + seed, 24, 24))
-            if name == "nomniglot":  # a line at a height of its own, farther to the right with each drawer
-                pixels = np.full((105, 105), 255, np.uint8)
-                pixels[number, 11 + seed : 50] = 0
+            if (
+                name == "nomniglot"
+            ):  # a slanting line, farther down with each character and to the right with each drawer
+                pixels, way = np.full((105, 105), 255, np.uint8), np.arange(50)
+                pixels[way + number, way + seed] = 0
             image = Image.fromarray(pixels.astype(np.uint16) * 257 if wide else pixels)
             image.save(folder / f"{stem.format(number=number)}{suffix}", "PNG")
     return root

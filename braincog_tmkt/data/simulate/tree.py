@@ -116,16 +116,18 @@ def _mark(out_dir: Path, layout: Layout, description: dict[str, Any], used: Coll
 
     A folder of recordings that is not used (there are no test images) is not made: it would be an empty part.
     """
-    text = json.dumps(description, indent=2) + "\n"
+    unmarked = []
     for folder in (out_dir, *(out_dir / name for name in layout.folders)):
-        marker = folder / SIMULATED
-        if marker.exists():
-            _check_same(marker, description)
+        if (folder / SIMULATED).exists():
+            _check_same(folder / SIMULATED, description)
         elif folder != out_dir and any(path.suffix.lower() == layout.suffix for path in folder.rglob("*")):
             raise DataError(f"{folder} holds recordings that are not simulated: choose another folder for the twin")
         elif folder == out_dir or folder.name in used:
-            folder.mkdir(parents=True, exist_ok=True)
-            _write({marker: partial(write_text, text=text)})
+            unmarked.append(folder)
+    text = json.dumps(description, indent=2) + "\n"
+    for folder in unmarked:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write({folder / SIMULATED: partial(write_text, text=text)})
 
 
 def _check_same(marker: Path, description: dict[str, Any]) -> None:
