@@ -10,16 +10,13 @@ import json
 import multiprocessing
 import os
 import shutil
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +27,10 @@ from tqdm import tqdm
 from ..errors import DataError
 from .content import marks_of
 from .frames import READER_VERSION
+from .images import refuse_plain
 from .sets.base import DataSet
 from .types import FrameSpec, Index, Item
+from .workers import interrupts_for_this_process_alone, start_worker
 
 CHUNK = 32
 """Items that a worker makes, writes and marks as done at once, at most twice as many: what a kill costs, per worker."""
@@ -230,7 +229,8 @@ def _run(dataset: DataSet, spec: FrameSpec, jobs: list[_Job], workers: int) -> I
     context.set_forkserver_preload([__name__])
     pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_start_worker)
     try:
-        futures = [pool.submit(_write_rows, dataset, spec, *job) for job in jobs]
+        with interrupts_for_this_process_alone():
+            futures = [pool.submit(_write_rows, dataset, spec, *job) for job in jobs]
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
@@ -243,17 +243,9 @@ def _run(dataset: DataSet, spec: FrameSpec, jobs: list[_Job], workers: int) -> I
 
 
 def _start_worker() -> None:
-    """Set up a worker: one thread; the parent alone answers Ctrl-C; a worker whose parent was killed ends too."""
+    """Set up a worker: one thread, and all that `workers.start_worker` says."""
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None  # workers only
-
-    def follow() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+    start_worker()
 
 
 def _write_rows(dataset: DataSet, spec: FrameSpec, file: Path, chunk: list[tuple[int, Item]]) -> int:
@@ -281,4 +273,6 @@ def _write_rows(dataset: DataSet, spec: FrameSpec, file: Path, chunk: list[tuple
 
 def _image_row(dataset: DataSet, item: Item, spec: FrameSpec) -> np.ndarray:
     """Make the channel of one static image."""
-    return dataset.image(item, spec.size, spec.appearance)
+    image = dataset.image(item, spec.size, spec.appearance)
+    refuse_plain(image, f"{item.path or item.key} as an image of {spec.size}x{spec.size} ({spec.appearance})")
+    return image

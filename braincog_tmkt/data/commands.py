@@ -118,7 +118,8 @@ def download(name: str, root: str, static_root: str | None = None) -> bool:
 def simulate(name: str, static: str, out: str, limit_per_class: int | None, workers: int | None) -> bool:
     """Make a simulated twin of a data set from a tree of images."""
     made = simulate_tree(static, out, name, workers=workers or os.cpu_count() or 1, limit_per_class=limit_per_class)
-    print(f"{made} recordings were made in {out}; what is there: tmkt data check {name} --root {out}")
+    images = f" --static-root {static}" if LAYOUTS[name].partners_in_static else ""
+    print(f"{made} recordings were made in {out}; what is there: tmkt data check {name} --root {out}{images}")
     return True
 
 

@@ -24,7 +24,7 @@ FRAMES = Registry("kind of frames")
 """Kind of frames -> generator function of (view, T, size) that yields T frames `[2, 1, size, size]`, float32. One that
 also takes `antialias` can average over the pixels which its resize leaves out."""
 
-READER_VERSION = 1
+READER_VERSION = 2
 """Raise it when a reader, a kind of frames or `static.static_channel` gives other numbers: old caches are void then."""
 
 MAX_PIXELS = 2**24

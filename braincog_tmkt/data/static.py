@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..errors import DataError
 from ..registry import Registry
+from .images import as_shown, read_image
 
 APPEARANCES = Registry("appearance")
 """Name -> function from `[..., 3]` (RGB) to the one channel `[...]` that stands for an image."""
@@ -39,18 +39,22 @@ def static_channel(image: Image.Image, size: int, appearance: str = "value") -> 
     """Resize an image to a square (bilinear, antialiased, as torchvision does with PIL images) and take one channel.
 
     Args:
-        image: any PIL image; in a grey one all channels are the same.
+        image: any PIL image, taken as `images.as_shown` says; in a grey one all channels are the same.
         size: side in pixels.
         appearance: which channel, see `APPEARANCES`.
 
     Returns:
         uint8 `[size, size]`, 0..255.
 
+    Raises:
+        DataError: as `images.as_shown` does.
+        RecipeError: for an unknown appearance.
+
     Example:
         >>> static_channel(Image.new("RGB", (60, 40), (10, 200, 30)), 2).tolist()
         [[200, 200], [200, 200]]
     """
-    resized = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
+    resized = as_shown(image).resize((size, size), Image.Resampling.BILINEAR)
     return channel_of(np.asarray(resized), appearance)
 
 
@@ -58,10 +62,7 @@ def read_static_channel(path: str | Path, size: int, appearance: str = "value") 
     """Read an image file and return `static_channel` of it: uint8 `[size, size]`.
 
     Raises:
-        DataError: naming the file, if it is missing, truncated or no image.
+        DataError: naming the file, as `images.read_image` does.
+        RecipeError: for an unknown appearance.
     """
-    try:
-        with Image.open(path) as image:
-            return static_channel(image, size, appearance)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image ({error}): download or copy it again") from error
+    return static_channel(read_image(path), size, appearance)

@@ -109,7 +109,7 @@ def test_class_without_images_or_recordings_is_named(tmp_path: Path) -> None:
     caltech_tree(tmp_path)
     for path in (tmp_path / STATIC_LAYOUTS[0] / "Leopards").iterdir():
         path.unlink()
-    with pytest.raises(DataError, match=r"Leopards holds no \.jpg"):
+    with pytest.raises(DataError, match="Leopards holds no image files"):
         NCaltech101(tmp_path).index()
     (tmp_path / STATIC_LAYOUTS[0] / "Leopards").rmdir()
     with pytest.raises(DataError, match="Leopards is missing"):

@@ -70,7 +70,7 @@ def test_every_recording_has_noise_of_its_own(tmp_path):
     source = tmp_path / "source/train/0"
     source.mkdir(parents=True)
     for index in (0, 1):
-        Image.new("L", (28, 28)).save(source / f"{index}.png")
+        Image.fromarray(texture(28, 28)).save(source / f"{index}.png")
     make(tmp_path / "source", tmp_path / "twin")
     make(tmp_path / "source", tmp_path / "other", seed=1)
     first, second = (tmp_path / f"twin/Train/0/0000{k}.bin" for k in (1, 2))
@@ -218,8 +218,14 @@ def test_wrong_sources_are_told(tmp_path):
     Image.fromarray(texture()).save(source / "101_ObjectCategories/cat/image_0001.png")
     with pytest.raises(DataError, match="would both be"):
         make(source, tmp_path / "twin", "ncaltech101")
+    with pytest.raises(DataError, match=r"cat is no digit"):
+        make(source / "101_ObjectCategories", tmp_path / "twin")
+    (source / "101_ObjectCategories/cat").rename(source / "101_ObjectCategories/5")
     with pytest.raises(DataError, match="not named by a number"):
         make(source / "101_ObjectCategories", tmp_path / "twin")
+    for limit in (0, -1):
+        with pytest.raises(RecipeError, match="1 or more"):
+            make(source, tmp_path / "twin", "ncaltech101", limit_per_class=limit)
     assert not (tmp_path / "twin").exists()
 
 
@@ -227,5 +233,8 @@ def test_an_image_without_events_is_told(tmp_path):
     folder = tmp_path / "source/cat"
     folder.mkdir(parents=True)
     Image.new("L", (30, 20), 100).save(folder / "a.png")
+    with pytest.raises(DataError, match=r"a\.png shows nothing, all its pixels are 100"):
+        make(tmp_path / "source", tmp_path / "twin", "ncaltech101")
+    Image.fromarray(texture() // 255 + 100).save(folder / "a.png")  # too faint for the thresholds
     with pytest.raises(DataError, match=r"a\.png makes no events"):
         make(tmp_path / "source", tmp_path / "twin", "ncaltech101", params=CameraParams(noise_on_hz=0))

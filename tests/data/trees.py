@@ -1,12 +1,15 @@
 """Small trees of true files for the tests: the official layouts, written with our writer."""
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from braincog_tmkt.data.camera import CameraParams
 from braincog_tmkt.data.readers.atis import write_atis
+from braincog_tmkt.data.simulate import LAYOUTS
 from braincog_tmkt.data.types import EVENT_DTYPE
 
 
@@ -80,3 +83,46 @@ def mnist_idx(folder: Path, packed: bool = False) -> None:
                 (folder / f"{name}.gz").write_bytes(gzip.compress(content))
             else:
                 (folder / name).write_bytes(content)
+
+
+QUICK = {
+    "ncaltech101": CameraParams(amplitude=1.0),
+    "nmnist": CameraParams(amplitude=1.0),
+    "nomniglot": replace(LAYOUTS["nomniglot"].params, duration_us=200_000, noise_on_hz=0.002),
+    "cepdvs": replace(LAYOUTS["cepdvs"].params, amplitude=4.0, duration_us=50_000),
+    "cifar10dvs": replace(LAYOUTS["cifar10dvs"].params, amplitude=0.5, duration_us=100_000),
+}
+"""A camera for each simulated data set that makes small files fast: short movements, hasty pens."""
+
+
+def filmable(root: Path, name: str, parts: tuple[str, ...] = (), suffix: str = ".png", wide: bool = False) -> Path:
+    """A tree of images of two classes for the simulator.
+
+    Args:
+        root: made if missing.
+        name: the data set that is to be simulated.
+        parts: `train`, `test` (of Omniglot: background, evaluation) or none, where the classes lie in `root`.
+        suffix: of the image files; they are PNGs.
+        wide: 16 bits instead of 8.
+    """
+    if name == "nomniglot":
+        sets = {"train": "images_background/Futurama", "test": "images_evaluation/Atlantean"}
+        classes = ("character01", "character02")
+        folders = [root / sets[part] / character for part in parts or ("train",) for character in classes]
+        stems = [f"00{{number}}_{drawer:02d}" for drawer in range(1, 21)]
+    else:
+        classes = {"nmnist": ("0", "7"), "cepdvs": ("fish", "people")}.get(name, ("cat", "ship"))
+        folders = [root / part / label for part in parts or (".",) for label in classes]
+        stems = [str(number) for number in range(6)]
+    for number, folder in enumerate(folders, 17):
+        folder.mkdir(parents=True)
+        for seed, stem in enumerate(stems):
+            pixels = np.asarray(picture(100 * number + seed, 24, 24))
+            if (
+                name == "nomniglot"
+            ):  # a slanting line, farther down with each character and to the right with each drawer
+                pixels, way = np.full((105, 105), 255, np.uint8), np.arange(50)
+                pixels[way + number, way + seed] = 0
+            image = Image.fromarray(pixels.astype(np.uint16) * 257 if wide else pixels)
+            image.save(folder / f"{stem.format(number=number)}{suffix}", "PNG")
+    return root

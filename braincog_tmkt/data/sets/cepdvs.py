@@ -5,16 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.nn.functional import interpolate
 
 from ...errors import DataError
+from ..images import read_image
 from ..readers.check import file_size, read_bytes
 from ..readers.mat import read_mat
 from ..static import channel_of
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
-from .listing import class_files, fingerprint_files, kind_of, need_folder, number_in
+from .listing import class_files, fingerprint_files, in_any_case, kind_of, need_folder, number_in
 
 CLASSES = (
     "aquatic_mammals",
@@ -92,7 +92,7 @@ ROOT/
         """
         recordings = self._event_folder()
         images = need_folder(self.static_root, tuple(f"{place}/{IMAGES}" for place in LAYOUTS), "the images of CEP-DVS")
-        labels = recordings.parents[2] / LABELS
+        labels = in_any_case(recordings.parents[2] / LABELS)
         names = _read_labels(labels)
         items = _items(_numbered(recordings, ".mat"), names, labels)
         test, unused = _division(items)
@@ -123,11 +123,7 @@ ROOT/
             DataError: naming the file, if it cannot be read as an image.
         """
         assert item.path is not None
-        try:
-            with Image.open(item.path) as image:
-                channel = channel_of(np.asarray(image.convert("RGB")), appearance)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(f"{item.path} cannot be read as an image ({error}): download or copy it again") from error
+        channel = channel_of(np.asarray(read_image(item.path)), appearance)
         full = torch.from_numpy(np.ascontiguousarray(channel))[None, None].float()
         return interpolate(full, (size, size), mode="bilinear", antialias=True)[0, 0].round().byte().numpy()
 

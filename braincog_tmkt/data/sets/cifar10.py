@@ -8,12 +8,13 @@ import numpy as np
 from PIL import Image
 
 from ...errors import DataError
+from ..images import image_suffixes, read_image
 from ..readers.check import damage_named, file_size
 from ..readers.pickled import array_of, unpickled
 from ..static import static_channel
 from ..types import FrameSpec, Index, Item
 from .base import DATASETS, Card, DataSet
-from .listing import class_folders, fetch, fingerprint_files, kind_of
+from .listing import class_files, class_folders, distinct, fetch, fingerprint_files, kind_of
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 """The official class names in label order, which is alphabetical."""
@@ -21,7 +22,6 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 BATCH_LAYOUTS = ("cifar-10-batches-py", ".")
 FOLDER_LAYOUTS = ("cifar10_jpg", "cifar10", ".")
 PARTS = ("train", "test")
-SUFFIXES = (".jpg", ".jpeg", ".png")
 
 BATCH_ROWS, SIDE, PIXELS = 10_000, 32, 3 * 32 * 32
 BATCHES = {f"data_batch_{number}": ("train", BATCH_ROWS * (number - 1)) for number in range(1, 6)} | {
@@ -57,7 +57,7 @@ ROOT/
   cifar-10-batches-py/                 torchvision's layout (or its files straight in ROOT)
     data_batch_1 ... data_batch_5  test_batch
   or images named by a number, in folders of ROOT (or of ROOT/cifar10/, ROOT/cifar10_jpg/)
-  train/airplane/0001.jpg ...  test/...   10 classes each, .jpg, .jpeg or .png; one of train and test will do""",
+  train/airplane/0001.jpg ...  test/...   10 classes each, .jpg, .png, ..; one of train and test will do""",
         counts={"classes": 10, "recordings": 60000, "images": 60000},
     )
 
@@ -142,11 +142,7 @@ def read_cifar10(item: Item) -> Image.Image:
         pixels, _ = _read_batch(item.path)
         row = int(item.key.rpartition("-")[2]) % BATCH_ROWS
         return Image.fromarray(pixels[row].reshape(3, SIDE, SIDE).transpose(1, 2, 0))
-    try:
-        with Image.open(item.path) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{item.path} cannot be read as an image ({error}): download or copy it again") from error
+    return read_image(item.path)
 
 
 def _batch_items(folder: Path) -> list[Item]:
@@ -162,20 +158,14 @@ def _batch_items(folder: Path) -> list[Item]:
 
 def _folder_items(folder: Path) -> list[Item]:
     """The images of all class folders that are there, sorted by key."""
-    items: dict[str, Item] = {}
+    items = []
     for part in PARTS:
         if not (folder / part).is_dir():
             continue
         for name, files in class_folders(folder / part, CLASSES).items():
-            images = [path for path in files.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != "."]
-            if not images:
-                raise DataError(f"{files} holds no {', '.join(SUFFIXES)} files: unpack it again, or remove the folder")
-            for path in images:
-                item = _item(name, part, _number_in(path), path)
-                other = items.setdefault(item.key, item)
-                if other is not item:
-                    raise DataError(f"{other.path} and {path} have the same number: remove or rename one of them")
-    return sorted(items.values())
+            images = class_files(files, *image_suffixes(), what="image")
+            items += [_item(name, part, _number_in(path), path) for path in images]
+    return list(distinct(items))
 
 
 def _number_in(path: Path) -> int:

@@ -12,7 +12,7 @@ from ..static import static_channel
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
 from .cifar10 import BATCH_LAYOUTS, BATCHES, CLASSES, FOLDER_LAYOUTS, PARTS, cifar10_images, read_cifar10
-from .listing import class_folders, fetch, fingerprint_files, kind_of, need_folder
+from .listing import class_files, class_folders, distinct, fetch, fingerprint_files, kind_of, need_folder
 
 LAYOUTS = ("CIFAR10DVS/extract", "CIFAR10DVS", "CIFAR10-DVS", "cifar10dvs", ".")
 READERS = {".aedat": read_aedat2, ".aedat4": read_aedat4}
@@ -64,7 +64,7 @@ ROOT/
         statics = cifar10_images(self.static_root) if self._has_images() else []
         return Index(
             classes=tuple(folders),
-            recordings=tuple(sorted(recordings)),
+            recordings=distinct(recordings),
             statics=tuple(item for item in statics if item.class_name in folders),
             twins_known=False,
         )
@@ -78,7 +78,7 @@ ROOT/
     def events(self, item: Item) -> np.ndarray:
         """Read one recording: events `[N]` of `EVENT_DTYPE`; raises DataError as `read_aedat2`, `read_aedat4` do."""
         assert item.path is not None
-        return READERS[item.path.suffix](item.path, self.sensor)
+        return READERS[item.path.suffix.lower()](item.path, self.sensor)
 
     def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
         """Read one channel of one image: uint8 `[size, size]`; raises DataError as `read_cifar10` does."""
@@ -105,19 +105,10 @@ ROOT/
 
 def _recordings(name: str, folder: Path) -> list[Item]:
     """Make the items of one class."""
-    items: dict[int, Item] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix not in READERS or path.name[0] == ".":
-            continue
+    items = []
+    for path in class_files(folder, *READERS):
         named = re.fullmatch(rf"(?:cifar10_{name}_)?([0-9]{{1,3}})", path.stem)
         if not named:
             raise DataError(f"{path} is not named cifar10_{name}_0 to _999 as the recordings of its class are: move it")
-        number = int(named[1])
-        item = items.setdefault(number, Item(f"{name}/{number:03d}", name, path))
-        if item.path != path:
-            raise DataError(f"{item.path} and {path} have the same number: remove one of them")
-    if not items:
-        raise DataError(
-            f"{folder} holds no {' or '.join(READERS)} files: unpack the archive again, or remove the folder"
-        )
-    return list(items.values())
+        items.append(Item(f"{name}/{int(named[1]):03d}", name, path))
+    return items

@@ -13,7 +13,7 @@ from ..readers.check import damage_named, file_size, read_bytes
 from ..readers.columns import events_of_columns
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
-from .listing import class_files, fetch, fingerprint_files, kind_of, number_in
+from .listing import class_files, distinct, fetch, fingerprint_files, in_any_case, kind_of, number_in, subfolders
 
 CLASSES = (
     "hand_clapping",
@@ -88,7 +88,7 @@ ROOT/
     def _folder(self) -> tuple[Path, bool]:
         """The folder that holds the recordings, and whether they are the official trials."""
         for layout in OFFICIAL_LAYOUTS:
-            if any((self.root / layout / f"trials_to_{part}.txt").is_file() for part in PARTS):
+            if any(in_any_case(self.root / layout / f"trials_to_{part}.txt").is_file() for part in PARTS):
                 return self.root / layout, True
         for layout in CUT_LAYOUTS:
             if any(_cut_folder(self.root / layout, part).is_dir() for part in PARTS):
@@ -105,7 +105,7 @@ ROOT/
             DataError: naming the file, as `read_aedat3` does, or if a trial has no events while its gesture lasts.
         """
         assert item.path is not None
-        if item.path.suffix == ".npy":
+        if item.path.suffix.lower() == ".npy":
             return _read_cut(item.path, self.sensor)
         labels = _labels_of(item.path)
         if item.key not in _gestures(labels):
@@ -130,7 +130,7 @@ ROOT/
 
     def fingerprint(self, index: Index) -> str:
         """Hash keys, names, sizes and modification times of all recordings, and of the csv files that cut them."""
-        paths = {item.path for item in index.recordings if item.path is not None and item.path.suffix == ".aedat"}
+        paths = {item.path for item in index.recordings if item.path and item.path.suffix.lower() == ".aedat"}
         labels = (Item(path.name, "", path) for path in sorted(map(_labels_of, paths)))
         return fingerprint_files((*index.recordings, *labels))
 
@@ -151,17 +151,17 @@ ROOT/
 
 def _trials(folder: Path, part: str) -> list[Item]:
     """The gestures of all trials that the list of this part names."""
-    path = folder / f"trials_to_{part}.txt"
+    path = in_any_case(folder / f"trials_to_{part}.txt")
     items = []
     seen = set()
     for number, name in _lines(path):
         # A list of names must not lead out of the folder.
-        if not re.fullmatch(r"\w+\.aedat", name, re.ASCII):
+        if not re.fullmatch(r"\w+\.aedat", name, re.ASCII | re.IGNORECASE):
             raise DataError(f"{path}, line {number}: '{name}' is not the name of a trial, such as user01_led.aedat")
-        if name in seen:
+        trial = in_any_case(folder / name)
+        if trial.stem in seen:
             raise DataError(f"{path}, line {number}: {name} is listed twice; remove one of the lines")
-        seen.add(name)
-        trial = folder / name
+        seen.add(trial.stem)
         if not trial.is_file():
             raise DataError(f"{path}, line {number} lists {name}, but {trial} is missing: unpack it again")
         items += [Item(key, key.partition("/")[0], trial) for key in _gestures(_labels_of(trial))]
@@ -169,7 +169,7 @@ def _trials(folder: Path, part: str) -> list[Item]:
 
 
 def _labels_of(trial: Path) -> Path:
-    return trial.with_name(f"{trial.stem}_labels.csv")
+    return in_any_case(trial.with_name(f"{trial.stem}_labels.csv"))
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
@@ -189,7 +189,7 @@ def _gestures(path: Path) -> dict[str, tuple[int, int]]:
     lines = _lines(path)
     if not lines or lines[0][1] != HEADER:
         raise DataError(f"{path} does not start with the line {HEADER}: download it again")
-    trial = path.name.removesuffix("_labels.csv")
+    trial = path.stem.removesuffix("_labels")
     found: Counter[str] = Counter()
     gestures = {}
     for number, line in lines[1:]:
@@ -225,15 +225,13 @@ def _cut(folder: Path, part: str) -> list[Item]:
     """The gestures of this part in tonic's files, `<trial>/<class from 0>.npy`."""
     items = []
     place = _cut_folder(folder, part)
-    for trial in sorted(place.iterdir() if place.is_dir() else ()):
-        if not trial.is_dir() or trial.name[0] == ".":
-            continue
+    for trial in subfolders(place).values() if place.is_dir() else ():
         for path in class_files(trial, ".npy"):
             if number_in(path) >= len(CLASSES):
                 raise DataError(f"{path} is not named by a class, 0 to {len(CLASSES) - 1}: remove or rename it")
             name = CLASSES[number_in(path)]
             items.append(Item(f"{name}/{trial.name}-0", name, path))
-    return items
+    return list(distinct(items))
 
 
 def _read_cut(path: Path, sensor: tuple[int, int]) -> np.ndarray:

@@ -6,15 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ...errors import DataError
+from ..images import image_suffixes
 from ..names import composed, names_in_words, nearest_name, unmatched
 from ..readers import READERS, read_events
 from ..static import read_static_channel
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
-from .listing import fingerprint_files, kind_of
+from .listing import distinct, entries, fingerprint_files, kind_of
 
 EVENTS, STATIC = "events", "static"
 
@@ -63,7 +63,7 @@ ROOT/
         items, images = _joined(recordings), self.static_root / STATIC
         if self.static_root == self.root and not os.path.lexists(images):
             return Index(tuple(recordings), items, ())
-        statics = _list_classes(images, _image_suffixes())
+        statics = _list_classes(images, image_suffixes())
         if odd := sorted(recordings.keys() ^ statics.keys()):
             there, missing = (EVENTS, images) if odd[0] in recordings else (STATIC, self.root / EVENTS)
             others = sorted((statics if odd[0] in recordings else recordings).keys() & odd)
@@ -98,11 +98,6 @@ ROOT/
         raise DataError(f"there is nothing to download: put your own recordings and images into {self.root}")
 
 
-def _image_suffixes() -> Collection[str]:
-    """The suffixes of all formats that Pillow can open."""
-    return [suffix for suffix, form in Image.registered_extensions().items() if form in Image.OPEN]
-
-
 def _joined(classes: dict[str, list[Item]]) -> tuple[Item, ...]:
     return tuple(sorted(item for items in classes.values() for item in items))
 
@@ -120,21 +115,16 @@ def _are_twins(index: Index) -> bool:
 def _list_classes(folder: Path, suffixes: Collection[str]) -> dict[str, list[Item]]:
     """Class name -> items, both sorted; files beside the class folders are passed over."""
     classes: dict[str, list[Item]] = {}
-    for entry in _entries(folder):
+    for entry in entries(folder):
         if entry.is_file():
             continue
-        items: dict[str, Item] = {}
-        for path in _entries(entry):
-            item = _item(path, suffixes)
-            other = items.setdefault(item.key, item)
-            if other is not item:
-                raise DataError(f"{other.path} and {path} have one name: remove or rename one of them")
+        items = distinct(_item(path, suffixes) for path in entries(entry))
         if not items:
             raise DataError(f"{entry} is empty: put files into it, or remove it")
         name = composed(entry.name)
         if name in classes:
             raise DataError(f"{classes[name][0].path.parent} and {entry} are one name for a class: rename one of them")
-        classes[name] = sorted(items.values())
+        classes[name] = list(items)
     if not classes:
         raise DataError(f"{folder} holds no class folders: put the files of each class into a folder of its name")
     return dict(sorted(classes.items()))
@@ -150,17 +140,3 @@ def _item(path: Path, suffixes: Collection[str]) -> Item:
         raise DataError(f"{path} is no file (a broken link, or links in a circle?): remove it")
     name = composed(path.parent.name)
     return Item(f"{name}/{composed(path.stem)}", name, path)
-
-
-def _entries(folder: Path) -> list[Path]:
-    """What lies in a folder, sorted, without hidden files."""
-    try:
-        entries = sorted(path for path in folder.iterdir() if path.name[0] != ".")
-    except OSError as error:
-        raise DataError(
-            f"{folder} cannot be listed ({error.strerror}): it must be a folder that you may read"
-        ) from error
-    for path in entries:
-        if not path.name.isprintable():
-            raise DataError(f"{folder} holds the name {path.name!r}, which cannot be printed: rename the file")
-    return entries

@@ -1,4 +1,8 @@
-"""Listings of class folders, the same whatever order the file system gives, and what all data sets of files share."""
+"""Listings of folders, the same whatever order the file system gives, and what all data sets of files share.
+
+Case does not matter in a suffix: `a.BIN` is found where `.bin` is looked for. Links are followed. Hidden files and what
+other systems leave behind (`JUNK`) are passed over.
+"""
 
 import hashlib
 import zipfile
@@ -11,6 +15,67 @@ from .base import Card
 
 SIMULATED = "SIMULATED.json"
 """The simulator leaves this file with the recordings it makes."""
+
+JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir"})
+"""What Windows, macOS and network drives leave in folders, in small letters."""
+
+
+def entries(folder: Path) -> list[Path]:
+    """Return what lies in a folder, sorted by name, without hidden files (macOS's `._*` among them) and `JUNK`.
+
+    Raises:
+        DataError: naming the folder, if it cannot be listed or holds a name that cannot be printed.
+    """
+    try:
+        found = sorted(path for path in folder.iterdir() if path.name[0] != "." and path.name.lower() not in JUNK)
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be listed ({error.strerror}): it must be a folder that you may read"
+        ) from error
+    for path in found:
+        if not path.name.isprintable():
+            raise DataError(f"{folder} holds the name {path.name!r}, which cannot be printed: rename the file")
+    return found
+
+
+def subfolders(folder: Path) -> dict[str, Path]:
+    """Return name -> folder of the folders in `folder`, sorted; files are passed over.
+
+    Raises:
+        DataError: as `entries` does, or naming a link that leads nowhere.
+    """
+    found = {}
+    for path in entries(folder):
+        if path.is_dir():
+            found[path.name] = path
+        elif path.is_symlink():
+            _need_file(path)
+    return found
+
+
+def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """Return the files in `folder` that have one of these suffixes (given in small letters), sorted by name.
+
+    Raises:
+        DataError: as `entries` does, or naming what has such a suffix and is no file.
+    """
+    found = [path for path in entries(folder) if path.suffix.lower() in suffixes]
+    for path in found:
+        _need_file(path)
+    return found
+
+
+def _need_file(path: Path) -> None:
+    if not path.is_file():
+        raise DataError(f"{path} is no file (a broken link, or links in a circle?): remove it")
+
+
+def in_any_case(path: Path) -> Path:
+    """Return `path`, or the file beside it whose name differs in the case of the suffix alone, if only that exists."""
+    if path.exists() or not path.parent.is_dir():
+        return path
+    name = path.stem, path.suffix.lower()
+    return next((other for other in entries(path.parent) if (other.stem, other.suffix.lower()) == name), path)
 
 
 def first_folder(root: Path, layouts: Iterable[str]) -> Path | None:
@@ -33,31 +98,61 @@ def need_folder(root: Path, layouts: tuple[str, ...], title: str) -> Path:
     return folder
 
 
-def class_folders(folder: Path, known: Collection[str]) -> dict[str, Path]:
-    """Return class name -> folder, sorted by name; plain files and hidden folders are passed over.
+def parts_in(folder: Path) -> dict[str, Path]:
+    """Return `{"train": .., "test": ..}` where such folders are, else `{"train": folder}`."""
+    parts = {name: folder / name for name in ("train", "test") if (folder / name).is_dir()}
+    return parts or {"train": folder}
+
+
+def class_folders(folder: Path, known: Collection[str] | None) -> dict[str, Path]:
+    """Return class name -> folder, sorted by name.
+
+    Args:
+        folder: holds the class folders.
+        known: the classes of the data set; None takes any name.
 
     Raises:
-        DataError: naming a folder that is no class, or `folder` if it holds none.
+        DataError: as `subfolders` does, or naming a folder that is no class, or `folder` if it holds none.
     """
-    found = {entry.name: entry for entry in sorted(folder.iterdir()) if entry.is_dir() and entry.name[0] != "."}
+    found = subfolders(folder)
     for name, path in found.items():
-        if name not in known:
+        if known is not None and name not in known:
             raise DataError(f"{path} is no class of this data set: remove or rename the folder")
     if not found:
-        raise DataError(f"{folder} holds no class folders: unpack the archive again")
+        raise DataError(f"{folder} holds no class folders: unpack the archive again, or remove the folder")
     return found
 
 
-def class_files(folder: Path, suffix: str) -> list[Path]:
-    """Return the files of one class with this suffix, sorted by name.
+def class_files(folder: Path, *suffixes: str, what: str = "") -> list[Path]:
+    """Return the files of one class with one of these suffixes, sorted by name.
+
+    Args:
+        folder: the folder of the class.
+        suffixes: in small letters.
+        what: one word for such files; the suffixes themselves if empty.
 
     Raises:
-        DataError: naming the folder, if it holds none.
+        DataError: as `files_in` does, or naming the folder, if it holds none.
     """
-    files = sorted(path for path in folder.iterdir() if path.suffix == suffix and path.name[0] != ".")
+    files = files_in(folder, suffixes)
     if not files:
-        raise DataError(f"{folder} holds no {suffix} files: unpack the archive again, or remove the folder")
+        what = what or " or ".join(suffixes)
+        raise DataError(f"{folder} holds no {what} files: unpack the archive again, or remove the folder")
     return files
+
+
+def distinct(items: Iterable[Item]) -> tuple[Item, ...]:
+    """Sort items of files by key.
+
+    Raises:
+        DataError: naming two files that have one key, such as `a.bin` and `a.BIN`.
+    """
+    found: dict[str, Item] = {}
+    for item in items:
+        other = found.setdefault(item.key, item)
+        if other is not item:
+            raise DataError(f"{other.path} and {item.path} have one name or number: remove or rename one of them")
+    return tuple(sorted(found.values()))
 
 
 def number_in(path: Path) -> int:

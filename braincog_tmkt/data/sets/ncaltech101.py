@@ -1,15 +1,26 @@
 """N-Caltech101 (recordings) with Caltech-101 (images): 101 classes, BACKGROUND_Google among them and Faces not."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import DataError
+from ..images import image_suffixes
 from ..readers.atis import read_atis
 from ..static import read_static_channel
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
-from .listing import class_files, class_folders, fetch, fingerprint_files, kind_of, need_folder
+from .listing import (
+    class_files,
+    class_folders,
+    distinct,
+    fetch,
+    fingerprint_files,
+    first_folder,
+    kind_of,
+    need_folder,
+)
 
 _OFFICIAL = """
 BACKGROUND_Google=467 Faces_easy=435 Leopards=200 Motorbikes=798 accordion=55 airplanes=800 anchor=42 ant=42
@@ -39,7 +50,8 @@ class NCaltech101(DataSet):
     """N-Caltech101 recordings paired with the Caltech-101 images they show.
 
     The recording `accordion/image_0001.bin` and the image `accordion/image_0001.jpg` are twins, key
-    `accordion/image_0001`. The labels follow the class folders of the recordings, which may be a part of the 101.
+    `accordion/image_0001`. The labels follow the class folders of the recordings, which may be a part of the 101; those
+    of simulated recordings may have any names, since any images can be filmed.
     """
 
     name = "ncaltech101"
@@ -55,7 +67,7 @@ ROOT/
   NCALTECH101/Caltech101/                  recordings (or in N-Caltech101-archive/, ncaltech101/, ROOT)
     BACKGROUND_Google/image_0001.bin ...   101 class folders: Faces_easy, but no Faces
     accordion/image_0001.bin ...
-  caltech101/101_ObjectCategories/         images (or in caltech-101/, ROOT)
+  caltech101/101_ObjectCategories/         images (or in caltech-101/, ROOT; or the classes straight in static_root)
     BACKGROUND_Google/image_0001.jpg ...   the same classes; a Faces folder is passed over
     accordion/image_0001.jpg ...""",
         counts={"classes": 101, "recordings": 8709, "images": 8709},
@@ -70,8 +82,8 @@ ROOT/
         Raises:
             DataError: if a folder is missing, empty or no class, or a class has recordings but no images.
         """
-        folders = class_folders(self._event_folder(), CLASSES)
-        images = need_folder(self.static_root, STATIC_LAYOUTS, "the images of Caltech-101")
+        folders = class_folders(self._event_folder(), CLASSES if self.kind() == "real" else None)
+        images = self._image_folder(folders)
         for name in folders:
             if not (images / name).is_dir():
                 raise DataError(
@@ -81,8 +93,15 @@ ROOT/
         return Index(
             classes=tuple(folders),
             recordings=_items({name: class_files(folder, ".bin") for name, folder in folders.items()}),
-            statics=_items({name: class_files(images / name, ".jpg") for name in folders}),
+            statics=_items({name: class_files(images / name, *image_suffixes(), what="image") for name in folders}),
         )
+
+    def _image_folder(self, classes: Iterable[str]) -> Path:
+        """The folder that holds the images of these classes, in one of the layouts or straight in `static_root`."""
+        straight = first_folder(self.static_root, STATIC_LAYOUTS) is None
+        if straight and any((self.static_root / name).is_dir() for name in classes):
+            return self.static_root
+        return need_folder(self.static_root, STATIC_LAYOUTS, "the images of Caltech-101")
 
     def events(self, item: Item) -> np.ndarray:
         """Read one recording: events `[N]` of `EVENT_DTYPE`; raises DataError as `read_atis` does."""
@@ -123,4 +142,4 @@ ROOT/
 
 def _items(files: dict[str, list[Path]]) -> tuple[Item, ...]:
     """Make the items of all classes, sorted by key."""
-    return tuple(sorted(Item(f"{name}/{path.stem}", name, path) for name, paths in files.items() for path in paths))
+    return distinct(Item(f"{name}/{path.stem}", name, path) for name, paths in files.items() for path in paths)

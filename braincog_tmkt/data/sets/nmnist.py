@@ -2,6 +2,7 @@
 
 import gzip
 import zlib
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,11 +10,26 @@ import numpy as np
 from PIL import Image
 
 from ...errors import DataError
+from ..images import image_suffixes
 from ..readers.atis import read_atis
 from ..static import read_static_channel, static_channel
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
-from .listing import class_files, class_folders, fetch, fingerprint_files, first_folder, kind_of, need_folder, number_in
+from .listing import (
+    class_files,
+    class_folders,
+    distinct,
+    fetch,
+    files_in,
+    fingerprint_files,
+    first_folder,
+    in_any_case,
+    kind_of,
+    need_folder,
+    number_in,
+    parts_in,
+    subfolders,
+)
 
 DIGITS = tuple("0123456789")
 EVENT_LAYOUTS = ("NMNIST", "nmnist", "N-MNIST", ".")
@@ -27,8 +43,9 @@ class NMNIST(DataSet):
     """N-MNIST recordings paired with the MNIST images they show.
 
     Recording `Train/5/00001.bin` shows the first training image of MNIST: recording k shows image k - 1. Twins share a
-    key made of digit, set and number of the image: `5/train-00000`. Images come from png folders if there are any, else
-    from idx files; then `Item.path` is the idx file (the same for all its images) and the key holds the row.
+    key made of digit, set and number of the image: `5/train-00000`. Images come from `mnist_png/` if it is there, else
+    from idx files, else from folders of digits straight in the root. Of an idx file `Item.path` is the file (the same
+    for all its images), and the key holds the row.
     """
 
     name = "nmnist"
@@ -44,7 +61,7 @@ ROOT/
   NMNIST/                               recordings (or nmnist/, N-MNIST/, or straight in ROOT)
     Train/0/00002.bin ...  Test/0/...   10 digits each; one of Train and Test will do
   and the images in one of
-  mnist_png/train/0/1.png ...  test/0/...         named by their number in MNIST
+  mnist_png/train/0/1.png ...  test/0/...         named by their number in MNIST (or straight in ROOT)
   MNIST/raw/train-images-idx3-ubyte[.gz] ...      four idx files (or in mnist/, or straight in ROOT)""",
         counts={"classes": 10, "recordings": 70000, "images": 70000},
     )
@@ -76,19 +93,20 @@ ROOT/
                 raise DataError(f"MNIST below {self.static_root} has no images of the digit {digit}: unpack it again")
         tests = (item.key for item in recordings if "/test-" in item.key)
         official = frozenset(tests if len(folders) > 1 else ())  # alone, the test part is all there is to divide
-        return Index(classes, tuple(sorted(recordings)), tuple(sorted(statics)), official)
+        return Index(classes, distinct(recordings), distinct(statics), official)
 
     def _statics(self) -> list[Item]:
         """All MNIST images, from png folders or idx files."""
         png = first_folder(self.static_root, PNG_LAYOUTS)
-        if png is not None:
-            parts = {part: png / part for part in IDX_NAMES if (png / part).is_dir()}
-            folders = [(part, *entry) for part, path in parts.items() for entry in class_folders(path, DIGITS).items()]
-            return [
-                _item(digit, part, number_in(file), file)
-                for part, digit, folder in folders
-                for file in class_files(folder, ".png")
-            ]
+        if png is None and (statics := self._idx_statics()):
+            return statics
+        top = png or self.static_root
+        if not any((part / digit).is_dir() for part in parts_in(top).values() for digit in DIGITS):
+            need_folder(self.static_root, (*PNG_LAYOUTS, "MNIST/raw/train-images-idx3-ubyte"), "the images of MNIST")
+        return [_item(digit, part, number_in(file), file) for part, digit, files in digit_images(top) for file in files]
+
+    def _idx_statics(self) -> list[Item]:
+        """All MNIST images in idx files, if there are any."""
         statics = []
         for part, stem in IDX_NAMES.items():
             images = _find_idx(self.static_root, f"{stem}-images-idx3-ubyte")
@@ -97,8 +115,6 @@ ROOT/
                 if len(_read_idx(images)) != len(_read_idx(labels)):
                     raise DataError(f"{images} and {labels} do not hold equally many entries: download both again")
                 statics += [_item(str(digit), part, row, images) for row, digit in enumerate(_read_idx(labels))]
-        if not statics:
-            need_folder(self.static_root, (*PNG_LAYOUTS, "MNIST/raw/train-images-idx3-ubyte"), "the images of MNIST")
         return statics
 
     def events(self, item: Item) -> np.ndarray:
@@ -113,7 +129,7 @@ ROOT/
             DataError: naming the file, if it cannot be read.
         """
         assert item.path is not None
-        if item.path.suffix == ".png":
+        if item.path.suffix.lower() in image_suffixes():
             return read_static_channel(item.path, size, appearance)
         row = int(item.key.rpartition("-")[2])
         return static_channel(Image.fromarray(_read_idx(item.path)[row]), size, appearance)
@@ -143,6 +159,27 @@ ROOT/
         )
 
 
+def digit_images(top: Path) -> Iterator[tuple[str, str, list[Path]]]:
+    """List MNIST as images in folders, `[train|test/]<digit>/<number>.png`; all are of `train` where no part is named.
+
+    Args:
+        top: the folder that holds the parts or the digits. Folders without images are passed over.
+
+    Yields:
+        Part, digit, and the image files, sorted.
+
+    Raises:
+        DataError: as `files_in` does, or naming a folder with images that is no digit.
+    """
+    for part, root in parts_in(top).items():
+        for digit, folder in subfolders(root).items():
+            files = files_in(folder, image_suffixes())
+            if files and digit not in DIGITS:
+                raise DataError(f"{folder} is no digit, as the classes of MNIST are: remove or rename the folder")
+            if files:
+                yield part, digit, files
+
+
 def _item(digit: str, part: str, number: int, path: Path) -> Item:
     """Make the item of MNIST image `number` of the set `part`, or of the recording that shows it."""
     return Item(f"{digit}/{part}-{number:05d}", digit, path)
@@ -151,7 +188,7 @@ def _item(digit: str, part: str, number: int, path: Path) -> Item:
 def _find_idx(root: Path, name: str) -> Path | None:
     """Return the idx file of this name, plain or compressed, from the first layout that has it."""
     places = (root / layout / f"{name}{suffix}" for layout in IDX_LAYOUTS for suffix in ("", ".gz"))
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in map(in_any_case, places) if place.is_file()), None)
 
 
 @lru_cache(maxsize=4)
@@ -162,7 +199,7 @@ def _read_idx(path: Path) -> np.ndarray:
         DataError: naming the file, if it is no such file or truncated.
     """
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
             data = file.read()
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}): download it again") from error

@@ -17,8 +17,8 @@ from ..readers.check import file_size
 from ..static import read_static_channel
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
-from .listing import class_files, fetch, fingerprint_files, kind_of, need_folder
-from .omniglot import DRAWERS, alphabets_in, characters_in, drawer_files, image_folders
+from .listing import class_files, fetch, fingerprint_files, kind_of, need_folder, subfolders
+from .omniglot import DRAWERS, characters_in, drawer_files, image_folders
 
 TEST_DRAWERS = DRAWERS[15:]
 """The baseline tests on the last five samples of every character and trains on the others."""
@@ -108,7 +108,7 @@ ROOT/                                        (or ROOT/NOmniglot/)
             need_folder(self.root, places, "the recordings of N-Omniglot")
         found: dict[str, Path] = {}
         for tops in folders.values():
-            alphabets = [path for top in tops for path in alphabets_in(top).values()]
+            alphabets = [path for top in tops for path in subfolders(top).values()]
             part = [entry for alphabet in alphabets for entry in characters_in(alphabet).items()]
             for name, path in sorted(part):
                 if name in found:
@@ -128,7 +128,7 @@ ROOT/                                        (or ROOT/NOmniglot/)
             DataError: as the readers do, or naming the csv file and the row that do not fit the AEDAT4 file.
         """
         assert item.path is not None
-        if item.path.suffix == ".npy":
+        if item.path.suffix.lower() == ".npy":
             return read_events_npy(item.path, self.sensor)
         recording, table = _pair(item.path.parent)
         drawer = item.key.rpartition("/")[2]
@@ -159,7 +159,7 @@ ROOT/                                        (or ROOT/NOmniglot/)
 
     def fingerprint(self, index: Index) -> str:
         """Hash keys, names, sizes and modification times of all files of `index` and of the csv files."""
-        recorded = {item.path: item for item in index.recordings if item.path and item.path.suffix == ".aedat4"}
+        recorded = {item.path: item for item in index.recordings if item.path and item.path.suffix.lower() == ".aedat4"}
         tables = [replace(item, path=_pair(path.parent)[1]) for path, item in recorded.items()]
         return fingerprint_files([*index.recordings, *tables, *index.statics])
 

@@ -1,10 +1,11 @@
 """Omniglot, the images of N-Omniglot: alphabets, characters, drawers; and the listing that both have in common."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 from ...errors import DataError
-from .listing import class_files, first_folder, need_folder
+from .listing import class_files, first_folder, need_folder, subfolders
 
 DRAWERS = tuple(f"{number:02d}" for number in range(1, 21))
 STATIC_LAYOUTS = ("omniglot-py", ".", "omniglot/python")
@@ -14,18 +15,13 @@ FULL_SETS = ("images_background", "images_evaluation")
 SMALL_SETS = ("images_background_small1", "images_background_small2")
 
 
-def alphabets_in(folder: Path) -> dict[str, Path]:
-    """Name -> folder of all alphabets, sorted; plain files and hidden folders are passed over."""
-    return {entry.name: entry for entry in sorted(folder.iterdir()) if entry.is_dir() and entry.name[0] != "."}
-
-
 def characters_in(alphabet: Path) -> dict[str, Path]:
     """`<alphabet>/<character>` -> folder of all characters of an alphabet, sorted.
 
     Raises:
         DataError: naming a folder that is no character's, or the alphabet if it holds none.
     """
-    found = alphabets_in(alphabet)
+    found = subfolders(alphabet)
     for name, path in found.items():
         if not re.fullmatch(r"character[0-9]{2}", name):
             raise DataError(f"{path} is no folder of a character (character01, ...): remove or rename it")
@@ -38,11 +34,12 @@ def drawer_files(folder: Path, suffix: str) -> dict[str, Path]:
     """Drawer -> file of one character, `NNNN_01` to `NNNN_20` with one number NNNN.
 
     Raises:
-        DataError: naming the folder and the first file that is missing or too many.
+        DataError: as `class_files` does, or naming the folder and the first file that is missing or too many.
     """
     files = class_files(folder, suffix)
     wanted = {f"{files[0].stem[:-3]}_{drawer}": drawer for drawer in DRAWERS}
-    wrong = sorted({path.stem for path in files} ^ wanted.keys())
+    found = Counter(path.stem for path in files)
+    wrong = sorted(name for name in found | wanted if found[name] != (name in wanted))
     if wrong:
         raise DataError(
             f"{folder} should hold one {suffix} file of each of the 20 drawers ({min(wanted)}{suffix} to"
@@ -85,7 +82,7 @@ def _alphabets(root: Path) -> dict[str, Path]:
     """Alphabet -> folder of its images; the small sets repeat some of the background, and only fill in for it."""
     found: dict[str, Path] = {}
     for name in FULL_SETS + SMALL_SETS:
-        for alphabet, path in alphabets_in(root / name).items() if (root / name).is_dir() else ():
+        for alphabet, path in subfolders(root / name).items() if (root / name).is_dir() else ():
             if alphabet in found and name in FULL_SETS:
                 raise DataError(f"{found[alphabet]} and {path} are the same alphabet: remove one of them")
             found.setdefault(alphabet, path)

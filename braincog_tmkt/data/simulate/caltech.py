@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..images import image_suffixes
 from ..readers.atis import write_atis
-from ..sets.listing import first_folder
+from ..sets.listing import files_in, first_folder, subfolders
 from ..sets.ncaltech101 import STATIC_LAYOUTS
-from .layout import ImageLayout, Job, folders_in, images_in
+from .layout import ImageLayout, Job
 
 
 class Caltech(ImageLayout):
@@ -22,13 +23,13 @@ class Caltech(ImageLayout):
     def jobs(self, static_dir: Path, limit: int | None) -> Iterator[Job]:
         """One job an image; Faces, the double of Faces_easy, is left out."""
         root = first_folder(static_dir, STATIC_LAYOUTS) or static_dir
-        names = {folder.name for folder in folders_in(root)}
-        for folder in folders_in(root):
-            if folder.name == "Faces" and "Faces_easy" in names:
+        folders = subfolders(root)
+        for name, folder in folders.items():
+            if name == "Faces" and "Faces_easy" in folders:
                 continue
-            for source in images_in(folder, limit):
-                target = Path("Caltech101", folder.name, f"{source.stem}.bin")
-                yield Job((source,), (target,), folder.name)
+            for source in files_in(folder, image_suffixes())[:limit]:
+                target = Path("Caltech101", name, f"{source.stem}.bin")
+                yield Job((source,), (target,), name)
 
     def render(self, image: Image.Image) -> np.ndarray:
         """As large as fits into 240x180 with the aspect ratio kept; the sensor is cut to the image."""

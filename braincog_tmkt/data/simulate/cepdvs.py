@@ -10,10 +10,11 @@ import numpy as np
 from PIL import Image
 
 from ..camera import CameraParams, Motion, path_through
+from ..images import read_image
 from ..readers.mat import write_mat
 from ..sets.cepdvs import CLASSES, IMAGES, LABELS, RECORDINGS
 from .caltech import fitted
-from .layout import ImageLayout, Job, Writer, as_classes, named_after, open_image
+from .layout import ImageLayout, Job, Writer, as_classes, named_after
 
 ROOT = "CEP-DVS"
 TEXT = b"MATLAB 5.0 MAT-file, simulated by braincog_tmkt".ljust(116)
@@ -33,7 +34,7 @@ class CepDvs(ImageLayout):
     # How the real images moved is not known (docs/simulator.md, deviation D-18).
     params = CameraParams(amplitude=8.0, duration_us=400_000)
     numbered = True
-    own_images = True
+    partners_in_static = False
 
     def jobs(self, static_dir: Path, limit: int | None) -> Iterator[Job]:
         """One job an image, which makes a recording and a copy of the image."""
@@ -89,4 +90,4 @@ def _write_jpeg(source: Path, path: Path) -> None:
     if source.suffix.lower() in (".jpg", ".jpeg"):
         copyfile(source, path)
     else:
-        open_image(source).convert("RGB").save(path, "JPEG", quality=95)
+        read_image(source).save(path, "JPEG", quality=95)

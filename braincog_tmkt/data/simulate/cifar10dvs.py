@@ -33,6 +33,7 @@ class Cifar10Dvs(ImageLayout):
 
     folders = ("CIFAR10DVS",)
     suffix = ".aedat"
+    partners_in_static = False
     bytes_each = 1_300_000
     # A DVS128 takes smaller changes for events than the calibrated camera (docs/simulator.md, deviation D-18).
     params = CameraParams(

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ...errors import DataError
 from ..camera import CameraParams, Motion, film
+from ..images import image_suffixes, read_image, refuse_plain
 from ..saccade import saccade_path
-
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+from ..sets.listing import files_in, parts_in, subfolders
 
 Writer = Callable[[Path], object]
 """Writes one file at the path it is given."""
@@ -52,8 +52,8 @@ class Layout(ABC):
     """The camera, unless the caller has another one."""
     numbered: ClassVar[bool] = False
     """Whether recordings are numbered through all classes, so that a limit gives them other names."""
-    own_images: ClassVar[bool] = False
-    """Whether the tree holds the static images, too."""
+    partners_in_static: ClassVar[bool] = True
+    """Whether the data set needs the images that were filmed, and finds them where they were filmed."""
 
     @abstractmethod
     def jobs(self, static_dir: Path, limit: int | None) -> Iterator[Job]:
@@ -97,45 +97,17 @@ class ImageLayout(Layout):
     def record(self, job: Job, params: CameraParams, seed: int) -> Sequence[Writer]:
         """Film the image."""
         source = job.sources[0]
-        events = film(self.render(open_image(source).convert("L")), self.motion(params, seed), params, seed)
+        image = read_image(source, "L")
+        refuse_plain(np.asarray(image), str(source))
+        events = film(self.render(image), self.motion(params, seed), params, seed)
         if not events.size:
-            raise DataError(f"{source} makes no events (one colour, no noise): take it away or raise the noise")
+            raise DataError(f"{source} makes no events (too little contrast): take it away or raise the noise")
         return (partial(self.write, events=events),)
-
-
-def open_image(path: Path) -> Image.Image:
-    """Load an image.
-
-    Raises:
-        DataError: naming the file, if it cannot be read.
-    """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image: replace it or take it away") from error
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a small file of text."""
     path.write_text(text, encoding="utf-8")
-
-
-def folders_in(folder: Path) -> list[Path]:
-    """Return the folders in `folder`, sorted; hidden ones are passed over."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def images_in(folder: Path, limit: int | None = None) -> list[Path]:
-    """Return the first `limit` images in `folder`, sorted by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())[:limit]
-
-
-def parts_in(folder: Path) -> dict[str, Path]:
-    """Return `{"train": .., "test": ..}` where such folders are, else `{"train": folder}`."""
-    parts = {name: folder / name for name in ("train", "test") if (folder / name).is_dir()}
-    return parts or {"train": folder}
 
 
 def as_classes(static_dir: Path, known: Sequence[str], limit: int | None) -> Iterator[tuple[str, list[Path]]]:
@@ -157,9 +129,9 @@ def as_classes(static_dir: Path, known: Sequence[str], limit: int | None) -> Ite
     """
     folders: dict[str, list[Path]] = {}
     for part in parts_in(static_dir).values():
-        for folder in folders_in(part):
-            if images := images_in(folder):
-                folders.setdefault(folder.name, []).extend(images)
+        for name, folder in subfolders(part).items():
+            if images := files_in(folder, image_suffixes()):
+                folders.setdefault(name, []).extend(images)
     names = sorted(folders)
     if len(names) > len(known):
         raise DataError(

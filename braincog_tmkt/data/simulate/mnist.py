@@ -8,8 +8,8 @@ from PIL import Image, ImageOps
 
 from ..readers.atis import write_atis
 from ..sets.listing import first_folder, number_in
-from ..sets.nmnist import PNG_LAYOUTS
-from .layout import ImageLayout, Job, folders_in, images_in, parts_in
+from ..sets.nmnist import PNG_LAYOUTS, digit_images
+from .layout import ImageLayout, Job
 
 
 class Mnist(ImageLayout):
@@ -22,11 +22,10 @@ class Mnist(ImageLayout):
     def jobs(self, static_dir: Path, limit: int | None) -> Iterator[Job]:
         """One job an image; recording k shows image k - 1, as in N-MNIST."""
         top = first_folder(static_dir, PNG_LAYOUTS) or static_dir
-        for part, root in parts_in(top).items():
-            for folder in folders_in(root):
-                for source in images_in(folder, limit):
-                    target = Path(part.capitalize(), folder.name, f"{number_in(source) + 1:05d}.bin")
-                    yield Job((source,), (target,), folder.name)
+        for part, digit, sources in digit_images(top):
+            for source in sources[:limit]:
+                target = Path(part.capitalize(), digit, f"{number_in(source) + 1:05d}.bin")
+                yield Job((source,), (target,), digit)
 
     def render(self, image: Image.Image) -> np.ndarray:
         """28x28 in the middle of 34x34, dark on bright: the real recordings show the negatives (docs/simulator.md)."""

@@ -8,11 +8,12 @@ import numpy as np
 
 from ...errors import DataError, RecipeError
 from ..camera import Camera, CameraParams
+from ..images import read_image
 from ..readers.aedat4 import write_aedat4
-from ..sets.listing import first_folder
-from ..sets.omniglot import DRAWERS, STATIC_LAYOUTS, alphabets_in, characters_in, drawer_files
+from ..sets.listing import first_folder, subfolders
+from ..sets.omniglot import DRAWERS, STATIC_LAYOUTS, characters_in, drawer_files
 from ..strokes import Ink, Screen, ink_of_image, read_strokes
-from .layout import Job, Layout, Writer, open_image, write_text
+from .layout import Job, Layout, Writer, write_text
 
 WIDTH, HEIGHT = 346, 260
 LEFT, TOP, SIDE = 54, 4, 250
@@ -74,7 +75,7 @@ def _characters(root: Path, sets: tuple[str, ...]) -> Iterator[tuple[str, tuple[
     for kind in ("strokes", "images"):
         for name in reversed(sets):
             folder = root / f"{kind}_{name}"
-            for alphabet, path in alphabets_in(folder).items() if folder.is_dir() else ():
+            for alphabet, path in subfolders(folder).items() if folder.is_dir() else ():
                 alphabets.setdefault(alphabet, {})[kind] = path
     for alphabet in sorted(alphabets):
         folders = {kind: characters_in(path) for kind, path in alphabets[alphabet].items()}
@@ -101,7 +102,8 @@ def _session(source: Path, params: CameraParams, seed: int) -> tuple[np.ndarray,
 
 def _ink(source: Path, params: CameraParams) -> Ink:
     """The drawing in a file of strokes or an image, hurried if it lasts longer than the camera records."""
-    ink = read_strokes(source) if source.suffix == ".txt" else ink_of_image(np.asarray(open_image(source).convert("L")))
+    drawn = source.suffix.lower() == ".txt"
+    ink = read_strokes(source) if drawn else ink_of_image(np.asarray(read_image(source, "L")))
     if not ink.t.size:
         raise DataError(f"{source} makes no events (there is no ink on it): replace it")
     return Ink(ink.x, ink.y, ink.t * min(1.0, params.duration_us / max(ink.t[-1], 1.0)))

@@ -7,7 +7,7 @@ import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
@@ -18,9 +18,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ...errors import DataError
+from ...errors import DataError, RecipeError
 from ..camera import SIMULATOR_VERSION, CameraParams
 from ..sets.listing import SIMULATED
+from ..workers import interrupts_for_this_process_alone, start_worker
 from .layout import Job, Layout, Writer, write_text
 
 DECISIVE = {
@@ -45,18 +46,25 @@ def make_tree(
     progress: bool,
 ) -> int:
     """Do what `simulate_tree` promises, for a layout that is known by `name`."""
+    if limit is not None and limit < 1:
+        raise RecipeError(f"limit_per_class is {limit}: it must be 1 or more, or left out")
     params = params or layout.params
     jobs = _list_jobs(static_dir, layout, limit)
     listed = jobs if layout.numbered else _list_jobs(static_dir, layout, None)
     description = _description(static_dir, name, params, seed, listed) | layout.notes(listed)
-    _mark(out_dir, layout, description)
-    for path, text in layout.tables(jobs).items():
-        if not (out_dir / path).exists():
-            _write({out_dir / path: partial(write_text, text=text)})
     todo = [job for job in jobs if not all((out_dir / target).exists() for target in job.targets)]
-    _check_space(out_dir, _count(todo) * layout.bytes_each)
-    for folder in {(out_dir / target).parent for job in todo for target in job.targets}:
-        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _mark(out_dir, layout, description, {target.parts[0] for job in listed for target in job.targets})
+        for path, text in layout.tables(jobs).items():
+            if not (out_dir / path).exists():
+                _write({out_dir / path: partial(write_text, text=text)})
+        _check_space(out_dir, _count(todo) * layout.bytes_each)
+        for folder in {(out_dir / target).parent for job in todo for target in job.targets}:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{out_dir} cannot be made or written ({error.strerror}): choose another folder for the twin"
+        ) from error
     record = partial(_record, out_dir=out_dir, layout=layout, params=params, seed=seed)
     total = _count(jobs)
     bar = tqdm(total=total, initial=total - _count(todo), desc="simulate", unit="rec", disable=not progress)
@@ -103,18 +111,23 @@ def _description(static_dir: Path, layout: str, params: CameraParams, seed: int,
     }
 
 
-def _mark(out_dir: Path, layout: Layout, description: dict[str, Any]) -> None:
-    """Write the marker into the tree's root and every folder of recordings, before the first recording."""
-    text = json.dumps(description, indent=2) + "\n"
+def _mark(out_dir: Path, layout: Layout, description: dict[str, Any], used: Collection[str]) -> None:
+    """Write the marker into the tree's root and every folder that is used, before the first recording.
+
+    A folder of recordings that is not used (there are no test images) is not made: it would be an empty part.
+    """
+    unmarked = []
     for folder in (out_dir, *(out_dir / name for name in layout.folders)):
-        marker = folder / SIMULATED
-        if marker.exists():
-            _check_same(marker, description)
-        elif folder != out_dir and next(folder.glob(f"**/*{layout.suffix}"), None):
+        if (folder / SIMULATED).exists():
+            _check_same(folder / SIMULATED, description)
+        elif folder != out_dir and any(path.suffix.lower() == layout.suffix for path in folder.rglob("*")):
             raise DataError(f"{folder} holds recordings that are not simulated: choose another folder for the twin")
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            _write({marker: partial(write_text, text=text)})
+        elif folder == out_dir or folder.name in used:
+            unmarked.append(folder)
+    text = json.dumps(description, indent=2) + "\n"
+    for folder in unmarked:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write({folder / SIMULATED: partial(write_text, text=text)})
 
 
 def _check_same(marker: Path, description: dict[str, Any]) -> None:
@@ -146,9 +159,11 @@ def _run(record: Callable[[Job], None], jobs: list[Job], workers: int) -> Iterat
         yield from map(record, jobs)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=start_worker) as pool:
         try:
-            yield from pool.map(record, jobs, chunksize=4)
+            with interrupts_for_this_process_alone():
+                done = pool.map(record, jobs, chunksize=4)  # starts all processes
+            yield from done
         except BrokenProcessPool as error:
             raise DataError(
                 "a process of the simulation was killed: use fewer workers, and run again to go on"
