@@ -11,14 +11,12 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Mapping
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(["braincog_tmkt.data.cache", "braincog_tmkt.engine.run", "braincog.model_zoo.resnet"])
-forkserver.ensure_running()  # at once: it imports while pytest collects
 
 
 class Child:

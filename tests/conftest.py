@@ -4,8 +4,10 @@ import atexit
 import os
 import random
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 # Before torch, matplotlib and triton are imported; what tests start inherits it, and so do the workers of pytest-xdist.
@@ -51,6 +53,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
                 item.add_marker("slow")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """The server of `tests/children.py` imports what it needs while the first tests run."""
+    if "tests.children" in sys.modules and not session.config.option.collectonly:
+        forkserver.ensure_running()
 
 
 @pytest.fixture(scope="session")
