@@ -365,6 +365,13 @@ def _picture(file: Path) -> dict[str, Any]:
 
 
 def _numbers(file: Path, caption: str) -> Grid | None:
-    """A short file of numbers as a table; None if there is none, or if it is long."""
-    rows = list(csv.reader(file.read_text(encoding="utf-8").splitlines())) if file.is_file() else []
+    """A short file of numbers as a table; None if there is none, or if it is long.
+
+    Raises:
+        RecipeError: if it is no such file.
+    """
+    try:
+        rows = list(csv.reader(file.read_text(encoding="utf-8").splitlines())) if file.is_file() else []
+    except (OSError, ValueError, csv.Error) as error:
+        raise RecipeError(f"{file} cannot be read ({error}): make the picture again with `tmkt figure`") from error
     return Grid(f"{caption}: the numbers", rows[0], rows[1:]) if 1 < len(rows) <= MOST_ROWS else None

@@ -1,4 +1,4 @@
-"""`record.json`: one finished run, everything needed to judge and to repeat it.
+"""`record.json`: one finished run, everything needed to judge and to repeat it; `schema` says what must stand in it.
 
 A record is a dictionary of plain values. Accuracies are shares in [0, 1], of the test recordings unless named `val_*`:
 
