@@ -91,7 +91,8 @@ def test_made_once_and_again_only_when_something_changes(tmp_path: Path, dataset
     assert [made(), made()] == [15, 0]
     assert len(finished(where)) == 5
     assert not list(where.glob("*.partial"))
-    assert {path.name for path in finished(where)[0].iterdir()} == {"about.json", "events.npy", "images.npy"}
+    names = {"about.json", "events.npy", "images.npy", "events.marks.npy", "images.marks.npy"}
+    assert {path.name for path in finished(where)[0].iterdir()} == names
 
 
 @pytest.mark.parametrize("workers", [1, 2])
