@@ -1,0 +1,134 @@
+"""Files are found whatever the case of their suffix, and what other systems leave in folders is passed over."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from braincog_tmkt.data.sets.base import DataSet
+from braincog_tmkt.data.sets.cepdvs import CEPDVS
+from braincog_tmkt.data.sets.cifar10 import CIFAR10
+from braincog_tmkt.data.sets.cifar10dvs import CIFAR10DVS
+from braincog_tmkt.data.sets.dvsgesture import DVSGesture
+from braincog_tmkt.data.sets.listing import entries, files_in, in_any_case, subfolders
+from braincog_tmkt.data.sets.ncaltech101 import NCaltech101
+from braincog_tmkt.data.sets.nmnist import NMNIST
+from braincog_tmkt.data.sets.nomniglot import NOmniglot
+from braincog_tmkt.data.simulate import simulate_tree
+from braincog_tmkt.errors import DataError
+
+from .test_cifar10 import folders
+from .test_dvsgesture import cut, official
+from .trees import QUICK, caltech_tree, filmable, mnist_idx, mnist_png, nmnist_events
+
+SETS = {
+    "ncaltech101": NCaltech101,
+    "nmnist": NMNIST,
+    "nmnist idx": NMNIST,
+    "nomniglot": NOmniglot,
+    "cepdvs": CEPDVS,
+    "cifar10": CIFAR10,
+    "cifar10dvs": CIFAR10DVS,
+    "dvsgesture": DVSGesture,
+    "dvsgesture cut": DVSGesture,
+}
+
+
+def tree(name: str, root: Path) -> None:
+    """A small tree of a data set with its images."""
+    if name == "ncaltech101":
+        caltech_tree(root)
+    elif name.startswith("nmnist"):
+        nmnist_events(root)
+        mnist_idx(root / "MNIST/raw", packed=True) if "idx" in name else mnist_png(root)
+    elif name.startswith("dvsgesture"):
+        cut(root) if "cut" in name else official(root)
+    elif name == "cifar10":
+        folders(root)
+    else:
+        source = filmable(root, name)
+        simulate_tree(source, root, name, QUICK[name], progress=False)
+
+
+def seen(dataset: DataSet) -> tuple[list[str], list[str]]:
+    """The keys of recordings and images; one of each is read."""
+    index = dataset.index()
+    if not dataset.still:
+        assert len(dataset.events(index.recordings[0])) > 0
+    if index.statics:
+        assert dataset.image(index.statics[0], 16).std() > 0
+    assert dataset.fingerprint(index)
+    return [item.key for item in index.recordings], [item.key for item in index.statics]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_every_data_set_finds_suffixes_in_capitals_and_no_junk(tmp_path: Path, name: str) -> None:
+    tree(name, tmp_path)
+    before = seen(SETS[name](tmp_path))
+    for path in [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "SIMULATED.json"]:
+        path.rename(path.with_suffix(path.suffix.upper()))
+        (path.parent / f"._{path.name}").write_bytes(b"\0\5\x16\7")
+        (path.parent / f"._{path.stem}{path.suffix.upper()}").write_bytes(b"\0\5\x16\7")
+        (path.parent / "Thumbs.db").write_bytes(b"x")
+        (path.parent / ".DS_Store").write_bytes(b"x")
+    for folder in [path for path in tmp_path.rglob("*") if path.is_dir()]:
+        (folder / "__MACOSX").mkdir()
+        (folder / "@eaDir").mkdir()
+    assert seen(SETS[name](tmp_path)) == before
+    assert len(before[0]) > 1
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "twin"),
+    [
+        ("ncaltech101", "NCALTECH101/Caltech101/Leopards/image_0001.bin", "image_0001.BIN"),
+        ("ncaltech101", "caltech101/101_ObjectCategories/Leopards/image_0001.jpg", "image_0001.JPG"),
+        ("nmnist", "NMNIST/Train/5/00001.bin", "1.bin"),
+        ("nmnist", "mnist_png/train/5/0.png", "0.PNG"),
+        ("nomniglot", "images_background/Futurama/character01/0017_07.png", "0017_07.PNG"),
+        ("cepdvs", "CEP-DVS/data/MAT/img/00001.mat", "00001.MAT"),
+        ("cifar10dvs", "CIFAR10DVS/cat/cifar10_cat_1.aedat", "cifar10_cat_1.AEDAT"),
+        ("dvsgesture cut", "DVSGesture/ibmGestureTrain/user01_led/3.npy", "3.NPY"),
+    ],
+)
+def test_two_files_of_one_name_are_named(tmp_path: Path, name: str, file: str, twin: str) -> None:
+    tree(name, tmp_path)
+    path = tmp_path / file
+    path.with_name(twin).write_bytes(path.read_bytes())
+    with pytest.raises(DataError, match=r"one name or number|the same number|missing or too many") as caught:
+        SETS[name](tmp_path).index()
+    assert path.stem in str(caught.value)
+
+
+def test_links_are_followed_and_broken_ones_named(tmp_path: Path) -> None:
+    caltech_tree(tmp_path / "real")
+    (tmp_path / "linked").mkdir()
+    for name in ("NCALTECH101", "caltech101"):
+        (tmp_path / "linked" / name).symlink_to(tmp_path / "real" / name)
+    assert seen(NCaltech101(tmp_path / "linked")) == seen(NCaltech101(tmp_path / "real"))
+    classes = tmp_path / "real/NCALTECH101/Caltech101"
+    (classes / "Leopards/image_0009.bin").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"image_0009\.bin is no file \(a broken link"):
+        NCaltech101(tmp_path / "real").index()
+    (classes / "Leopards/image_0009.bin").unlink()
+    (classes / "airplanes").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"airplanes is no file \(a broken link"):
+        NCaltech101(tmp_path / "real").index()
+
+
+def test_folders_are_listed_by_one_rule(tmp_path: Path) -> None:
+    for name in ("b.BIN", "a.bin", "c.Bin", ".a.bin", "._a.bin", "Thumbs.db", "readme"):
+        (tmp_path / name).touch()
+    for name in ("cat", ".git", "__MACOSX"):
+        (tmp_path / name).mkdir()
+    assert [path.name for path in entries(tmp_path)] == ["a.bin", "b.BIN", "c.Bin", "cat", "readme"]
+    assert [path.name for path in files_in(tmp_path, {".bin"})] == ["a.bin", "b.BIN", "c.Bin"]
+    assert list(subfolders(tmp_path)) == ["cat"]
+    assert in_any_case(tmp_path / "b.bin") == tmp_path / "b.BIN"
+    assert in_any_case(tmp_path / "a.bin") == tmp_path / "a.bin"
+    assert in_any_case(tmp_path / "d.bin") == tmp_path / "d.bin"
+    with pytest.raises(DataError, match="readme cannot be listed"):
+        entries(tmp_path / "readme")
+    os.mkfifo(tmp_path / "pipe.bin")  # reading it would wait for ever
+    with pytest.raises(DataError, match=r"pipe\.bin is no file"):
+        files_in(tmp_path, {".bin"})
