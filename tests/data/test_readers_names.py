@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +65,13 @@ WRITERS: dict[str, Callable[[Path, Columns], Any]] = {
 
 
 @pytest.fixture(params=WRITERS)
-def read(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[Columns], np.ndarray]]:
+def read(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Columns], np.ndarray]:
     def written_and_read(columns: Columns) -> np.ndarray:
         path = tmp_path / f"made{request.param}"
         WRITERS[request.param](path, columns)
         return read_events_npy(path, None) if request.param == "pickled.npy" else read_events(path, None)
 
-    yield written_and_read
+    return written_and_read
 
 
 def test_the_name_in_lower_case_counts_wherever_the_other_stands(read: Callable[[Columns], np.ndarray]) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
-from .check import AGAIN, damage_named, file_size, unpacked_limit
 from . import names
+from .check import AGAIN, damage_named, file_size, unpacked_limit
 from .columns import events_of_columns
 
 CHILD = Path(__file__).with_name("hdf5_child.py")
