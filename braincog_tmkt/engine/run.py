@@ -203,7 +203,7 @@ def _announce(cell: Cell, task: Task, folder: Path, fabric: Fabric) -> None:
         f"{task.sentence}\n"
         f"{describe_stages(stages)}"
     )
-    for remark in method.remarks():
+    for remark in (*task.facts.get("remarks", ()), *method.remarks()):
         fabric.print(remark)
 
 

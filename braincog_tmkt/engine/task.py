@@ -16,7 +16,8 @@ from ..data.augment import AUGMENTS
 from ..data.cache import prepare
 from ..data.frames import check_spec
 from ..data.pairs import PairSet
-from ..data.sets import DATASETS, DataSet
+from ..data.room import need_memory
+from ..data.sets import DATASETS, DataSet, build_dataset
 from ..data.splits import Protocol, Split, make_split
 from ..data.types import FrameSpec, Index
 from ..errors import RecipeError
@@ -33,7 +34,8 @@ class Task:
 
     Args:
         pairs: recordings and static partners.
-        facts: what the record says about them: data set, kind, fingerprint, protocol, split hash, sizes.
+        facts: what the record says about them: data set, kind, fingerprint, protocol, split hash, sizes, and remarks of
+            whatever read the files, if there are any.
         audit: the verdict on the split.
         sentence: the verdict in words.
     """
@@ -64,8 +66,9 @@ def open_dataset(data: DataConfig) -> tuple[DataSet, Index]:
 
     Raises:
         DataError: if its files are not there.
+        RecipeError: for an unknown data set, or another sensor than its own.
     """
-    dataset = DATASETS.build(data.name, data.root, data.static_root)
+    dataset = build_dataset(data.name, data.root, data.static_root, data.sensor)
     return dataset, dataset.index()
 
 
@@ -89,13 +92,14 @@ def describe_data(data: DataConfig) -> dict[str, Any]:
     """What the record says about the data, and whether its settings are sound, without reading a recording.
 
     Raises:
-        DataError: if files are missing.
+        DataError: if files are missing, or the frames of a recording do not fit into the memory.
         RecipeError: for an unknown data set, protocol, augmentation or kind of frames.
     """
     for name in data.augment:
         AUGMENTS[name]  # an unknown name raises now, not at the first step
-    frame_spec(data)
+    spec = frame_spec(data)
     dataset, index = open_dataset(data)
+    need_memory(dataset, index, spec)
     return _facts(dataset, index, data, make_split(index, protocol_of(data)))
 
 
@@ -119,7 +123,10 @@ def load_task(recipe: Recipe, fabric: Fabric, workers: int | None = None) -> Tas
     spec = frame_spec(data)
     frames = prepare(dataset, index, spec, data.cache, workers, progress=fabric.is_global_zero)
     pairs = PairSet(index, split, frames, spec.steps).to(fabric.device, frames_budget(fabric.device))
-    return Task(pairs, _facts(dataset, index, data, split), verdict.as_dict(), verdict.sentence())
+    facts = _facts(dataset, index, data, split)
+    if frames.remarks:
+        facts["remarks"] = list(frames.remarks)
+    return Task(pairs, facts, verdict.as_dict(), verdict.sentence())
 
 
 def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
