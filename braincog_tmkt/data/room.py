@@ -63,9 +63,9 @@ def need_memory(dataset: DataSet, index: Index, spec: FrameSpec) -> int:
     if 2 * one > here:
         everything = bytes_in_words(cache_bytes(dataset, index, spec))
         raise DataError(
-            f"{size_in_words(spec)} make frames of {bytes_in_words(one)} a recording ({everything} in all), and a"
-            f" recording is held twice while they are made, but there are {bytes_in_words(here)} of memory: choose fewer"
-            " steps or smaller frames"
+            f"{size_in_words(spec)} make frames of {bytes_in_words(one)} a recording ({everything} in all), which are"
+            f" held twice while they are made, but there are {bytes_in_words(here)} of memory: choose fewer steps or"
+            " smaller frames"
         )
     return here // (2 * one)
 

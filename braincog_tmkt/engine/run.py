@@ -17,6 +17,7 @@ from ..results.store import RECORD, find_record, run_folder, write_record
 from .devices import make_fabric, on_first_rank
 from .estimate import TIMED_STEPS, estimate
 from .fit import fit
+from .forecast import need_training_memory
 from .optim import make_optimizer
 from .stages import describe_stages, plan_stages
 from .task import Task, build_method, describe_data, import_modules, load_task
@@ -164,6 +165,7 @@ def _with_tasks(cells: list[Cell], runs: Path, fabric: Fabric) -> Iterator[tuple
     for cell in cells:
         if on_first_rank(fabric, partial(is_finished, cell, runs)):
             continue
+        need_training_memory(cell.recipe, fabric)
         if loaded is None or loaded[0] != cell.recipe.data:
             loaded = (cell.recipe.data, load_task(cell.recipe, fabric))
         yield cell, loaded[1]
