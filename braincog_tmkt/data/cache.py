@@ -108,7 +108,7 @@ def prepare(
         "dataset": dataset.name,
         **spec.as_dict(),
         **({"steps": 1} if dataset.still else {}),
-        "sensor": None if dataset.own_extent else dataset.sensor,
+        "sensor": None if dataset.own_extent else getattr(dataset, "sensor", None),
         "reader_version": READER_VERSION,
         "fingerprint": dataset.fingerprint(index),
     }
@@ -197,15 +197,15 @@ def _open_partial(folder: Path, arrays: tuple[_Array, ...], about: dict[str, obj
         DataError: if the disk has no room for the whole cache.
     """
     partial = folder.with_name(f"{folder.name}.partial")
-    partial.mkdir(exist_ok=True)
     written = sum(file.stat().st_blocks * 512 for file in partial.glob("*.npy"))
     missing = sum(int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize for array in arrays) - written
-    free = shutil.disk_usage(partial).free
+    free = shutil.disk_usage(folder.parent).free
     if missing > free:
         raise DataError(
             f"{settings} need {bytes_in_words(missing)} more for the frame cache, but {bytes_in_words(free)} are left"
             f" on the disk of {folder.parent}: free some space, take fewer steps or smaller frames, or {ELSEWHERE}"
         )
+    partial.mkdir(exist_ok=True)
     (partial / "about.json").write_text(json.dumps(about, indent=1))
     for array in arrays:
         done = partial / f"{array.file}.done"

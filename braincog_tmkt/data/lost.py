@@ -89,15 +89,14 @@ def _dense(events: np.ndarray, spare: int) -> np.ndarray:
 
 def _dense_range(column: np.ndarray, spare: int) -> tuple[int, int]:
     """The narrowest range with all coordinates but `spare` of them, widened over gaps as `without_strays` says."""
-    numbers = np.bincount(column)
-    places = np.flatnonzero(numbers)
-    before = np.concatenate([[0], np.cumsum(numbers[places])])  # coordinates to the left of each place
+    places, numbers = np.unique(column, return_counts=True)
+    before = np.concatenate([[0], np.cumsum(numbers)])  # coordinates to the left of each place
     starts = np.flatnonzero(before[:-1] <= spare)
     ends = np.searchsorted(before, before[starts] + len(column) - spare) - 1
     best = np.argmin(places[ends] - places[starts])
     low, high = int(starts[best]), int(ends[best])
     while True:
-        reach = GAP * (places[high] - places[low] + 1) + 1
+        reach = GAP * (int(places[high]) - int(places[low]) + 1) + 1  # Python's integers: times may be large
         if low > 0 and places[low] - places[low - 1] <= reach:
             low -= 1
         elif high < len(places) - 1 and places[high + 1] - places[high] <= reach:
@@ -125,6 +124,7 @@ def check_slices(events: np.ndarray, spec: FrameSpec, place: str | Path) -> None
     window = duration // spec.steps
     if spec.kind not in SLICED or not window:  # without a length, no slice holds anything: frames are empty
         return
+    _check_gaps(events["t"])
     late = len(events) - int(np.searchsorted(events["t"], events["t"][0] + window * spec.steps)) - 1
     share = late / len(events)
     if share <= LATE_SAID:
@@ -136,6 +136,22 @@ def check_slices(events: np.ndarray, spec: FrameSpec, place: str | Path) -> None
     if share > LATE_MOST:
         raise DataError(f"{place} has events {fate} ({here}): {advice}")
     remark(f"events lie {fate}, in", here, advice, share)
+
+
+def _check_gaps(t: np.ndarray) -> None:
+    """Say so if a few times far from all others, such as a zero before a clock is set, stretch the slices."""
+    spare = max(1, len(t) // ODD)
+    if len(t) < FEWEST or t[-1] - t[0] <= (GAP + 1) * int((t[len(t) - spare - 1 :] - t[: spare + 1]).min()):
+        return  # as nearly always: no gap can be wide enough
+    first, last = _dense_range(t, spare)
+    few = len(t) - int(((t >= first) & (t <= last)).sum())
+    if few:
+        remark(
+            "a few events far in time from all others stretch the time slices of",
+            f"{few} of {len(t)} events; all others lie within {last - first} of {t[-1] - t[0]} microseconds",
+            "remove them, or take data.frames=number",
+            1 - (last - first) / float(t[-1] - t[0]),
+        )
 
 
 def check_seen(

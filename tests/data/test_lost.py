@@ -147,6 +147,19 @@ def test_the_case_of_coarse_times(shared: Path) -> None:
             check_slices(read_events(path, None), FrameSpec(10, 48), path)
 
 
+@pytest.mark.parametrize("kind", ["time", "frequency"])
+def test_a_time_far_from_all_others_is_said_and_nothing_is_left_out(kind: str) -> None:
+    """A first event at 0 where all others carry the time since 1970, or a last one of a broken clock."""
+    events = random_events(5000, 32, 24)
+    for place, moved in ((slice(1, None), 1_600_000_000_000_000), (slice(-3, None), 2**61)):
+        changed = events.copy()
+        changed["t"][place] += moved
+        (remark,) = said(lambda changed=changed: check_slices(changed, FrameSpec(10, 8, kind), "made.npz"))
+        assert "far in time" in remark.what
+        assert remark.here.startswith("1 of 5000" if moved < 2**60 else "3 of 5000")
+    assert not said(lambda: check_slices(events, FrameSpec(10, 8, kind), "made.npz"))
+
+
 # pixels that the resize leaves out
 
 

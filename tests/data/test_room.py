@@ -91,6 +91,7 @@ def test_frames_that_the_disk_cannot_hold_are_refused_with_their_bytes(tmp_path:
     error = capsys.readouterr().err
     assert "data.steps=100 and data.size=48 need 1.11 GB more for the frame cache, but 10 MB are left" in error
     assert "--cache FOLDER" in error
+    assert not list((tmp_path / "cache").glob("*.partial"))
 
 
 def test_a_folder_that_cannot_be_written_is_named_with_the_key_that_moves_it(

@@ -32,12 +32,12 @@ def needed(monkeypatch: pytest.MonkeyPatch, name: str, *overrides: str) -> float
 
 
 @pytest.mark.skipif(FABRIC.device.type != "cpu", reason="what layers keep differs on a GPU")
-def test_the_forecast_follows_every_factor_and_is_what_a_step_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_forecast_follows_every_factor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forecast, "MOST", 10**9)
     plain = needed(monkeypatch, "digits/tmkt", "data.steps=3", "train.batch=4")
     for change, factor in (("data.steps=6", 2), ("train.batch=12", 3), ("data.size=56", 4)):
         more = needed(monkeypatch, "digits/tmkt", *{"data.steps=3", "train.batch=4"} - {change}, change)
-        assert more / plain == pytest.approx(factor, rel=0.15)
+        assert more / plain == pytest.approx(factor, rel=0.25)
 
 
 def test_small_steps_are_not_tried_and_others_are_refused_by_name(tmp_path: Path, monkeypatch, capsys) -> None:
@@ -51,7 +51,7 @@ def test_small_steps_are_not_tried_and_others_are_refused_by_name(tmp_path: Path
     monkeypatch.setattr(forecast, "memory_bytes", lambda: 10**9)
     assert main(["train", "digits/tmkt", "--tier", "smoke", "data.steps=10", "--dry-run"]) == 2
     error = capsys.readouterr().err
-    assert "data.steps=10 and data.size=28 with train.batch=16 and model.width=1.0 need about 40 GB" in error
+    assert "data.steps=10 and data.size=28 with train.batch=16 and model.width=1.0 need at least 40 GB" in error
     assert "1 GB of memory" in error
     assert not list(tmp_path.iterdir())
 
@@ -59,6 +59,6 @@ def test_small_steps_are_not_tried_and_others_are_refused_by_name(tmp_path: Path
 @pytest.mark.parametrize("name", ["digits/hsd", "digits/baseline", "ncaltech101/kd"])
 def test_every_kind_of_method_can_be_tried(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forecast, "memory_bytes", lambda: 1)
-    with pytest.raises(RecipeError, match=r"need about .* for one training step"):
+    with pytest.raises(RecipeError, match=r"need at least .* for one training step"):
         need_training_memory(load_recipe(find_recipe(name), ["model.width=0.125"]), FABRIC)
     assert torch.is_grad_enabled()
