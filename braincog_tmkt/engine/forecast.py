@@ -54,7 +54,8 @@ def need_training_memory(recipe: Recipe, fabric: Fabric) -> None:
 
 def _kept(recipe: Recipe, channels: int, fabric: Fabric) -> int:
     """Bytes that a step with `ROWS` recordings keeps for the backward pass, in the stage that keeps most."""
-    method = fabric.to_device(build_method(recipe, CLASSES, seed=0))
+    method = build_method(recipe, CLASSES, seed=0)
+    fabric.to_device(method)
     side, steps, device = recipe.data.size, recipe.data.steps, fabric.device
     events = torch.rand(ROWS, steps, channels, side, side, device=device)
     batch = Batch(
