@@ -154,7 +154,9 @@ def _add_data(data: argparse.ArgumentParser) -> None:
             command.add_argument("--steps", type=int, default=10, metavar="T", help="frames of a recording (10)")
             command.add_argument("--size", type=int, default=48, metavar="N", help="height and width of a frame (48)")
             command.add_argument("--frames", default="time", metavar="KIND", help="what a frame holds (time)")
-            command.add_argument("--antialias", action="store_true", help="average over pixels when resizing")
+            words = "average over pixels when resizing (only for folder)"
+            command.add_argument("--antialias", action=argparse.BooleanOptionalAction, default=None, help=words)
+            command.add_argument("--sensor", nargs=2, type=int, metavar=("H", "W"), help="for folder: its sensor")
             command.add_argument("--cache", default="cache", metavar="DIR", help="folder of the frame cache (cache)")
         if name in ("prepare", "simulate"):
             command.add_argument("--workers", type=int, metavar="N", help="processes (default: all CPU cores)")
@@ -343,9 +345,9 @@ def _data_prepare(arguments: argparse.Namespace) -> bool:
     from .data.commands import prepare
     from .data.types import FrameSpec
 
-    spec = FrameSpec(arguments.steps, arguments.size, arguments.frames, arguments.antialias)
-    where = arguments.root, arguments.static_root
-    return prepare(arguments.set, *where, spec, arguments.cache, arguments.workers)
+    spec = FrameSpec(arguments.steps, arguments.size, arguments.frames)
+    where, choices = (arguments.root, arguments.static_root), (arguments.antialias, arguments.sensor)
+    return prepare(arguments.set, *where, spec, arguments.cache, arguments.workers, *choices)
 
 
 def _data_simulate(arguments: argparse.Namespace) -> bool:

@@ -41,7 +41,8 @@ class DataConfig:
         train_per_class: training recordings of each class, instead of a share.
         static_pool: `partners` of the training recordings, or `open` (see `data.splits.Protocol`).
         frames: what a frame holds, see `data.frames.FRAMES`.
-        antialias: whether the resize of the frames averages over the pixels it leaves out.
+        antialias: whether the resize of the frames averages over all pixels, instead of leaving some out.
+        sensor: height and width of the sensor, for the data set `folder`, which does not know it.
         appearance: which channel stands for a static image, see `data.static.APPEARANCES`.
         augment: augmentations of the event frames, in order, see `data.augment.AUGMENTS`.
         cache: folder of the frame cache.
@@ -59,6 +60,7 @@ class DataConfig:
     static_pool: str = "partners"
     frames: str = "time"
     antialias: bool = False
+    sensor: list[int] | None = None
     appearance: str = "value"
     augment: list[str] = field(default_factory=list)
     cache: str = "cache"

@@ -21,6 +21,10 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "data.train_portion": (lambda share: 0 < share < 1, "above 0 and below 1"),
     "data.val_portion": (lambda share: 0 <= share < 1, "from 0 to below 1"),
     "data.train_per_class": (lambda count: count is None or count >= 1, "null or 1 or more"),
+    "data.sensor": (
+        lambda sides: sides is None or (len(sides) == 2 and all(1 <= side <= 4096 for side in sides)),
+        "null or a height and a width from 1 to 4096, as [720, 1280]",
+    ),
     "model.threshold": (lambda level: level > 0, "above 0"),
     "model.tau": (lambda tau: tau >= 1, "1 or more"),
     "model.levels": (lambda levels: levels >= 1, "1 or more"),

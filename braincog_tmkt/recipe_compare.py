@@ -8,6 +8,7 @@ from typing import Any
 ADDED: dict[str, Any] = {
     "data.frames": "time",
     "data.antialias": False,
+    "data.sensor": None,
     "data.appearance": "value",
     "model.levels": 4,
 }

@@ -1,7 +1,8 @@
 """Frames of a whole data set, made once: memory-mapped, in parallel, resumable after a kill.
 
-A finished cache is a folder `<name>-<hash>` with `events.npy` and `images.npy`. While it is made it is called
-`<name>-<hash>.partial` and has a `.done` file for each array, one byte an item, set once the item is on the disk.
+A finished cache is a folder `<name>-<hash>` with `events.npy` and `images.npy`, and `remarks.jsonl` if something was
+said about the files. While it is made it is called `<name>-<hash>.partial` and has a `.done` file for each array, one
+byte an item, set once the item is on the disk.
 """
 
 import errno
@@ -28,6 +29,8 @@ from ..errors import DataError
 from .content import marks_of
 from .frames import READER_VERSION
 from .images import refuse_plain
+from .remarks import in_words, listening, read_remarks, write_remarks
+from .room import bytes_in_words, cache_bytes, need_memory, size_in_words
 from .sets.base import DataSet
 from .types import FrameSpec, Index, Item
 from .workers import interrupts_for_this_process_alone, start_worker
@@ -37,6 +40,11 @@ CHUNK = 32
 
 LARGE = 5000
 """Items from which several processes pay: starting one costs about 4 seconds."""
+
+REMARKS = "remarks.jsonl"
+"""File of what was said about recordings and images, if there was anything."""
+
+ELSEWHERE = "choose another folder with data.cache=FOLDER (tmkt data prepare: --cache FOLDER)"
 
 _Job = tuple[Path, list[tuple[int, Item]]]
 """The file of an array, and rows of it with their items."""
@@ -51,12 +59,14 @@ class Frames:
         images: `[M, size, size]`, uint8, the V channel.
         event_marks: what stands for the content of each recording, see `content.marks_of`.
         image_marks: the same of each image.
+        remarks: what a user should know about the files, a sentence each.
     """
 
     events: np.ndarray
     images: np.ndarray
     event_marks: np.ndarray
     image_marks: np.ndarray
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,13 +105,14 @@ def prepare(
         progress: show a bar with rate and remaining time.
 
     Raises:
-        DataError: for a file that cannot be read (naming it), a full disk or a cache folder that cannot be written.
-            What is finished by then is kept, and the next call goes on from there.
+        DataError: for a file that cannot be read (naming it), frames that do not fit into the memory, a full disk or a
+            cache folder that cannot be written. What is finished by then is kept, and the next call goes on from there.
     """
     about = {
         "dataset": dataset.name,
         **spec.as_dict(),
         **({"steps": 1} if dataset.still else {}),
+        "sensor": None if dataset.own_extent else getattr(dataset, "sensor", None),
         "reader_version": READER_VERSION,
         "fingerprint": dataset.fingerprint(index),
     }
@@ -114,18 +125,23 @@ def prepare(
     )
     try:
         if not folder.is_dir():
+            most = need_memory(dataset, index, spec)
             folder.parent.mkdir(parents=True, exist_ok=True)
             with _locked(folder.with_name(f"{folder.name}.lock"), progress):
                 if not folder.is_dir():
-                    partial = _open_partial(folder, arrays, about)
-                    _make(dataset, spec, partial, arrays, workers or _worth(index), progress)
+                    partial = _open_partial(folder, arrays, about, size_in_words(spec))
+                    if progress:
+                        size = bytes_in_words(cache_bytes(dataset, index, spec))
+                        tqdm.write(f"{size_in_words(spec)} make {size} of frames in {folder}", file=sys.stderr)
+                    _make(dataset, spec, partial, arrays, min(workers or _worth(index), most), progress)
                     partial.rename(folder)
                     for done in folder.glob("*.done"):
                         done.unlink()
         rows = [_load(folder / array.file, array) for array in arrays]
-        return Frames(*rows, *(marks_of(folder / array.file) for array in arrays))
+        marks = [marks_of(folder / array.file) for array in arrays]
     except OSError as error:
         raise _disk_error(error, folder.parent) from error
+    return Frames(*rows, *marks, tuple(_sentences(folder / REMARKS, arrays, dataset)))
 
 
 def _worth(index: Index) -> int:
@@ -147,10 +163,8 @@ def _locked(path: Path, progress: bool) -> AbstractContextManager[object]:
 def _disk_error(error: OSError, folder: Path) -> DataError:
     """Explain why the cache could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DataError(
-            f"the disk of {folder} is full: free some space or set another cache folder, then run this again"
-        )
-    return DataError(f"the cache folder {folder} cannot be used ({error}): set another one")
+        return DataError(f"the disk of {folder} is full: free some space or {ELSEWHERE}, then run this again")
+    return DataError(f"the folder of the frame cache, {folder}, cannot be used ({error}): {ELSEWHERE}")
 
 
 def _load(path: Path, array: _Array) -> np.ndarray:
@@ -164,22 +178,39 @@ def _load(path: Path, array: _Array) -> np.ndarray:
     return rows
 
 
-def _open_partial(folder: Path, arrays: tuple[_Array, ...], about: dict[str, object]) -> Path:
+def _sentences(file: Path, arrays: tuple[_Array, ...], dataset: DataSet) -> Iterator[str]:
+    """What was said about the recordings and images when their frames were made."""
+    try:
+        said = read_remarks(file)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} is damaged ({error}): delete the folder {file.parent} and run this again") from error
+    for array, items in zip(arrays, ("recordings", "images"), strict=True):
+        found = [(_place(array.items[row], dataset), words) for name, row, words in said if name == array.file]
+        yield from in_words(found, len(array.items), items)
+
+
+def _place(item: Item, dataset: DataSet) -> str:
+    """What to call an item: its file below the root, if it has one."""
+    path = item.path
+    return item.key if path is None else str(path.relative_to(dataset.root) if dataset.root in path.parents else path)
+
+
+def _open_partial(folder: Path, arrays: tuple[_Array, ...], about: dict[str, object], settings: str) -> Path:
     """Return the folder of the unfinished cache, with all files in place; new ones where a kill left none.
 
     Raises:
         DataError: if the disk has no room for the whole cache.
     """
     partial = folder.with_name(f"{folder.name}.partial")
-    partial.mkdir(exist_ok=True)
     written = sum(file.stat().st_blocks * 512 for file in partial.glob("*.npy"))
     missing = sum(int(np.prod(array.shape)) * np.dtype(array.dtype).itemsize for array in arrays) - written
-    free = shutil.disk_usage(partial).free
+    free = shutil.disk_usage(folder.parent).free
     if missing > free:
         raise DataError(
-            f"the cache needs {missing / 1e9:.2f} GB more, but {free / 1e9:.2f} GB are left on the disk of"
-            f" {folder.parent}: free some space or set another cache folder"
+            f"{settings} need {bytes_in_words(missing)} more for the frame cache, but {bytes_in_words(free)} are left"
+            f" on the disk of {folder.parent}: free some space, take fewer steps or smaller frames, or {ELSEWHERE}"
         )
+    partial.mkdir(exist_ok=True)
     (partial / "about.json").write_text(json.dumps(about, indent=1))
     for array in arrays:
         done = partial / f"{array.file}.done"
@@ -251,13 +282,17 @@ def _start_worker() -> None:
 def _write_rows(dataset: DataSet, spec: FrameSpec, file: Path, chunk: list[tuple[int, Item]]) -> int:
     """Make some rows of an array, write them, and only when they are on the disk mark them as done.
 
-    Plain writes, not the memory map: on a full disk a write fails with an error, a map kills the process.
+    Plain writes, not the memory map: on a full disk a write fails with an error, a map kills the process. Remarks on
+    the items go to the disk before these are marked: a kill in between has them written twice, and read once.
     """
+    said = []
     make = dataset.frames if file.name == "events.npy" else partial(_image_row, dataset)
     target = np.load(file, mmap_mode="r")
     with file.open("r+b") as rows, file.with_name(f"{file.name}.done").open("r+b") as done:
         for row, item in chunk:
-            data = make(item, spec)
+            with listening() as heard:
+                data = make(item, spec)
+            said += [(file.name, row, words) for words in heard]
             assert (data.shape, data.dtype) == (target.shape[1:], target.dtype), (
                 f"{dataset.name}: {data.dtype}{data.shape}"
             )
@@ -265,6 +300,7 @@ def _write_rows(dataset: DataSet, spec: FrameSpec, file: Path, chunk: list[tuple
             rows.write(data.tobytes())
         rows.flush()
         os.fsync(rows.fileno())
+        write_remarks(file.with_name(REMARKS), said)
         for row, _ in chunk:
             done.seek(row)
             done.write(b"\1")

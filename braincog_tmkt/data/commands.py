@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tabulate import tabulate
 
@@ -13,7 +14,7 @@ from .cache import prepare as make_frames
 from .duplicates import find_duplicates
 from .frames import check_spec
 from .names import names_note
-from .sets import DATASETS, DataSet
+from .sets import DATASETS, DataSet, build_dataset
 from .simulate import LAYOUTS, simulate_tree
 from .splits import Protocol, Split, make_split
 from .types import FrameSpec, Index
@@ -36,13 +37,25 @@ def check(name: str, root: str, static_root: str | None = None) -> bool:
     return True
 
 
-def prepare(name: str, root: str, static_root: str | None, spec: FrameSpec, cache: str, workers: int | None) -> bool:
-    """Make the frames that a recipe with these settings will use."""
+def prepare(
+    name: str,
+    root: str,
+    static_root: str | None,
+    spec: FrameSpec,
+    cache: str,
+    workers: int | None,
+    antialias: bool | None = None,
+    sensor: list[int] | None = None,
+) -> bool:
+    """Make the frames that a recipe with these settings will use; `antialias` None takes the data set's default."""
+    dataset = build_dataset(name, root, static_root, sensor)
+    spec = replace(spec, antialias=dataset.averages if antialias is None else antialias)
     check_spec(spec)
-    dataset: DataSet = DATASETS.build(name, root, static_root)
     index = dataset.index()
     frames = make_frames(dataset, index, spec, cache, workers)
     print(f"{cache} holds the frames of {_counts(index)}: {frames.events.shape} and {frames.images.shape}")
+    for remark in frames.remarks:
+        print(f"note: {remark}")
     return True
 
 

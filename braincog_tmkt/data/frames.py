@@ -6,6 +6,7 @@ way, since results published with it depend on it. All give `[T, 2, size, size]`
 
 import inspect
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -22,7 +23,14 @@ from .types import FrameSpec
 
 FRAMES = Registry("kind of frames")
 """Kind of frames -> generator function of (view, T, size) that yields T frames `[2, 1, size, size]`, float32. One that
-also takes `antialias` can average over the pixels which its resize leaves out."""
+also takes `antialias` averages over all pixels if it is true."""
+
+RESIZES: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {
+    "time": partial(interpolate, mode="bilinear", align_corners=True),
+    "number": partial(interpolate, mode="nearest"),
+    "frequency": partial(interpolate, mode="bilinear", align_corners=False),
+}
+"""Kind of frames -> its published resize, where that looks at single pixels, as functions of (pixels, size)."""
 
 READER_VERSION = 2
 """Raise it when a reader, a kind of frames or `static.static_channel` gives other numbers: old caches are void then."""
@@ -96,7 +104,7 @@ class View:
     def __init__(
         self, events: np.ndarray, sensor: tuple[int, int] | None, crop: tuple[int, int, int, int] | None
     ) -> None:
-        left, right, top, bottom = map(int, _extent(events))
+        left, right, top, bottom = map(int, extent(events))
         if sensor is not None:
             if min(left, top) < 0 or right >= sensor[0] or bottom >= sensor[1]:
                 raise DataError(
@@ -126,7 +134,7 @@ class View:
 
 
 @compiled
-def _extent(events):  # type: ignore[no-untyped-def]
+def extent(events):  # type: ignore[no-untyped-def]
     """The least and greatest x, the least and greatest y."""
     left, top = events[0].x, events[0].y
     right, bottom = left, top
@@ -145,37 +153,42 @@ def _count(events, left, top, counts):  # type: ignore[no-untyped-def]
 
 
 @FRAMES.register("time")
-def equal_times(view: View, steps: int, size: int) -> Iterator[Tensor]:
+def equal_times(view: View, steps: int, size: int, antialias: bool = False) -> Iterator[Tensor]:
     """Counts in slices of equal duration: tonic's `ToFrame(n_time_bins=T)` and torch's resize, bit for bit.
 
     A slice lasts (last time - first time) // T microseconds. The slices start at the first event, so the remainder of
     that division and the very last instant belong to none and are dropped, as tonic does; a recording shorter than T
-    microseconds gives empty frames. The resize is bilinear with aligned corners, without antialiasing.
+    microseconds gives empty frames. The resize is bilinear with aligned corners, without antialiasing; with it, corners
+    are not aligned.
     """
     window = int(view.t[-1] - view.t[0]) // steps  # as stock tonic; the baseline's fork counts from 0 (deviation D-11)
     edges = np.searchsorted(view.t, view.t[0] + window * np.arange(steps + 1))
     for first, last in pairwise(edges.tolist()):
-        yield interpolate(view.shown(view.count(first, last)), size=(size, size), mode="bilinear", align_corners=True)
+        shown = view.shown(view.count(first, last))
+        yield _average(shown, (size, size)) if antialias else RESIZES["time"](shown, (size, size))
 
 
 @FRAMES.register("number")
-def equal_numbers(view: View, steps: int, size: int) -> Iterator[Tensor]:
+def equal_numbers(view: View, steps: int, size: int, antialias: bool = False) -> Iterator[Tensor]:
     """Counts in slices of equally many events: SpikingJelly's `split_by="number"`, as HSD, NDA and SLTT read it.
 
-    A slice has N // T events, the last one the remainder as well. The resize takes the nearest pixel.
+    A slice has N // T events, the last one the remainder as well. The resize takes the nearest pixel, or
+    averages over the area of a pixel of the frame.
     """
     edges = [len(view.t) // steps * step for step in range(steps)] + [len(view.t)]
     for first, last in pairwise(edges):
-        yield interpolate(view.shown(view.count(first, last)), size=(size, size), mode="nearest")
+        shown = view.shown(view.count(first, last))
+        yield interpolate(shown, (size, size), mode="area") if antialias else RESIZES["number"](shown, (size, size))
 
 
 @FRAMES.register("presence")
-def presences(view: View, steps: int, size: int) -> Iterator[Tensor]:
+def presences(view: View, steps: int, size: int, antialias: bool = True) -> Iterator[Tensor]:
     """Where there were events at all, in [0, 1]: the CIFAR10-DVS frames of TET's published code.
 
     A slice has N // T events; the remainder is dropped. The two maps are resized as one PIL image of grey (OFF) and
     opacity (ON), bilinear, antialiased and in steps of 1/255. PIL weighs grey by opacity: an OFF event without an ON
-    event at its pixel vanishes. So it is in the published code, and so it is here (deviation D-16).
+    event at its pixel vanishes. So it is in the published code, and so it is here (deviation D-16). Such a resize
+    averages in any case.
     """
     edges = [len(view.t) // steps * step for step in range(steps + 1)]
     for first, last in pairwise(edges):
@@ -206,7 +219,12 @@ def frequencies(view: View, steps: int, size: int, antialias: bool = False) -> I
         for polarity in counts:
             _look_up(polarity, _shares(int(polarity.max()), microseconds, exact=step == 0))
         shown = view.shown(counts)
-        yield interpolate(shown, size=(size, size), mode="bilinear", align_corners=False, antialias=antialias)
+        yield _average(shown, (size, size)) if antialias else RESIZES["frequency"](shown, (size, size))
+
+
+def _average(shown: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize so that every pixel counts: bilinear, antialiased."""
+    return interpolate(shown, size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def _shares(most: int, microseconds: int, exact: bool) -> np.ndarray:

@@ -67,7 +67,7 @@ class FrameSpec:
         steps: T, the number of frames of a recording.
         size: height and width of a frame.
         kind: what a frame holds, see `data.frames.FRAMES`.
-        antialias: whether the resize averages over the pixels it leaves out.
+        antialias: whether the resize averages over all pixels, instead of leaving some out.
         appearance: which channel stands for an image, see `data.static.APPEARANCES`.
     """
 

@@ -18,6 +18,7 @@ from ..results.store import RECORD, find_record, run_folder, write_record
 from .devices import make_fabric, on_first_rank
 from .estimate import TIMED_STEPS, estimate
 from .fit import fit
+from .forecast import need_training_memory
 from .optim import make_optimizer
 from .stages import describe_stages, plan_stages
 from .task import Task, build_method, describe_data, import_modules, load_task
@@ -152,7 +153,7 @@ def rehearse(cells: list[Cell], world_size: int) -> None:
             raise RecipeError(
                 f"{recipe.name}: method '{recipe.method['name']}' draws static images, but there are none for"
                 f" {recipe.data.name} under protocol '{recipe.data.protocol}': "
-                + facts.get("names", "use the baseline, or another protocol")
+                + "; ".join(facts.get("remarks", ["use the baseline, or another protocol"]))
             )
         for stage in plan_stages(recipe, method, facts, facts["train"], 0, world_size):
             method.enter(stage.stage.name)
@@ -166,6 +167,7 @@ def _with_tasks(cells: list[Cell], runs: Path, fabric: Fabric) -> Iterator[tuple
     for cell in cells:
         if on_first_rank(fabric, partial(is_finished, cell, runs)):
             continue
+        need_training_memory(cell.recipe, fabric)
         if loaded is None or loaded[0] != cell.recipe.data:
             loaded = (cell.recipe.data, load_task(cell.recipe, fabric))
         yield cell, loaded[1]
@@ -207,9 +209,7 @@ def _announce(cell: Cell, task: Task, folder: Path, fabric: Fabric) -> None:
         f"{task.sentence}\n"
         f"{describe_stages(stages)}"
     )
-    if "names" in task.facts:
-        fabric.print(f"note: {task.facts['names']}")
-    for remark in method.remarks():
+    for remark in (*task.facts.get("remarks", ()), *method.remarks()):
         fabric.print(remark)
 
 

@@ -18,7 +18,8 @@ from ..data.content import Content, content_of
 from ..data.frames import check_spec
 from ..data.names import names_note
 from ..data.pairs import PairSet
-from ..data.sets import DATASETS, DataSet
+from ..data.room import need_memory
+from ..data.sets import DATASETS, DataSet, build_dataset
 from ..data.splits import Protocol, Split, make_split
 from ..data.types import FrameSpec, Index
 from ..errors import RecipeError
@@ -35,7 +36,8 @@ class Task:
 
     Args:
         pairs: recordings and static partners.
-        facts: what the record says about them: data set, kind, fingerprint, protocol, split hash, sizes.
+        facts: what the record says about them: data set, kind, fingerprint, protocol, split hash, sizes, and remarks of
+            whatever read the files, if there are any.
         audit: the verdict on the split.
         sentence: the verdict in words.
         content: what its recordings and images look like, for checkpoints; None for data made in memory.
@@ -68,8 +70,9 @@ def open_dataset(data: DataConfig) -> tuple[DataSet, Index]:
 
     Raises:
         DataError: if its files are not there.
+        RecipeError: for an unknown data set, or another sensor than its own.
     """
-    dataset = DATASETS.build(data.name, data.root, data.static_root)
+    dataset = build_dataset(data.name, data.root, data.static_root, data.sensor)
     return dataset, dataset.index()
 
 
@@ -93,13 +96,15 @@ def describe_data(data: DataConfig) -> dict[str, Any]:
     """What the record says about the data, and whether its settings are sound, without reading a recording.
 
     Raises:
-        DataError: if files are missing, or for a split that leaks or has one class only.
+        DataError: if files are missing, the frames of a recording do not fit into the memory, or a split leaks or has
+            one class only.
         RecipeError: for an unknown data set, protocol, augmentation or kind of frames.
     """
     for name in data.augment:
         AUGMENTS[name]  # an unknown name raises now, not at the first step
-    frame_spec(data)
+    spec = frame_spec(data)
     dataset, index = open_dataset(data)
+    need_memory(dataset, index, spec)
     split = make_split(index, protocol_of(data))
     _audited(index, split)
     return _facts(dataset, index, data, split)
@@ -124,8 +129,9 @@ def load_task(recipe: Recipe, fabric: Fabric, workers: int | None = None) -> Tas
     spec = frame_spec(data)
     frames = prepare(dataset, index, spec, data.cache, workers, progress=fabric.is_global_zero)
     pairs = PairSet(index, split, frames, spec.steps).to(fabric.device, frames_budget(fabric.device))
+    facts = _facts(dataset, index, data, split, frames.remarks)
     content = content_of(index, split, frames.event_marks, frames.image_marks)
-    return Task(pairs, _facts(dataset, index, data, split), verdict.as_dict(), verdict.sentence(), content)
+    return Task(pairs, facts, verdict.as_dict(), verdict.sentence(), content)
 
 
 def _audited(index: Index, split: Split) -> Audit:
@@ -164,8 +170,11 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
     return method.train()
 
 
-def _facts(dataset: DataSet, index: Index, data: DataConfig, split: Split) -> dict[str, Any]:
+def _facts(
+    dataset: DataSet, index: Index, data: DataConfig, split: Split, remarks: tuple[str, ...] = ()
+) -> dict[str, Any]:
     names = names_note(dataset, index)
+    said = [names, *remarks] if names else [*remarks]
     return {
         "set": data.name,
         "kind": dataset.kind(),
@@ -179,5 +188,5 @@ def _facts(dataset: DataSet, index: Index, data: DataConfig, split: Split) -> di
         "val": len(split.val),
         "test": len(split.test),
         "pool": len(split.pool),
-        **({"names": names} if names else {}),
+        **({"remarks": said} if said else {}),
     }

@@ -243,7 +243,7 @@ def test_columns_beyond_the_most_events_are_refused(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_first_group_with_all_columns_counts_and_the_first_name_in_it() -> None:
-    whole = {"timestamps": 1, "TIME": 2, "X": 3, "y": 4, "on": 5, "Polarity": 6}
+    whole = {"timestamps": 1, "time": 2, "X": 3, "y": 4, "on": 5, "polarity": 6}
     assert find_columns([{"t": 9}, whole, {"t": 8}], "made") == {"t": 2, "x": 3, "y": 4, "p": 6}
     with pytest.raises(DataError, match="made has columns a, b, not t, x, y and p"):
         find_columns([{"a": 0}, {"b": 0}], "made")

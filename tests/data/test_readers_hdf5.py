@@ -1,5 +1,6 @@
 """The HDF5 reader against h5py, on files that h5py itself would follow out of the file or crash on."""
 
+import importlib.util
 import os
 import shutil
 import struct
@@ -162,3 +163,44 @@ def test_modules_beside_the_child_do_not_take_the_place_of_installed_ones(
     monkeypatch.chdir(tmp_path)
     write_h5(tmp_path / "a.h5", columns(EVENTS))
     np.testing.assert_array_equal(read_h5(tmp_path / "a.h5", SENSOR), EVENTS)
+
+
+def filtered(path: Path, code: int) -> None:
+    """A data set that is packed by a filter of this number."""
+    write_h5(path, {name: column for name, column in columns(EVENTS).items() if name != "t"})
+    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    settings.set_chunk((50,))
+    settings.set_filter(code, h5py.h5z.FLAG_OPTIONAL)  # optional, so that the file can be made without the filter
+    with h5py.File(path, "r+") as file:
+        kind = h5py.h5t.NATIVE_INT64
+        data = h5py.h5d.create(file.id, b"t", kind, h5py.h5s.create_simple((50,)), dcpl=settings)
+        data.write_direct_chunk((0,), b"packed")
+
+
+@pytest.mark.parametrize(
+    ("package", "advice"),
+    [("raise ImportError", "pip install hdf5plugin"), ("", "which hdf5plugin does not have either.*h5repack")],
+)
+def test_a_missing_filter_is_named_with_where_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, advice: str
+) -> None:
+    (tmp_path / "hdf5plugin.py").write_text(package)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    filtered(tmp_path / "a.h5", 60_000)
+    with pytest.raises(DataError, match=rf"a\.h5 is compressed with .*60000\), which is missing: .*{advice}") as error:
+        read_h5(tmp_path / "a.h5", SENSOR)
+    assert "again" not in str(error.value)
+
+
+@pytest.mark.data
+def test_the_case_of_blosc_is_read_with_the_package_and_explained_without(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = sorted((shared / "cases/hdf5_blosc/events").glob("*/*.h5"))
+    assert len(files) == 4
+    if importlib.util.find_spec("hdf5plugin"):
+        assert {len(read_h5(file, None)) for file in files} == {300}
+    (tmp_path / "hdf5plugin.py").write_text("raise ImportError")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(DataError, match=r"filter blosc \(number 32001\), which is missing: .*pip install hdf5plugin"):
+        read_h5(files[0], None)

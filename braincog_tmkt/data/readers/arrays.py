@@ -62,8 +62,11 @@ def read_npz(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
             raise ValueError("numpy does not pack like this")
         arrays = {}
         for member in members:
+            name = member.filename[:-4]
+            if name in arrays:
+                raise ValueError(f"it holds two arrays {name}")
             with archive.open(member) as file:  # with a size: without one a lying directory lets it grow
-                arrays[member.filename[:-4]], _ = _parse_npy(file.read(member.file_size + 1))
+                arrays[name], _ = _parse_npy(file.read(member.file_size + 1))
     numbers = {name: array for name, array in arrays.items() if not array.dtype.hasobject}
     return events_of_columns(find_columns([numbers, *map(_fields, numbers.values())], path), path, sensor)
 

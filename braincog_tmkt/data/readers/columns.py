@@ -9,18 +9,11 @@ import numpy as np
 from ...errors import DataError
 from ..types import EVENT_DTYPE
 from .check import AGAIN, MAX_EVENTS, MAX_TIME, check_events
-
-NAMES = {
-    "t": ("t", "ts", "time", "timestamp", "timestamps"),
-    "x": ("x",),
-    "y": ("y",),
-    "p": ("p", "pol", "polarity", "on"),
-}
-"""What each column may be called, in any case; the first name that is there counts."""
+from .names import choose
 
 
 def find_columns(groups: Iterable[Mapping[str, Any]], path: str | Path) -> dict[str, Any]:
-    """The columns `t`, `x`, `y` and `p` of the first group that has all four under one of their `NAMES`.
+    """The columns `t`, `x`, `y` and `p` of the first group that has all four, by the rule of `names.choose`.
 
     Args:
         groups: named columns, as a file or the folders in it hold them.
@@ -30,7 +23,7 @@ def find_columns(groups: Iterable[Mapping[str, Any]], path: str | Path) -> dict[
         Column by its letter.
 
     Raises:
-        DataError: if no group has all four.
+        DataError: if no group has all four, or it is not certain which columns are meant.
 
     Example:
         >>> find_columns([{"X": 1, "Y": 2, "ts": 3, "pol": 4}], "made.mat")
@@ -38,12 +31,22 @@ def find_columns(groups: Iterable[Mapping[str, Any]], path: str | Path) -> dict[
     """
     seen: list[str] = []
     for group in groups:
-        lower = {name.lower(): column for name, column in group.items()}
-        found = {letter: [name for name in names if name in lower] for letter, names in NAMES.items()}
-        if all(found.values()):
-            return {letter: lower[names[0]] for letter, names in found.items()}
-        seen += lower
+        if labels := labels_of(group, path):
+            return {letter: group[label] for letter, label in labels.items()}
+        seen += group
     raise DataError(f"{path} has columns {', '.join(seen)[:200] or 'without names'}, not t, x, y and p: rename them")
+
+
+def labels_of(labels: Iterable[str], path: str | Path) -> dict[str, str] | None:
+    """What `names.choose` finds among the labels of columns.
+
+    Raises:
+        DataError: naming `path`, if it is not certain which columns are meant.
+    """
+    try:
+        return choose(labels)
+    except ValueError as error:
+        raise DataError(f"{path} {error}") from error
 
 
 def events_of_columns(

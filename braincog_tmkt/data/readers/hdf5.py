@@ -14,10 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
+from . import names
 from .check import AGAIN, damage_named, file_size, unpacked_limit
-from .columns import NAMES, events_of_columns
+from .columns import events_of_columns
 
 CHILD = Path(__file__).with_name("hdf5_child.py")
+WHOLE = 3
+"""The status with which the child ends if the file is whole, but cannot be used; its last line says why."""
 BYTES_A_SECOND = 10_000_000
 START_SECONDS = 30
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # others would take 40 MB each of its bounded memory
@@ -37,10 +40,11 @@ def read_h5(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
 
     Raises:
         DataError: naming the file, if it is missing, truncated or damaged, unpacks to far more than its size, has no
-            such data sets, or holds events beyond the sensor or out of time order.
+            such data sets or leaves it open which are meant, is compressed with a filter that is not installed, or
+            holds events beyond the sensor or out of time order.
     """
     size = file_size(path)
-    limits = {"names": NAMES, "bytes": unpacked_limit(size)}
+    limits = {"names": names.__file__, "bytes": unpacked_limit(size)}
     command = [sys.executable, "-P", str(CHILD), str(path), json.dumps(limits)]
     seconds = START_SECONDS + size // BYTES_A_SECOND
     try:
@@ -54,11 +58,13 @@ def read_h5(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
         )
     except subprocess.TimeoutExpired as error:
         raise DataError(f"{path} could not be read in {seconds} seconds: it is corrupt; {AGAIN}") from error
+    lines = child.stderr.decode(errors="replace").split("\n")
+    if child.returncode == WHOLE:
+        raise DataError(f"{path} {lines[-2][:300]}")
     if child.returncode:
-        lines = child.stderr.decode(errors="replace").split("\n")
         reason = lines[-2][:200] if len(lines) > 1 else f"the HDF5 library ended with status {child.returncode}"
         raise DataError(f"{path} is no whole HDF5 recording ({reason}): {AGAIN}")
     out = io.BytesIO(child.stdout)
     with damage_named(path, "HDF5 recording"):
-        columns = {name: np.load(out, allow_pickle=False) for name in NAMES}
+        columns = {name: np.load(out, allow_pickle=False) for name in names.NAMES}
     return events_of_columns(columns, path, sensor)

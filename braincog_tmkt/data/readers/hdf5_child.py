@@ -3,12 +3,20 @@
 Arguments: the file, and limits as JSON. Writes the four columns to standard output, in the format of `np.save`.
 """
 
+import importlib
 import json
+import runpy
 import sys
 from typing import Any
 
 import h5py
 import numpy as np
+
+WHOLE = 3
+
+
+class Refusal(Exception):
+    """The file is whole, but cannot be used; the message follows its name."""
 
 
 def bound_memory(unpacked: int) -> None:
@@ -22,19 +30,42 @@ def bound_memory(unpacked: int) -> None:
         pass
 
 
-def find_column(group: h5py.Group, names: list[str], limits: dict[str, Any]) -> np.ndarray | None:
-    """The data set with the first of the names that is there, if it lies in this file; its size comes off the limit."""
-    labels = {label.lower(): label for label in group if isinstance(group.get(label, getlink=True), h5py.HardLink)}
-    name = next((name for name in names if name in labels), None)
-    if name is None:
-        return None
-    data = group[labels[name]]
+def choose_columns(group: h5py.Group, limits: dict[str, Any]) -> dict[str, str] | None:
+    """The labels of the four columns among the data sets that lie in this file, by the rule for all formats."""
+    labels = [label for label in group if isinstance(group.get(label, getlink=True), h5py.HardLink)]
+    try:
+        chosen: dict[str, str] | None = runpy.run_path(limits["names"])["choose"](labels)
+    except ValueError as error:
+        raise Refusal(str(error)) from error
+    return chosen
+
+
+def read_column(data: Any, label: str, limits: dict[str, Any]) -> np.ndarray:
+    """The numbers of a data set; its size comes off the limit."""
     if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual or data.dtype.kind not in "biuf":
-        raise ValueError(f"{name} holds no numbers of its own")
+        raise ValueError(f"{label} holds no numbers of its own")
     limits["bytes"] -= data.size * data.dtype.itemsize
     if limits["bytes"] < 0:
         raise ValueError("it unpacks to more than events can")
+    need_filters(data)
     return data[...]
+
+
+def need_filters(data: h5py.Dataset) -> None:
+    """Load what unpacks the data set: HDF5 itself has few filters, the package hdf5plugin many more."""
+    settings = data.id.get_create_plist()
+    filters = [settings.get_filter(number) for number in range(settings.get_nfilters())]
+    for code, _, _, name in filters:
+        advice = "install it with: pip install hdf5plugin"
+        if not h5py.h5z.filter_avail(code):
+            try:
+                importlib.import_module("hdf5plugin")
+                advice = "which hdf5plugin does not have either; unpack it with: h5repack -f NONE OLD NEW"
+            except (ImportError, OSError):
+                pass
+        if not h5py.h5z.filter_avail(code):
+            called = name.decode(errors="replace").split(";")[0] or "of no name"
+            raise Refusal(f"is compressed with the HDF5 filter {called} (number {code}), which is missing: {advice}")
 
 
 def main(path: str, limits: dict[str, Any]) -> None:
@@ -45,17 +76,16 @@ def main(path: str, limits: dict[str, Any]) -> None:
         if isinstance(file.get("events", getlink=True), h5py.HardLink) and isinstance(file["events"], h5py.Group):
             groups.append(file["events"])
         for group in groups:
-            found = [find_column(group, names, limits) for names in limits["names"].values()]
-            columns = [column for column in found if column is not None]
-            if len(columns) == len(found):
-                for column in columns:
+            if chosen := choose_columns(group, limits):
+                for column in [read_column(group[label], label, limits) for label in chosen.values()]:
                     np.save(sys.stdout.buffer, column)
                 return
-    raise ValueError("it has no data sets t, x, y and p, at its root or in its group events")
+    raise Refusal("has no data sets t, x, y and p, at its root or in its group events: rename them")
 
 
 if __name__ == "__main__":
     try:
         main(sys.argv[1], json.loads(sys.argv[2]))
     except Exception as error:
-        sys.exit(" ".join(str(error).split()))
+        print(" ".join(str(error).split()), file=sys.stderr)
+        sys.exit(WHOLE if isinstance(error, Refusal) else 1)

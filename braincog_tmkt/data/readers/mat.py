@@ -137,6 +137,8 @@ def _add_matrix(data: memoryview, name: str, groups: list[dict[str, np.ndarray]]
         numbers = _numbers(*parts[0])
         if min(shape, default=-1) < 0:
             raise ValueError("a variable has a negative size")
+        if name and name in group:
+            raise ValueError(f"it holds two variables {name}")
         group[name] = numbers.reshape(shape)
     elif kind == STRUCT and shape == (1, 1):
         width, names = int(_numbers(*parts[0])[0]), bytes(parts[1][1])

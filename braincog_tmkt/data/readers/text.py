@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import DataError
 from .check import damage_named, read_bytes
-from .columns import NAMES, events_of_columns, find_columns
+from .columns import events_of_columns, find_columns, labels_of
 
 ORDER = ("t", "x", "y", "p")
 EXACT = 2**53
@@ -39,7 +39,7 @@ def read_text(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
             raise ValueError("it is empty")
         separator = next((mark for mark in ",;" if mark in first), None)
         names = [name.strip() for name in first.lstrip("# ").split(separator)]
-        named = all(set(NAMES[letter]) & {name.lower() for name in names} for letter in ORDER)
+        named = bool(labels_of(names, path))
         if not named and not first.startswith("#") and not _is_number(names[0]):
             find_columns([dict.fromkeys(names)], path)  # an error that lists the names
         with warnings.catch_warnings():

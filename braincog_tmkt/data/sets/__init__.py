@@ -1,6 +1,6 @@
 """The data sets, one file each; importing this package registers them in `DATASETS`."""
 
-from .base import DATASETS, Card, DataSet
+from .base import DATASETS, Card, DataSet, build_dataset
 from .cepdvs import CEPDVS
 from .cifar10 import CIFAR10
 from .cifar10dvs import CIFAR10DVS
@@ -24,4 +24,5 @@ __all__ = [
     "Folder",
     "NCaltech101",
     "NOmniglot",
+    "build_dataset",
 ]

@@ -9,9 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from ...errors import DataError
+from ...errors import DataError, RecipeError
 from ...registry import Registry
 from ..frames import to_frames
+from ..lost import check_seen, check_slices
 from ..types import FrameSpec, Index, Item
 
 DATASETS = Registry("data set")
@@ -46,12 +47,14 @@ class DataSet(ABC):
 
     name: ClassVar[str]
     card: ClassVar[Card]
-    sensor: ClassVar[tuple[int, int]]
+    sensor: tuple[int, int]
     """Width and height of the sensor in pixels: no event may lie beyond."""
-    own_extent: ClassVar[bool] = False
+    own_extent: bool = False
     """Whether a frame shows a recording's own extent (events shifted to 0) instead of the whole sensor."""
     crop: ClassVar[tuple[int, int, int, int] | None] = None
     """Left, top, width and height of the part of the sensor that a frame shows; None shows all of it."""
+    averages: ClassVar[bool] = False
+    """Whether `tmkt data prepare`, as the recipes for this data set, averages over pixels unless told otherwise."""
     channels: ClassVar[int] = 2
     """Channels of a frame: OFF and ON events, or colours."""
     still: ClassVar[bool] = False
@@ -64,6 +67,18 @@ class DataSet(ABC):
     def __init__(self, root: str | Path, static_root: str | Path | None = None) -> None:
         self.root = Path(root).expanduser()
         self.static_root = Path(static_root).expanduser() if static_root else self.root
+
+    def use_sensor(self, height: int, width: int) -> None:
+        """Take the sensor that a recipe's `data.sensor` names, for a data set that does not know its own.
+
+        Raises:
+            RecipeError: if the sensor of the data set is another one.
+        """
+        if (width, height) != self.sensor:
+            raise RecipeError(
+                f"the sensor of {self.card.title} is {self.sensor[1]} pixels high and {self.sensor[0]} wide, not"
+                f" {height} and {width}: leave out data.sensor, which is for recordings of your own"
+            )
 
     @abstractmethod
     def index(self) -> Index:
@@ -89,10 +104,14 @@ class DataSet(ABC):
         """Make the frames of one recording: float32 `[T, channels, size, size]` (`[1, ...]` if `still`).
 
         Raises:
-            DataError: as `events` does, or if the recording is too short to have any events in its frames.
+            DataError: as `events` and `lost.check_slices` do, or if the recording is too short to have any events in
+                its frames.
         """
         events = self.events(item)
-        made = to_frames(events, spec, self.area(events), self.crop)
+        area = self.area(events)
+        check_slices(events, spec, item.path or item.key)
+        check_seen(events, spec, area, self.crop)
+        made = to_frames(events, spec, area, self.crop)
         if not made.any():
             raise DataError(
                 f"{item.path or item.key} leaves its {spec.steps} frames of {spec.size}x{spec.size} empty: it has very"
@@ -123,3 +142,23 @@ class DataSet(ABC):
             DataError: if no library does; the message says where to get the files by hand.
         """
         raise DataError(f"{self.card.title} has no automatic download; get it from {self.card.source}")
+
+
+def build_dataset(
+    name: str, root: str | Path, static_root: str | Path | None = None, sensor: list[int] | None = None
+) -> DataSet:
+    """The data set of that name.
+
+    Args:
+        name: as registered in `DATASETS`.
+        root: folder that holds the official folders.
+        static_root: folder of the static images, where it is not inside `root`.
+        sensor: height and width of the sensor, for a data set that does not know it.
+
+    Raises:
+        RecipeError: for an unknown name, or another sensor than that of the data set.
+    """
+    dataset: DataSet = DATASETS.build(name, root, static_root)
+    if sensor is not None:
+        dataset.use_sensor(*sensor)
+    return dataset

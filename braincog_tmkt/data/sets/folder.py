@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import DataError
 from ..images import image_suffixes
+from ..lost import without_strays
 from ..names import composed, names_in_words, nearest_name, unmatched
 from ..readers import READERS, read_events
 from ..static import read_static_channel
@@ -29,14 +30,16 @@ class Folder(DataSet):
     an error, as it hides a missing file or names that agree by chance. Without a folder `static` there are recordings
     alone, for methods that need no images.
 
-    The sensor is not known, so a frame shows a recording's own extent: from its least to its greatest x and y, whatever
-    part of a sensor that is (deviation D-24).
+    The sensor is not known unless `data.sensor` names it. Without, a frame shows a recording's own extent: from its
+    least to its greatest x and y, whatever part of a sensor that is, but for stray events (deviation D-24, see
+    `lost.without_strays`).
     """
 
     name = "folder"
     sensor = (4096, 4096)
     """A bound for damaged files, larger than the sensors there are."""
     own_extent = True
+    averages = True
     protocols = ("clean", "unpaired")
     card = Card(
         title="a folder of your own pairs",
@@ -75,10 +78,28 @@ ROOT/
         index = Index(tuple(recordings), items, _joined(statics))
         return replace(index, twins_known=_are_twins(index))
 
+    def use_sensor(self, height: int, width: int) -> None:
+        """Show the whole sensor in every frame, and refuse events beyond it."""
+        self.sensor, self.own_extent = (width, height), False
+
     def events(self, item: Item) -> np.ndarray:
-        """Read one recording: events `[N]` of `EVENT_DTYPE`; raises DataError as `read_events` does."""
+        """Read one recording: events `[N]` of `EVENT_DTYPE`, without stray ones where the sensor is not known.
+
+        Raises:
+            DataError: as `read_events` does, or naming an event that lies beyond the sensor.
+        """
         assert item.path is not None
-        return read_events(item.path, self.sensor)
+        events = read_events(item.path, Folder.sensor)
+        if self.own_extent:
+            return without_strays(events)
+        width, height = self.sensor
+        beyond = events[(events["x"] >= width) | (events["y"] >= height)]
+        if len(beyond):
+            raise DataError(
+                f"{item.path} has {len(beyond)} of {len(events)} events beyond the sensor of height {height} and width"
+                f" {width}, the first at x = {beyond['x'][0]}, y = {beyond['y'][0]}: remove them, or mend data.sensor"
+            )
+        return events
 
     def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
         """Read one channel of one image: uint8 `[size, size]`; raises DataError as `read_static_channel` does."""
