@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from braincog_tmkt.cli import _parse, main
+from braincog_tmkt.cli import main
+from braincog_tmkt.cli.parser import parse
 from braincog_tmkt.engine.signals import Stopped
 from braincog_tmkt.errors import DataError
 
@@ -32,7 +33,7 @@ def test_overrides_stand_anywhere():
         ["train", "train.epochs=3", "a", "data.root=/x=y", "b", "--seeds", "1", "2", "--tier", "small"],
         ["train", "--seeds", "1", "2", "train.epochs=3", "--tier", "small", "a", "b", "data.root=/x=y"],
     ):
-        parsed = _parse(argv)
+        parsed = parse(argv)
         assert (parsed.recipes, parsed.seeds, parsed.tier) == (["a", "b"], [1, 2], "small")
         assert parsed.overrides == ["train.epochs=3", "data.root=/x=y"]
 
