@@ -349,6 +349,8 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for key, value in flat.items():
         section, _, leaf = key.partition(".")
+        if leaf and not isinstance(nested.get(section, {}), dict):
+            continue  # `{train: 3, train.epochs: 4}`: what is no section stays, to be refused
         nested = _lay(nested, {section: {leaf: value}} if leaf else {key: value})
     return nested
 

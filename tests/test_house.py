@@ -18,6 +18,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ALLOWED = {
     "errors": set(),
     "compiled": set(),
+    "interrupts": set(),
     "files": {"errors"},
     "value_types": set(),
     "registry": {"errors", "value_types"},

@@ -9,7 +9,7 @@ from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.recipe import load_recipe, recipe_from_dict, recipe_hash, with_overrides
 from braincog_tmkt.recipe_compare import IRRELEVANT, differences
 from braincog_tmkt.recipe_files import find_recipe, known_recipes
-from braincog_tmkt.recipe_stages import stage_recipe
+from braincog_tmkt.recipe_stages import stage_recipe, warmup_that_fits
 from braincog_tmkt.results.store import records_with
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -239,6 +239,33 @@ def test_settings_of_stages_merge_key_by_key(write):
     assert (other.optim, other.train) == (recipe.optim, recipe.train)
     assert recipe_from_dict(recipe.as_dict()) == recipe
     assert load_recipe(path, ["method.name=baseline"]).stages == {}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "tier", "shorter"),
+    [
+        (["train.epochs=1"], None, ["optim.warmup_epochs=0"]),
+        (["train.epochs=4"], None, ["optim.warmup_epochs=3"]),
+        (["train.epochs=1"], "smoke", ["optim.warmup_epochs=0"]),
+        (["train.epochs=6"], None, []),
+        (["train.epochs=3", "optim.warmup_epochs=3"], None, []),  # to be refused: it is what was typed
+        (["optim.warmup_epochs=7"], "smoke", []),
+        (["stages.ann.train.epochs=2"], None, ["optim.warmup_epochs=1"]),
+        (["stages.ann.train.epochs=2", "stages.ann.optim.warmup_epochs=4"], None, []),
+    ],
+)
+def test_a_warm_up_gives_way_to_the_epochs_that_are_asked_for(write, overrides, tier, shorter):
+    path = write(BASE)
+    assert warmup_that_fits(path, overrides, tier) == shorter
+    if shorter:
+        load_recipe(path, [*overrides, *shorter], tier)
+
+
+def test_a_warm_up_of_a_stage_gives_way_too(write):
+    path = write(
+        {**BASE, "stages": {"ann.optim.warmup_epochs": 9, "distil.train.epochs": 4}, "optim": {"warmup_epochs": 2}}
+    )
+    assert warmup_that_fits(path, ["train.epochs=2"]) == ["optim.warmup_epochs=1", "stages.ann.optim.warmup_epochs=1"]
 
 
 def test_the_hash_covers_the_stages_and_not_their_absence(write):

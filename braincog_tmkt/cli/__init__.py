@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from ..errors import TmktError
+from ..interrupts import restore
 from .parser import parse
 
 __all__ = ["main"]
@@ -21,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 found something wrong, 2 could not, 128 + n by signal n."""
     _open_streams()
     try:
+        restore()
         arguments = parse(sys.argv[1:] if argv is None else argv)
         good = arguments.verb(arguments)
     except TmktError as error:

@@ -46,7 +46,7 @@ def build_backbone(name: str, num_classes: int, steps: int, img_size: int, **kwa
         raise RecipeError(f"model '{name}' is a network of {owner}, which these methods cannot train: {known}")
     network = create_model(name, num_classes=num_classes, step=steps, img_size=img_size, **kwargs)
     if not hasattr(network, "event_logits"):
-        raise RecipeError(f"model '{name}' has no event_logits, so it cannot be trained: see docs/extending.md. {known}")
+        raise RecipeError(f"model '{name}' has no event_logits (docs/extending.md says what that is): {known}")
     return network
 
 
