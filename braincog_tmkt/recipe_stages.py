@@ -76,6 +76,7 @@ def warmup_that_fits(path: str | Path, overrides: Iterable[str], tier: str | Non
     shorter = []
     for prefix in ("", *(f"stages.{stage}." for stage in stages)):
         epochs, warmup = (f"{prefix}{key}" if f"{prefix}{key}" in values else key for key in ("train.epochs", WARMUP))
+        own = prefix if prefix in (epochs[: len(prefix)], warmup[: len(prefix)]) else ""
         if values[warmup] >= values[epochs] >= 1 and epochs in given and warmup not in given:
-            shorter.append(f"{warmup}={values[epochs] - 1}")
+            shorter.append(f"{own}{WARMUP}={values[epochs] - 1}")
     return list(dict.fromkeys(shorter))

@@ -80,8 +80,8 @@ def commands(parser=None, path=()):
         yield from commands(command, (*path, name))
 
 
-SOUND = {"recipes": "folder/baseline", "set": "folder", "run": "run", "what": "run", "places": "run", "name": "timesteps",
-         "runs": "run", "static": "folder", "out": "out"}  # fmt: skip
+SOUND = dict.fromkeys(("run", "runs", "what", "places"), "run")
+SOUND |= {"recipes": "folder/baseline", "set": "folder", "name": "timesteps", "static": "folder", "out": "out"}
 """A well-formed value for every argument that a command must have."""
 
 
@@ -92,7 +92,7 @@ def on_the_command_line():
     """
     for path, parser in commands():
         actions = [action for action in parser._actions if action.nargs != 0]
-        dry = SMALL + ["--dry-run"] if any(action.dest == "dry_run" for action in parser._actions) else []
+        dry = [*SMALL, "--dry-run"] if any(action.dest == "dry_run" for action in parser._actions) else []
         for action, text in itertools.product(actions, TEXTS):
             if path[-1] == "download" and text in DATASETS:
                 continue  # the network
@@ -136,7 +136,8 @@ def in_methods_and_figures():
             yield ["train", "folder/baseline", *SMALL, "--dry-run", *given]
     for name, text in itertools.product(FIGURES, TEXTS):
         for key in list(inspect.signature(FIGURES[name]).parameters)[2:]:
-            yield ["figure", name, "run", "--out", "out", f"{key}={text}"]
+            few = ["grid=3"] if name == "landscape" and key != "grid" else []
+            yield ["figure", name, "run", "--out", "out", *few, f"{key}={text}"]
 
 
 def wrong_about(argv, capsys):

@@ -250,7 +250,7 @@ def test_settings_of_stages_merge_key_by_key(write):
         (["train.epochs=6"], None, []),
         (["train.epochs=3", "optim.warmup_epochs=3"], None, []),  # to be refused: it is what was typed
         (["optim.warmup_epochs=7"], "smoke", []),
-        (["stages.ann.train.epochs=2"], None, ["optim.warmup_epochs=1"]),
+        (["stages.ann.train.epochs=2"], None, ["stages.ann.optim.warmup_epochs=1"]),
         (["stages.ann.train.epochs=2", "stages.ann.optim.warmup_epochs=4"], None, []),
     ],
 )

@@ -26,6 +26,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         for place, text in enumerate(argv)
         if re.match(r"[\w.][\w.-]*=", text) and not (place and argv[place - 1] in valued)
     ]
+    for text in argv:
+        if re.fullmatch("--.*=--", text):  # argparse would take it for an empty list
+            parser.error(f"{text}: '--' is no value")
     arguments = parser.parse_args([text for place, text in enumerate(argv) if place not in places])
     overrides = [argv[place] for place in places]
     if overrides and not hasattr(arguments, "overrides"):

@@ -64,7 +64,8 @@ def parse_steps(text: str) -> list[int]:
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
         if not 1 <= first <= last <= MOST_STEPS:
             raise RecipeError(
-                f"'{text}' are no numbers of time steps: they look like 1..10, or 5, or 1,2,4, and go up to {MOST_STEPS}"
+                f"'{text}' are no numbers of time steps: they look like 1..10, or 5, or 1,2,4, and go up to"
+                f" {MOST_STEPS}"
             )
         steps += range(first, last + 1)
     return list(dict.fromkeys(steps))

@@ -37,7 +37,8 @@ def make_fabric(precision: str = "32-true", devices: int | None = None) -> Fabri
         devices: processes on this machine; None takes what torchrun says, or 1.
 
     Raises:
-        RecipeError: if there are fewer GPUs (or far fewer cores) than that, or the job of a cluster has other processes.
+        RecipeError: if there are fewer GPUs (or far fewer cores) than that, or the job of a cluster has other
+            processes.
     """
     count = devices or int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     nodes = int(os.environ.get("GROUP_WORLD_SIZE", 1))
