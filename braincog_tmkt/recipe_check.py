@@ -119,7 +119,7 @@ def _check_section(source: str, layer: Mapping[str, Any], config: Any, prefix: s
 def _nearest(key: str, prefix: str, hints: Mapping[str, Any], recipe: type) -> str:
     """What a wrong key could have meant: the same key of another section, or a similar one of its own."""
     for name, section in hints_of(recipe).items():
-        if is_dataclass(section) and key in hints_of(section):
+        if is_dataclass(section) and key in hints_of(section):  # type: ignore[arg-type]
             return f"did you mean '{name}.{key}'?"
     return did_you_mean(f"{prefix}{key}", [f"{prefix}{name}" for name in hints])
 

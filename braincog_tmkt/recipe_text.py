@@ -32,7 +32,7 @@ class _Loader(yaml.SafeLoader):
     """PyYAML's, with the plain scalars of `_SCALARS` in place of YAML 1.1's, no other types, and no key twice."""
 
     yaml_implicit_resolvers: dict[str | None, list[Any]] = {}  # noqa: RUF012  as in PyYAML
-    yaml_constructors: dict[str | None, Any] = {}  # noqa: RUF012
+    yaml_constructors: dict[str | None, Any] = {}  # type: ignore[misc]  # noqa: RUF012
 
     def section(self, node: yaml.Node) -> Iterator[dict[str, Any]]:
         """A mapping, whose keys are texts as they are written."""
@@ -53,10 +53,10 @@ for _name, _pattern in _SCALARS.items():
     _Loader.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern})\Z"), _first)
     _Loader.add_constructor(_tag, getattr(yaml.SafeLoader, f"construct_yaml_{_name}"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"\Z"), [""])
-_Loader.add_constructor("tag:yaml.org,2002:str", yaml.SafeLoader.construct_yaml_str)
-_Loader.add_constructor("tag:yaml.org,2002:seq", yaml.SafeLoader.construct_yaml_seq)
+_Loader.add_constructor("tag:yaml.org,2002:str", yaml.SafeLoader.construct_yaml_str)  # type: ignore[type-var]
+_Loader.add_constructor("tag:yaml.org,2002:seq", yaml.SafeLoader.construct_yaml_seq)  # type: ignore[type-var]
 _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.section)
-_Loader.add_constructor(None, yaml.SafeLoader.construct_undefined)
+_Loader.add_constructor(None, yaml.SafeLoader.construct_undefined)  # type: ignore[type-var]
 
 
 def read_yaml(text: str) -> Any:
@@ -122,7 +122,7 @@ def _read_flow(text: str) -> Any:
     value = read_yaml(text)
     node = yaml.compose(text, _Loader)
     block = isinstance(node, yaml.MappingNode) and not node.flow_style  # `"a": 1`
-    if block or "\n" in text or node.end_mark.index != len(text):
+    if block or "\n" in text or node is None or node.end_mark.index != len(text):
         raise ValueError("something follows its last bracket or quote")
     if any(isinstance(token, yaml.AliasToken | yaml.AnchorToken | yaml.TagToken) for token in yaml.scan(text, _Loader)):
         raise ValueError("it holds one of YAML's signs & * !: put the text in quotes")

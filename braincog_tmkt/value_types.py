@@ -20,7 +20,7 @@ def hints_of(target: Callable[..., Any]) -> dict[str, Any]:
     """
     constructor = isinstance(target, type) and not hasattr(target, "__dataclass_fields__")
     try:
-        return get_type_hints(target.__init__ if constructor else target)  # type: ignore[misc]
+        return get_type_hints(target.__init__ if constructor else target)
     except (NameError, TypeError, AttributeError):  # names that exist for type checkers only
         return {}
 

@@ -72,10 +72,10 @@ def test_records_can_be_shown_without_training(place, monkeypatch, capsys):
     [
         (["--seeds", "77"], "no record has seed 77: there are those of 1, 2"),
         (["--seeds", "1", "77"], "no record has seed 77"),
-        (["--against", "baselin"], "no record is of a recipe 'baselin' to compare with: did you mean 'baseline'"),
+        (["--against", "tms"], "no record is of a recipe 'tms' to compare with: did you mean 'tsm'"),
         (["data.static_pool=open"], "no record has data.static_pool=open: data.static_pool is partners"),
         (["train.batch=4", "data.steps=3"], "no record has data.steps=3: data.steps is 2"),
-        (["name=nmnist/tmk"], "no record has name=nmnist/tmk: name is nmnist/baseline or"),
+        (["name=nmnist/tmk"], "no record has name=nmnist/tmk: name is nmnist/knowledge_transfer or"),
         (["--resume"], "leave out --resume"),
         (["--runs", "elsewhere"], "leave out --runs"),
     ],
