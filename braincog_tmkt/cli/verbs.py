@@ -146,8 +146,8 @@ def _chosen(records: list[dict[str, Any]], settings: list[str], seeds: list[int]
     for setting in settings:
         found, key = records_with(records, [setting]), setting.partition("=")[0]
         if not found:
-            there = sorted({str(setting_of(record, key)) for record in records})
-            raise RecipeError(f"no record has {setting}: {key} is {' or '.join(there[:10]) or 'in none'}")
+            values = sorted({str(setting_of(record, key)) for record in records})
+            raise RecipeError(f"no record has {setting}: {key} is {' or '.join(values[:10]) or 'in none'}")
         records = found
     there = {record["seed"] for record in records}
     if missing := sorted(set(seeds or ()) - there):
