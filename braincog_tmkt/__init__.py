@@ -5,6 +5,8 @@ Their names are `tmkt_*` (two streams, for transfer from images) and `hsd_*` (on
 
 from typing import Any
 
+from . import interrupts  # noqa: F401  before the imports that take seconds
+
 try:
     from .models import hsd_resnet18, hsd_resnet19, hsd_vggsnn, tmkt_resnet18, tmkt_scnn, tmkt_vggsnn
 except (ImportError, OSError) as error:  # PyTorch or timm is missing or broken: `tmkt doctor` must run, and says so

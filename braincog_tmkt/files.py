@@ -1,11 +1,40 @@
-"""Files that are either whole or not there: written under a temporary name, flushed to the disk, renamed."""
+"""Paths as users give them, and files that are either whole or not there: written under a temporary name, renamed."""
 
 import errno
 import os
 from contextlib import suppress
 from pathlib import Path
 
-from .errors import TrainingError
+from .errors import DataError, TrainingError
+
+LONGEST = 3000
+"""Bytes of a path that leave room for what lies below it; systems allow about 4000."""
+
+
+def user_path(text: str | Path) -> Path:
+    """A path as a user gives it; `~` is the home folder.
+
+    Raises:
+        DataError: naming it, if no file or folder can be called so, or if it cannot be looked at.
+    """
+    try:
+        path = Path(text).expanduser()
+        if not str(text):
+            raise ValueError("it is empty")
+        if len(os.fsencode(path.absolute())) > LONGEST:
+            raise OSError(errno.ENAMETOOLONG, "it is too long")
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # it may be made, or its absence has a message of its own
+    except OSError as error:
+        raise DataError(f"{_shown(text)} cannot be used as a path: {error.strerror}") from error
+    except (ValueError, RuntimeError) as error:  # NUL, broken Unicode; a user that is not known here
+        raise DataError(f"{_shown(text)} cannot be used as a path: {error}") from error
+    return path
+
+
+def _shown(text: str | Path) -> str:
+    return ascii(str(text) if len(str(text)) < 100 else f"{str(text)[:97]}...")
 
 
 def write_whole(path: Path, content: bytes | memoryview, keep_old_as: Path | None = None) -> None:

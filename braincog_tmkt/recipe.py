@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
-from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from typing import Any, get_args
 
 from .errors import RecipeError
-from .recipe_check import check_layer, check_ranges, check_stages
+from .files import user_path
+from .recipe_check import check_layer, check_ranges, check_stages, hint_of
 from .recipe_compare import flat, relevant
+from .recipe_text import read_value, read_yaml
 from .registry import did_you_mean
+from .value_types import hints_of
 
 
 @dataclass
@@ -48,7 +47,7 @@ class DataConfig:
         cache: folder of the frame cache.
     """
 
-    name: str = MISSING
+    name: str = ""
     root: str = "data"
     static_root: str | None = None
     steps: int = 10
@@ -172,7 +171,7 @@ class Recipe:
         imports: modules of yours to import first, e.g. one that registers a method; found from the current folder.
     """
 
-    name: str = MISSING
+    name: str = ""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     method: dict[str, Any] = field(default_factory=dict)
@@ -197,12 +196,17 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = (), tier: str | Non
 
     Args:
         path: the YAML file.
-        overrides: texts such as `train.epochs=3`; the value is read as YAML.
+        overrides: texts such as `train.epochs=3`; how the value is read: `recipe_text.read_value`.
         tier: one of the recipe's tiers, or `paper`: the recipe as it stands, with its full settings.
 
     Raises:
         RecipeError: naming the file (or override), the key, and the nearest valid key or the values it may have.
     """
+    return recipe_from_dict(merged_values(path, overrides, tier), str(path))
+
+
+def merged_values(path: str | Path, overrides: Iterable[str] = (), tier: str | None = None) -> dict[str, Any]:
+    """The nested values of a recipe file, its tier and overrides, each over those before it; see `load_recipe`."""
     path = Path(path)
     merged = _merged_files(path)
     merged.setdefault("name", f"{path.resolve().parent.name}/{path.stem}")
@@ -213,7 +217,7 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = (), tier: str | Non
         merged = _over(merged, _nested(tiers[tier]))
     for override in overrides:
         merged = _over(merged, parse_override(override))
-    return recipe_from_dict(merged, str(path))
+    return merged
 
 
 def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recipe:
@@ -231,15 +235,25 @@ def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recip
         section, leaf = key.split(".")
         if not isinstance(values.get(section, {}).get(leaf), str):
             raise RecipeError(f"{source}: {key} is missing; it must be a text (`tmkt list` shows the names)")
-    try:
-        recipe = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Recipe), values))
-    except OmegaConfBaseException as error:
-        raise RecipeError(f"{source}: {' '.join(str(error).split())}") from error
+    recipe = _built(Recipe, values)
     assert isinstance(recipe, Recipe)
     settings = flat(recipe.as_dict())
     check_ranges(source, settings)
     check_stages(source, settings, recipe.stages)
     return recipe
+
+
+def _built(config: type, values: Mapping[str, Any]) -> Any:
+    """A dataclass of checked values; a whole number becomes a float where that is asked for."""
+    hints = hints_of(config)
+    return config(**{key: _as(hints[key], value) for key, value in values.items()})
+
+
+def _as(hint: Any, value: Any) -> Any:
+    if is_dataclass(hint):
+        return _built(hint, value)  # type: ignore[arg-type]
+    asked = hint is float or float in get_args(hint)
+    return float(value) if asked and isinstance(value, int) else value
 
 
 def with_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
@@ -270,23 +284,27 @@ def _merged_files(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     base = own.pop("extends", None)
     if base is None:
         return own
-    below = _merged_files(path.parent / base, (*above, path.resolve()))
+    below = _merged_files(path.parent / user_path(base), (*above, path.resolve()))
     below.pop("name", None)  # two recipes are two names
     return _over(below, own)
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+        content = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecipeError(f"there is no recipe file {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} cannot be read: {error}") from error
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
-        raise RecipeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise RecipeError(f"{path} cannot be read as a recipe: {error}") from error
     if not isinstance(content, dict):
-        raise RecipeError(f"{path} must hold sections (data, model, method, optim, train), not a {type(content)}")
-    return {str(key): value for key, value in content.items()}
+        raise RecipeError(f"{path} must hold sections (data, model, method, optim, train), not {_short(content)}")
+    return content
+
+
+def _short(value: Any) -> str:
+    return "nothing" if value is None else "a list" if isinstance(value, list) else repr(value)[:80]
 
 
 def parse_override(override: str) -> dict[str, Any]:
@@ -295,13 +313,19 @@ def parse_override(override: str) -> dict[str, Any]:
     Raises:
         RecipeError: naming the override, and the nearest valid key or the type the value must have.
     """
-    layer = _nested(parse_settings([override]))
+    layer = _nested(parse_settings([override], lambda key: hint_of(key, Recipe)))
+    if meant := {"tiers", "extends"} & layer.keys():
+        raise RecipeError(f"override '{override}': {meant.pop()} is for recipe files; --tier chooses a tier")
     check_layer(f"override '{override}'", layer, Recipe)
     return layer
 
 
-def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
-    """Texts such as `train.epochs=3` as key -> value, read as YAML.
+def parse_settings(texts: Iterable[str], hint: Callable[[str], Any] = lambda key: Any) -> dict[str, Any]:
+    """Texts such as `train.epochs=3` as key -> value, see `recipe_text.read_value`.
+
+    Args:
+        texts: to read.
+        hint: gives the annotation of a key.
 
     Raises:
         RecipeError: naming the text that has no key or no valid value.
@@ -310,29 +334,26 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
         >>> parse_settings(["grid=21", "classes=[0, 5]"])
         {'grid': 21, 'classes': [0, 5]}
     """
-    return dict(map(_parsed, texts))
-
-
-def _parsed(override: str) -> tuple[str, Any]:
-    key, equals, text = override.partition("=")
-    if not (key and equals):
-        raise RecipeError(f"override '{override}' must look like section.key=value")
-    try:
-        value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]  # type: ignore[index,call-overload]
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
-        raise RecipeError(f"override '{override}' has no valid YAML value: {' '.join(str(error).split())}") from error
-    return key, value
+    settings = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise RecipeError(f"override '{text}' must look like section.key=value")
+        try:
+            settings[key] = read_value(value, hint(key))
+        except ValueError as error:
+            raise RecipeError(f"override '{text}' has no valid value: {error}") from error
+    return settings
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     """`{"train.epochs": 1}` -> `{"train": {"epochs": 1}}`."""
     nested: dict[str, Any] = {}
     for key, value in flat.items():
-        section, _, leaf = str(key).partition(".")
-        if leaf:
-            nested.setdefault(section, {})[leaf] = value
-        else:
-            nested[key] = value
+        section, _, leaf = key.partition(".")
+        if leaf and not isinstance(nested.get(section, {}), dict):
+            continue  # `{train: 3, train.epochs: 4}`: what is no section stays, to be refused
+        nested = _lay(nested, {section: {leaf: value}} if leaf else {key: value})
     return nested
 
 
@@ -341,9 +362,15 @@ def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     result = dict(below)
     if _names_another(above, below):
         result |= {"method": {}, "stages": {}}
+    return _lay(result, above)
+
+
+def _lay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one dictionary of sections over another, key by key."""
+    result = dict(below)
     for key, value in above.items():
         old = result.get(key)
-        result[key] = {**old, **value} if isinstance(old, dict) else value
+        result[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
     return result
 
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import re
-import types
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from .errors import RecipeError
+from .recipe_compare import flat
 from .registry import did_you_mean
+from .value_types import fits, hints_of, in_words
 
-_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+def _some_text(text: str | None) -> bool:
+    return text != ""
+
+
 _PRECISIONS = ("32-true", "bf16-mixed")
 _SCHEDULES = ("cosine", "step", "none")
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "name": (lambda name: bool(re.fullmatch(r"[\w.+=-]+(/[\w.+=-]+)*", name)) and ".." not in name, "a relative path"),
+    "data.root": (_some_text, "a folder, not an empty text"),
+    "data.static_root": (_some_text, "null or a folder, not an empty text"),
+    "data.cache": (_some_text, "a folder, not an empty text"),
     "data.steps": (lambda steps: steps >= 1, "1 or more"),
     "data.size": (lambda size: size >= 1, "1 or more"),
     "data.train_portion": (lambda share: 0 < share < 1, "above 0 and below 1"),
@@ -28,7 +36,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model.threshold": (lambda level: level > 0, "above 0"),
     "model.tau": (lambda tau: tau >= 1, "1 or more"),
     "model.levels": (lambda levels: levels >= 1, "1 or more"),
-    "model.width": (lambda width: width > 0, "above 0"),
+    "model.width": (lambda width: 0 < width <= 1000, "above 0, and 1000 or less"),
     "optim.lr": (lambda lr: lr > 0, "above 0"),
     "optim.lr_scale_base": (lambda base: base is None or base > 0, "null or above 0"),
     "optim.weight_decay": (lambda decay: decay >= 0, "0 or more"),
@@ -38,16 +46,16 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "optim.min_lr": (lambda lr: lr >= 0, "0 or more"),
     "optim.step_epochs": (lambda epochs: epochs >= 1, "1 or more"),
     "optim.step_rate": (lambda rate: 0 < rate <= 1, "above 0 and not above 1"),
-    "train.epochs": (lambda epochs: epochs >= 1, "1 or more"),
+    "train.epochs": (lambda epochs: 1 <= epochs <= 10**6, "from 1 to 1,000,000"),
     "train.batch": (lambda batch: batch >= 2, "2 or more (alignment and batch norm compare samples)"),
     "train.eval_batch": (lambda batch: batch is None or batch >= 1, "null or 1 or more"),
     "train.eval_every": (lambda epochs: epochs >= 1, "1 or more"),
     "train.precision": (lambda name: name in _PRECISIONS, f"one of {', '.join(_PRECISIONS)}"),
     "train.seeds": (
-        lambda seeds: seeds and len(set(seeds)) == len(seeds) and min(seeds) >= 0,
-        "a list of different whole numbers, 0 or more",
+        lambda seeds: seeds and len(set(seeds)) == len(seeds) and min(seeds) >= 0 and max(seeds) < 2**64,
+        "a list of different whole numbers, from 0 to 2^64 - 1",
     ),
-    "train.threads": (lambda threads: threads is None or threads >= 1, "null or 1 or more"),
+    "train.threads": (lambda threads: threads is None or 1 <= threads <= 1024, "null or from 1 to 1024"),
 }
 
 _STAGED = {"optim": None, "train": ("epochs", "batch", "eval_every", "balanced")}
@@ -68,10 +76,38 @@ def check_layer(source: str, layer: Mapping[str, Any], recipe: type) -> None:
     _check_section(source, layer, recipe, "", recipe)
     for key, value in layer.get("stages", {}).items():
         _check_stage_key(source, str(key), value, recipe)
+    for key, value in flat(layer).items():
+        _check_texts(source, key, value)
+
+
+def hint_of(key: str, recipe: type) -> Any:
+    """The annotation of a dotted key of a recipe, `Any` where there is none.
+
+    Args:
+        key: of a section, or of a stage: `stages.ann.optim.lr`.
+        recipe: the dataclass of a whole recipe.
+    """
+    section, _, leaf = key.partition(".")
+    if section == "stages":
+        section, _, leaf = leaf.partition(".")[2].partition(".")
+    hint = hints_of(recipe).get(section, Any)
+    if is_dataclass(hint):
+        return hints_of(hint).get(leaf, Any)  # type: ignore[arg-type]
+    return Any if leaf else hint
+
+
+def _check_texts(source: str, key: str, value: Any) -> None:
+    """Refuse what would be read as something else: interpolations, which other libraries' files have; and NUL."""
+    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        _check_texts(source, key, inner)
+    if isinstance(value, str) and "${" in value:
+        raise RecipeError(f"{source}: {key} is {value!r}, but recipes have no ${{...}}: write the value itself")
+    if isinstance(value, str) and "\0" in value:
+        raise RecipeError(f"{source}: {key} is {value!r}, but no text may hold the character NUL")
 
 
 def _check_section(source: str, layer: Mapping[str, Any], config: Any, prefix: str, recipe: type) -> None:
-    hints = get_type_hints(config)
+    hints = hints_of(config)
     for key, value in layer.items():
         if key not in hints:
             raise RecipeError(f"{source}: unknown key '{prefix}{key}', {_nearest(key, prefix, hints, recipe)}")
@@ -80,14 +116,14 @@ def _check_section(source: str, layer: Mapping[str, Any], config: Any, prefix: s
             if not isinstance(value, Mapping):
                 raise RecipeError(f"{source}: '{key}' is a section and must hold keys, not {value!r}")
             _check_section(source, value, hint, f"{key}.", recipe)
-        elif not _fits(value, hint):
-            raise RecipeError(f"{source}: {prefix}{key} must be {_in_words(hint)}, not {value!r}")
+        elif not fits(value, hint):
+            raise RecipeError(f"{source}: {prefix}{key} must be {in_words(hint)}, not {value!r}")
 
 
 def _nearest(key: str, prefix: str, hints: Mapping[str, Any], recipe: type) -> str:
     """What a wrong key could have meant: the same key of another section, or a similar one of its own."""
-    for name, section in get_type_hints(recipe).items():
-        if is_dataclass(section) and key in get_type_hints(section):
+    for name, section in hints_of(recipe).items():
+        if is_dataclass(section) and key in hints_of(section):  # type: ignore[arg-type]
             return f"did you mean '{name}.{key}'?"
     return did_you_mean(f"{prefix}{key}", [f"{prefix}{name}" for name in hints])
 
@@ -97,8 +133,8 @@ def _check_stage_key(source: str, key: str, value: Any, recipe: type) -> None:
     stage, *parts = key.split(".")
     if not stage or len(parts) != 2:
         raise RecipeError(f"{source}: 'stages.{key}' must look like stages.ann.optim.lr: a stage, a section and a key")
-    (section, leaf), hints = parts, get_type_hints(recipe)
-    known = {name: keys or tuple(get_type_hints(hints[name])) for name, keys in _STAGED.items()}
+    (section, leaf), hints = parts, hints_of(recipe)
+    known = {name: keys or tuple(hints_of(hints[name])) for name, keys in _STAGED.items()}
     if section not in known:
         raise RecipeError(f"{source}: stages.{key}: a stage has no section '{section}', {did_you_mean(section, known)}")
     if leaf not in known[section]:
@@ -106,50 +142,9 @@ def _check_stage_key(source: str, key: str, value: Any, recipe: type) -> None:
         names = [f"{name}.{leaf}" for name in homes] or [f"{section}.{name}" for name in known[section]]
         near = did_you_mean(f"{section}.{leaf}", names)
         raise RecipeError(f"{source}: stages.{key}: a stage has no key '{section}.{leaf}', {near}")
-    hint = get_type_hints(hints[section])[leaf]
-    if not _fits(value, hint):
-        raise RecipeError(f"{source}: stages.{key} must be {_in_words(hint)}, not {value!r}")
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value of a YAML file has the type; a whole number is a number, but no text is."""
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, option) for option in inner)
-    if origin is list:
-        return isinstance(value, list) and all(_fits(item, inner[0]) for item in value)
-    if origin is dict:
-        return isinstance(value, dict) and all(_fits(item, inner[1]) for item in value.values())
-    if isinstance(value, bool) and hint is not Any:
-        return hint is bool
-    return hint is Any or isinstance(value, (int, float) if hint is float else origin or hint)
-
-
-def check_arguments(source: str, section: str, arguments: Mapping[str, Any], target: Callable[..., Any]) -> None:
-    """Refuse arguments of a class or function whose types are not the annotated ones; unknown ones pass.
-
-    Args:
-        source: recipe they come from.
-        section: of the recipe.
-        arguments: by name.
-        target: the class or function.
-
-    Raises:
-        RecipeError: naming the source, the key, and the type it must have.
-    """
-    hints = get_type_hints(target.__init__ if isinstance(target, type) else target)  # type: ignore[misc]
-    for key, value in arguments.items():
-        if key in hints and not _fits(value, hints[key]):
-            raise RecipeError(f"{source}: {section}.{key} must be {_in_words(hints[key])}, not {value!r}")
-
-
-def _in_words(hint: Any) -> str:
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        return " or ".join(_in_words(option) for option in inner)
-    if origin is list:
-        return f"a list, each of it {_in_words(inner[0])}"
-    return "null" if hint is type(None) else _WORDS.get(hint, "a section with keys")
+    hint = hints_of(hints[section])[leaf]
+    if not fits(value, hint):
+        raise RecipeError(f"{source}: stages.{key} must be {in_words(hint)}, not {value!r}")
 
 
 def check_ranges(source: str, values: Mapping[str, Any]) -> None:

@@ -67,6 +67,16 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return [f"{key} ({left.get(key)}, {right.get(key)})" for key in changed_keys(one, other)]
 
 
+def setting_of(record: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted key in the recipe of a record, which may be older than the key.
+
+    Example:
+        >>> setting_of({"recipe": {"train": {"batch": 16}}}, "train.batch"), setting_of({"recipe": {}}, "model.levels")
+        (16, 4)
+    """
+    return flat(record["recipe"]).get(key, ADDED.get(key))
+
+
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:
     """Sections to dotted keys, two levels."""
     flat: dict[str, Any] = {}

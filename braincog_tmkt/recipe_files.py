@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import RecipeError
+from .files import user_path
 from .registry import did_you_mean
 
 
@@ -14,9 +15,10 @@ def find_recipe(name: str) -> Path:
 
     Raises:
         RecipeError: if there is none, with the nearest known name.
+        DataError: if no file can be called so.
     """
-    if Path(name).is_file():
-        return Path(name)
+    if (path := user_path(name)).is_file():
+        return path
     known = known_recipes()
     if name not in known:
         raise RecipeError(f"no recipe file or name '{name}': {did_you_mean(name, known)}")

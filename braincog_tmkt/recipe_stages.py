@@ -1,13 +1,17 @@
-"""The settings of one training stage of a recipe's method."""
+"""The settings of single training stages of a recipe's method."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from .errors import RecipeError
-from .recipe import Recipe, recipe_from_dict
+from .recipe import Recipe, merged_values, parse_override, recipe_from_dict
 from .recipe_check import settings_of_stage
+from .recipe_compare import flat
 from .registry import did_you_mean
+
+WARMUP = "optim.warmup_epochs"
 
 
 def stage_recipe(recipe: Recipe, stage: str) -> Recipe:
@@ -48,3 +52,31 @@ def check_stage_names(recipe: Recipe, known: Iterable[str]) -> None:
                 f"{recipe.name}: stages.{key}: method '{method}' trains no stage '{stage}',"
                 f" {did_you_mean(stage, names)}"
             )
+
+
+def warmup_that_fits(path: str | Path, overrides: Iterable[str], tier: str | None = None) -> list[str]:
+    """Overrides that shorten warm-ups for which overridden epochs leave no room; one less than the epochs is left.
+
+    Who asks for a single epoch wants it trained, whatever the file's warm-up. Where the file's own numbers contradict
+    each other, or the overrides do, nothing is changed: `load_recipe` refuses those.
+
+    Args:
+        path: the YAML file.
+        overrides: as for `load_recipe`.
+        tier: likewise.
+
+    Raises:
+        RecipeError: as `load_recipe` does for what cannot be read.
+    """
+    overrides = list(overrides)
+    given = {key for override in overrides for key in flat(parse_override(override))}
+    merged = merged_values(path, overrides, tier)
+    values = flat(Recipe().as_dict()) | flat(merged)
+    stages = dict.fromkeys(key.partition(".")[0] for key in merged.get("stages", {}))
+    shorter = []
+    for prefix in ("", *(f"stages.{stage}." for stage in stages)):
+        epochs, warmup = (f"{prefix}{key}" if f"{prefix}{key}" in values else key for key in ("train.epochs", WARMUP))
+        own = prefix if prefix in (epochs[: len(prefix)], warmup[: len(prefix)]) else ""
+        if values[warmup] >= values[epochs] >= 1 and epochs in given and warmup not in given:
+            shorter.append(f"{own}{WARMUP}={values[epochs] - 1}")
+    return list(dict.fromkeys(shorter))

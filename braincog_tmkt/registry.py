@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .errors import RecipeError
+from .value_types import fits, hints_of, in_words
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -16,7 +17,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         "did you mean 'tmkt'? Known: baseline, tmkt."
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
+    lower = {other.lower(): other for other in names}
+    near = [lower[found] for found in difflib.get_close_matches(name.lower(), lower, n=1)]
     guess = f"did you mean '{near[0]}'? " if near else ""
     return f"{guess}Known: {', '.join(names) or 'none'}."
 
@@ -58,15 +60,24 @@ class Registry(dict[str, Callable[..., Any]]):
         raise RecipeError(f"unknown {self.what} '{name}': {did_you_mean(name, self)}")
 
     def build(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Call the entry `name`, refusing keyword arguments it does not take.
+        """Call the entry `name`, refusing keyword arguments that it does not take or that are not of its types.
 
         Raises:
-            RecipeError: for an unknown name or argument, with the nearest known one.
+            RecipeError: for an unknown name, an unknown argument (with the nearest known one), one of a wrong type, or
+                one that is missing.
         """
+        if not isinstance(name, str):
+            raise RecipeError(f"the name of a {self.what} must be a text, not {name!r}")
         target = self[name]
-        accepted = inspect.signature(target).parameters
-        for key in kwargs:
+        accepted, hints = inspect.signature(target).parameters, hints_of(target)
+        for key, value in kwargs.items():
             if key not in accepted:
                 keywords = list(accepted)[len(args) :]
                 raise RecipeError(f"{self.what} '{name}' takes no '{key}': {did_you_mean(key, keywords)}")
+            if key in hints and not fits(value, hints[key]):
+                raise RecipeError(f"{self.what} '{name}': {key} must be {in_words(hints[key])}, not {value!r}")
+        for key, parameter in list(accepted.items())[len(args) :]:
+            required = parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+            if required and key not in kwargs:
+                raise RecipeError(f"{self.what} '{name}' needs '{key}'")
         return target(*args, **kwargs)

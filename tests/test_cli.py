@@ -1,11 +1,16 @@
 """The command line: what it prints, where, and with which exit status."""
 
+import io
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from braincog_tmkt.cli import _parse, main
+from braincog_tmkt.cli import main
+from braincog_tmkt.cli.parser import parse
 from braincog_tmkt.engine.signals import Stopped
 from braincog_tmkt.errors import DataError
 
@@ -17,20 +22,44 @@ def test_list_names_everything(capsys):
         assert f"  {name}" in out
 
 
+def test_a_value_of_an_option_may_look_like_an_override():
+    parsed = parse(["data", "check", "folder", "--root", "a=b"])
+    assert (parsed.root, parsed.overrides) == (Path("a=b"), [])
+    parsed = parse(["train", "a", "./p=q", "--runs", "x=y", "--seeds", "1", "stages.ann2.optim.lr=3", "Model.width=2"])
+    assert (parsed.runs, parsed.recipes) == (Path("x=y"), ["a", "./p=q"])
+    assert parsed.overrides == ["stages.ann2.optim.lr=3", "Model.width=2"]
+
+
 def test_overrides_stand_anywhere():
     for argv in (
         ["train", "a", "b", "--tier", "small", "train.epochs=3", "--seeds", "1", "2", "data.root=/x=y"],
         ["train", "train.epochs=3", "a", "data.root=/x=y", "b", "--seeds", "1", "2", "--tier", "small"],
         ["train", "--seeds", "1", "2", "train.epochs=3", "--tier", "small", "a", "b", "data.root=/x=y"],
     ):
-        parsed = _parse(argv)
+        parsed = parse(argv)
         assert (parsed.recipes, parsed.seeds, parsed.tier) == (["a", "b"], [1, 2], "small")
         assert parsed.overrides == ["train.epochs=3", "data.root=/x=y"]
 
 
 @pytest.mark.parametrize(
     "argv",
-    [[], ["trian"], ["train"], ["train", "a", "--shard", "3"], ["list", "train.epochs=3"], ["data"], ["data", "check"]],
+    [
+        *([], ["trian"], ["train"], ["list", "train.epochs=3"], ["data"], ["data", "check"]),
+        *(["train", "a", "--shard", shard] for shard in ("3", "0/0", "1/-1", "²/3")),
+        *(
+            ["train", "a", option, value]
+            for option in ("--devices", "--threads", "--jobs")
+            for value in ("0", "-3", "1_0")
+        ),
+        *(["train", "a", "--seeds", value] for value in ("-1", "1e3", "0x1", str(2**64))),
+        *(
+            ["data", "prepare", "digits", option, value]
+            for option in ("--steps", "--size", "--workers")
+            for value in "0x"
+        ),
+        *(["data", "prepare", "digits", "--steps", "-1"], ["data", "check", "digits", "--root", "~nobody-here/x"]),
+        *(["train", "a", "--runs", "\0"], ["report", "x" * 300], ["train", "a", "--runs", ""]),
+    ],
 )
 def test_wrong_usage_is_explained(argv, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -54,6 +83,29 @@ def test_wrong_usage_is_explained(argv, capsys):
         (["train", "digits/tmkt", "data.name=digit"], "did you mean 'digits'"),
         (["train", "digits/tmkt", "train.batch=1000"], "choose a batch of"),
         (["train", "digits/tmkt", "optim.name=adamm"], "optim.name is 'adamm'"),
+        (["train", "digits/tmkt", "optim.name=adahessian"], "needs second derivatives"),
+        (["train", "digits/tmkt", "model.name=resnet18"], "is a network of braincog, which these methods cannot train"),
+        (["train", "digits/tmkt", "model.name=vit_tiny_patch16_224"], "is a network of timm"),
+        (["train", "digits/tmkt", "data.size=3"], "SCNN needs frames of 16x16 or larger, not 3x3"),
+        (["train", "digits/tmkt", "model.name=tmkt_vggsnn", "data.size=15"], "VGGSNN needs frames of 16x16 or larger"),
+        (["train", "digits/tmkt", "model.width=1000"], "weights takes 3,085 GiB to train, but this machine has"),
+        (
+            ["train", "digits/tmkt", "model.width=1e6"],
+            "model.width is 1000000.0, but must be above 0, and 1000 or less",
+        ),
+        (["train", "digits/tmkt", "method.name=hsd"], "method 'hsd' needs 'steps'"),
+        (["train", "digits/hsd", "method.pretraining={name: tmkt, mix_ratio: x}"], "method 'tmkt': mix_ratio must be"),
+        (["train", "digits/hsd", "method.pretraining={name: [1]}"], "the name of a method must be a text, not [1]"),
+        (["train", "digits/tmkt", "Model.width=1"], "did you mean 'model'"),
+        (["train", "digits/tmkt", "stages.ann2.optim.lr=1"], "trains no stage 'ann2'"),
+        (["train", "digits/tmkt", "data.root=~nobody-here/x"], "'~nobody-here/x' cannot be used as a path"),
+        (["train", "x" * 300], "cannot be used as a path"),
+        (["train", "digits/tmkt", "imports=[antigravity.gravity]"], "imports 'antigravity.gravity', which fails in"),
+        (
+            ["train", "digits/tmkt", "--seeds", str(2**64 - 1), "train.seeds=[1]", "--devices", "1000"],
+            "1000 processes were",
+        ),
+        (["eval", "nowhere", "--steps", "1..999999999"], "go up to 10000"),
         (["data", "check", "digit"], "did you mean 'digits'"),
         (["eval", "nowhere"], "there is no nowhere"),
         (["table", "nowhere"], "'nowhere' is no table (1, 2, 3, 4, hsd-figure1, hsd1, hsd2, kt) and no file or folder"),
@@ -135,3 +187,64 @@ def test_the_command_is_installed_and_helps():
     assert done.returncode == 0
     for verb in ("list", "data", "train", "eval", "table", "report", "figure", "doctor"):
         assert f"    {verb} " in done.stdout
+
+
+def test_a_terminal_that_cannot_show_a_character_gets_its_code(monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr("braincog_tmkt.data.commands.check", lambda *_: print("85.1 \N{PLUS-MINUS SIGN} 1") or True)
+    assert main(["data", "check", "digits"]) == 0
+    assert terminal.buffer.getvalue() == b"85.1 \\xb1 1\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_output_that_cannot_be_written_is_an_error(monkeypatch, capsys):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(["data", "check", "digits"]) == 2
+    assert capsys.readouterr().err == "error: the output cannot be written: No space left on device\n"
+
+
+def test_closed_streams_are_as_good_as_none():
+    command = f"{sys.executable} -m braincog_tmkt.cli data check digits <&- >&- 2>&-"
+    assert subprocess.run(["bash", "-c", command], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "the memory does not suffice (MemoryError): take a smaller train.batch"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you"), "the memory does not suffice"),
+    ],
+)
+def test_want_of_memory_is_one_sentence(error, words, monkeypatch, capsys):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("braincog_tmkt.data.commands.check", fail)
+    assert main(["data", "check", "digits"]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_other_errors_of_the_program_keep_their_traceback(monkeypatch):
+    def fail(*_):
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr("braincog_tmkt.data.commands.check", fail)
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        main(["data", "check", "digits"])
+
+
+def test_ctrl_c_while_libraries_are_imported_ends_the_command_quietly(tmp_path):
+    """A library, the first that the package imports, that sends the signal."""
+    (tmp_path / "timm.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
+    root = Path(__file__).resolve().parents[1]
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"}
+    for command, status, words in (
+        (["-m", "braincog_tmkt.cli", "list"], -signal.SIGINT, ""),
+        (["-c", "import braincog_tmkt"], None, "KeyboardInterrupt"),  # a program of its own is left alone
+    ):
+        done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
+        assert words in done.stderr
+        assert ("Traceback" in done.stderr) == bool(words)
+        assert status in (None, done.returncode)

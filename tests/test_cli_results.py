@@ -68,6 +68,37 @@ def test_records_can_be_shown_without_training(place, monkeypatch, capsys):
     assert (status, "leave out --tier" in err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        (["--seeds", "77"], "no record has seed 77: there are those of 1, 2"),
+        (["--seeds", "1", "77"], "no record has seed 77"),
+        (["--against", "tms"], "no record is of a recipe 'tms' to compare with: did you mean 'tsm'"),
+        (["data.static_pool=open"], "no record has data.static_pool=open: data.static_pool is partners"),
+        (["train.batch=4", "data.steps=3"], "no record has data.steps=3: data.steps is 2"),
+        (["name=nmnist/tmk"], "no record has name=nmnist/tmk: name is nmnist/knowledge_transfer or"),
+        (["--resume"], "leave out --resume"),
+        (["--runs", "elsewhere"], "leave out --runs"),
+    ],
+)
+def test_a_choice_that_matches_nothing_is_an_error(place, monkeypatch, capsys, choice, words):
+    monkeypatch.chdir(place)
+    status, out, err = tmkt(capsys, "table", "runs", *choice)
+    assert (status, out) == (2, "")
+    assert words in err
+    if "=" in choice[-1]:
+        status, _, err = tmkt(capsys, "report", "runs", *choice, "--out", "none.html")
+        assert (status, words in err, Path("none.html").exists()) == (2, True, False)
+        status, _, err = tmkt(capsys, "figure", "timesteps", "runs", *choice)
+        assert (status, "." not in choice[-1] or words in err) == (2, True)
+
+
+def test_a_choice_that_matches_is_taken(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    status, out, _ = tmkt(capsys, "table", "runs", "name=nmnist/tsm", "--seeds", "1", "--format", "json")
+    assert (status, [(row["recipe"], row["seeds"]) for row in json.loads(out)]) == (0, [("nmnist/tsm", 1)])
+
+
 def test_a_shard_trains_its_part_and_the_table_shows_all_that_is_finished(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     command = ["table", "2", "--on", "nmnist", "--tier", "smoke", "--seeds", "1", "2", "--threads", "1", *SMALL]
@@ -97,7 +128,7 @@ def test_a_data_set_that_is_not_there_is_named_and_the_papers_numbers_still_come
     status, out, err = tmkt(capsys, "table", "1", "--tier", "smoke", "--format", "csv", "data.root=elsewhere")
     assert status == 1
     assert [line.split(":")[0] for line in err.splitlines()] == [
-        f"not run for want of {name}" for name in ("ncaltech101", "cepdvs", "nomniglot")
+        f"left out for want of {name}" for name in ("ncaltech101", "cepdvs", "nomniglot")
     ]
     assert len(out.splitlines()) == 19
 

@@ -9,7 +9,7 @@ from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.recipe import load_recipe, recipe_from_dict, recipe_hash, with_overrides
 from braincog_tmkt.recipe_compare import IRRELEVANT, differences
 from braincog_tmkt.recipe_files import find_recipe, known_recipes
-from braincog_tmkt.recipe_stages import stage_recipe
+from braincog_tmkt.recipe_stages import stage_recipe, warmup_that_fits
 from braincog_tmkt.results.store import records_with
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,7 +107,7 @@ def test_extending_in_a_circle_is_an_error(write):
         ({"data": {"name": 5}}, ["data.name must be a text"]),
         ({"train": 3}, ["'train' is a section"]),
         ({"train": None}, ["'train' is a section"]),
-        ({"train": {"epochs": 0}}, ["train.epochs is 0, but must be 1 or more"]),
+        ({"train": {"epochs": 0}}, ["train.epochs is 0, but must be from 1"]),
         ({"train": {"batch": 1}}, ["train.batch is 1, but must be 2 or more"]),
         ({"train": {"seeds": []}}, ["train.seeds is []"]),
         ({"train": {"seeds": [1, 1]}}, ["train.seeds is [1, 1]"]),
@@ -117,7 +117,7 @@ def test_extending_in_a_circle_is_an_error(write):
         ({"data": {"name": "digits", "val_portion": 1.0}}, ["data.val_portion is 1.0"]),
         ({"data": {"name": "digits", "train_per_class": 0}}, ["data.train_per_class is 0"]),
         ({"optim": {"lr": 0.0}}, ["optim.lr is 0.0"]),
-        ({"optim": {"lr": math.nan}}, ["optim.lr is nan"]),
+        ({"optim": {"lr": math.nan}}, ["optim.lr must be a number, not nan"]),
         ({"optim": {"schedule": "cos"}}, ["optim.schedule is 'cos'", "cosine, step, none"]),
         ({"train": {"epochs": 5}}, ["optim.warmup_epochs is 5", "train.epochs (5)"]),
         ({"model": {"tau": 0.5}}, ["model.tau is 0.5"]),
@@ -155,7 +155,7 @@ def test_wrong_keys_types_and_ranges_name_file_key_and_remedy(write, change, wor
         ("train.epoch=1", "'train.epochs'"),
         ("train.epochs", "section.key=value"),
         ("=1", "section.key=value"),
-        ("train.epochs=[1", "no valid YAML"),
+        ("train.epochs=[1", "it is not valid YAML"),
         ("stages.ann.train.epoch=1", "'train.epochs'"),
     ],
 )
@@ -240,6 +240,33 @@ def test_settings_of_stages_merge_key_by_key(write):
     assert (other.optim, other.train) == (recipe.optim, recipe.train)
     assert recipe_from_dict(recipe.as_dict()) == recipe
     assert load_recipe(path, ["method.name=baseline"]).stages == {}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "tier", "shorter"),
+    [
+        (["train.epochs=1"], None, ["optim.warmup_epochs=0"]),
+        (["train.epochs=4"], None, ["optim.warmup_epochs=3"]),
+        (["train.epochs=1"], "smoke", ["optim.warmup_epochs=0"]),
+        (["train.epochs=6"], None, []),
+        (["train.epochs=3", "optim.warmup_epochs=3"], None, []),  # to be refused: it is what was typed
+        (["optim.warmup_epochs=7"], "smoke", []),
+        (["stages.ann.train.epochs=2"], None, ["stages.ann.optim.warmup_epochs=1"]),
+        (["stages.ann.train.epochs=2", "stages.ann.optim.warmup_epochs=4"], None, []),
+    ],
+)
+def test_a_warm_up_gives_way_to_the_epochs_that_are_asked_for(write, overrides, tier, shorter):
+    path = write(BASE)
+    assert warmup_that_fits(path, overrides, tier) == shorter
+    if shorter:
+        load_recipe(path, [*overrides, *shorter], tier)
+
+
+def test_a_warm_up_of_a_stage_gives_way_too(write):
+    path = write(
+        {**BASE, "stages": {"ann.optim.warmup_epochs": 9, "distil.train.epochs": 4}, "optim": {"warmup_epochs": 2}}
+    )
+    assert warmup_that_fits(path, ["train.epochs=2"]) == ["optim.warmup_epochs=1", "stages.ann.optim.warmup_epochs=1"]
 
 
 def test_the_hash_covers_the_stages_and_not_their_absence(write):

@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ..errors import DataError
+from ..files import user_path
 from .content import marks_of
 from .frames import READER_VERSION
 from .images import refuse_plain
@@ -117,7 +118,7 @@ def prepare(
         "fingerprint": dataset.fingerprint(index),
     }
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
-    folder = Path(cache_dir).expanduser() / f"{dataset.name}-{key}"
+    folder = user_path(cache_dir) / f"{dataset.name}-{key}"
     steps = 1 if dataset.still else spec.steps
     arrays = (
         _Array("events.npy", index.recordings, (steps, dataset.channels, spec.size, spec.size), np.float32),

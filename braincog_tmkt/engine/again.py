@@ -18,6 +18,7 @@ from .evaluate import evaluate, measure_activity
 from .load import LoadedRun, load_run
 
 STEPS = "steps.csv"
+MOST_STEPS = 10_000
 COLUMNS = ("steps", "accuracy", "loss", "firing_rate", "synaptic_operations")
 
 
@@ -61,10 +62,13 @@ def parse_steps(text: str) -> list[int]:
     """
     steps: list[int] = []
     for part in text.split(","):
-        found = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", part)
+        found = re.fullmatch(r"([0-9]{1,9})(?:\.\.([0-9]{1,9}))?", part)
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
-        if not 1 <= first <= last:
-            raise RecipeError(f"'{text}' are no numbers of time steps: they look like 1..10, or 5, or 1,2,4")
+        if not 1 <= first <= last <= MOST_STEPS:
+            raise RecipeError(
+                f"'{text}' are no numbers of time steps: they look like 1..10, or 5, or 1,2,4, and go up to"
+                f" {MOST_STEPS}"
+            )
         steps += range(first, last + 1)
     return list(dict.fromkeys(steps))
 

@@ -16,6 +16,9 @@ from torch import Tensor
 from ..errors import RecipeError, TmktError, TrainingError
 from .memory import keep_freed_memory
 
+MOST_PROCESSES = 16
+"""On the CPU, where more than there are cores only wait for each other."""
+
 
 class _Autocast(MixedPrecision):
     """Autocast that leaves the inputs alone: event counts stay exact, and a `Batch` is no plain collection."""
@@ -34,13 +37,16 @@ def make_fabric(precision: str = "32-true", devices: int | None = None) -> Fabri
         devices: processes on this machine; None takes what torchrun says, or 1.
 
     Raises:
-        RecipeError: if there are fewer GPUs than that, or the job of a cluster has other processes.
+        RecipeError: if there are fewer GPUs (or far fewer cores) than that, or the job of a cluster has other
+            processes.
     """
     count = devices or int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     nodes = int(os.environ.get("GROUP_WORLD_SIZE", 1))
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     if kind == "cuda" and count > torch.cuda.device_count():
         raise RecipeError(f"{count} devices were asked for, but this machine has {torch.cuda.device_count()} GPUs")
+    if kind == "cpu" and (devices or 0) > max(os.cpu_count() or 1, MOST_PROCESSES):
+        raise RecipeError(f"{devices} processes were asked for, but this machine has {os.cpu_count()} CPU cores")
     set_up = set_up_cuda if kind == "cuda" else keep_freed_memory
     set_up()
     strategy: Strategy | str = "auto"

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import os
 import re
 import resource
 import sys
 from pathlib import Path
 
 import torch
+from torch import nn
+
+from ..errors import RecipeError
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -56,6 +60,24 @@ def frames_budget(device: torch.device) -> int:
     gc.collect()
     torch.cuda.empty_cache()  # what a run before this one freed is free
     return torch.cuda.mem_get_info(device)[0] // 3
+
+
+def require_memory(network: nn.Module) -> None:
+    """Refuse a network whose weights, with their gradients and an optimiser's two moments, this machine cannot hold.
+
+    Args:
+        network: may lie on torch's `meta` device, where its weights take no memory.
+
+    Raises:
+        RecipeError: naming the bytes.
+    """
+    weights = sum(value.numel() for value in network.parameters())
+    needed, there = 4 * 4 * weights, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise RecipeError(
+            f"a network of {weights:,} weights takes {needed / 2**30:,.0f} GiB to train, but this machine has"
+            f" {there / 2**30:,.0f} GiB: take a smaller model.width"
+        )
 
 
 def _host_peak() -> float:

@@ -38,15 +38,19 @@ def make_optimizer(method: nn.Module, recipe: Recipe) -> Optimizer:
     """timm's optimiser of that name; parameters with one axis (step weights too) get no weight decay, timm's rule.
 
     Raises:
-        RecipeError: if timm does not know the name.
+        RecipeError: if timm does not know the name or cannot make this optimiser here, or if it needs more than
+            gradients.
     """
     optim = recipe.optim
     try:
-        return create_optimizer_v2(
+        optimizer = create_optimizer_v2(
             method, opt=optim.name, lr=learning_rate(recipe), weight_decay=optim.weight_decay, filter_bias_and_bn=True
         )
-    except ValueError as error:
+    except (ValueError, TypeError, AssertionError, ImportError, RuntimeError) as error:  # e.g. a library it needs
         raise RecipeError(f"optim.name is '{optim.name}', but timm says: {error}") from error
+    if getattr(optimizer, "is_second_order", False):
+        raise RecipeError(f"optim.name is '{optim.name}', which needs second derivatives of the loss: take another one")
+    return optimizer
 
 
 def make_scheduler(optimizer: Optimizer, optim: OptimConfig, epochs: int) -> Scheduler:

@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from ..errors import DataError, RecipeError, TrainingError
 from ..recipe import DataConfig, Recipe, load_recipe, recipe_hash
 from ..recipe_files import find_recipe
+from ..recipe_stages import warmup_that_fits
 from ..results.notes import notes_of
 from ..results.store import RECORD, find_record, run_folder, write_record
 from .devices import make_fabric, on_first_rank
@@ -26,10 +27,11 @@ from .task import Task, build_method, describe_data, import_modules, load_task
 
 @dataclass(frozen=True)
 class Cell:
-    """One run to come: a recipe and a seed."""
+    """One run to come: a recipe and a seed; and a sentence if it is not quite the recipe that was asked for."""
 
     recipe: Recipe
     seed: int
+    note: str = ""
 
     def folder(self, runs: Path) -> Path:
         """Its run folder."""
@@ -53,14 +55,21 @@ def plan(
     Raises:
         RecipeError: for a bad recipe; all are loaded before anything is trained.
     """
-    files = [find_recipe(name) for name in names]
-    chosen = [f"train.seeds={list(seeds)}"] if seeds else []
-    recipes = [load_recipe(file, [*overrides, *chosen], tier) for file in files]
-    for recipe in recipes:
+    chosen = [*overrides, *([f"train.seeds={list(seeds)}"] if seeds else [])]
+    cells = [cell for name in names for cell in _cells(find_recipe(name), chosen, tier)]
+    for recipe in {id(cell.recipe): cell.recipe for cell in cells}.values():
         import_modules(recipe)
-    if len({recipe.train.precision for recipe in recipes}) > 1:
+    if len({cell.recipe.train.precision for cell in cells}) > 1:
         raise RecipeError("the recipes differ in train.precision: train them with one command for each precision")
-    return [Cell(recipe, seed) for recipe in recipes for seed in recipe.train.seeds]
+    return cells
+
+
+def _cells(file: Path, overrides: list[str], tier: str | None) -> list[Cell]:
+    """The runs of one recipe file, whose warm-up gives way to fewer epochs."""
+    shorter = warmup_that_fits(file, overrides, tier)
+    recipe = load_recipe(file, [*overrides, *shorter], tier)
+    note = f"{recipe.name}: the warm-up would not end within so few epochs, so it is cut: {' '.join(shorter)}"
+    return [Cell(recipe, seed, note if shorter else "") for seed in recipe.train.seeds]
 
 
 def share_of(cells: list[Cell], shard: tuple[int, int]) -> list[Cell]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..files import user_path
 from ..methods.base import Method, Stage
 from ..recipe import Recipe
 from ..recipe_compare import relevant
@@ -88,4 +89,4 @@ def _file(stages: tuple[Stage, ...], settings: list[Recipe], facts: Mapping[str,
         "data": [facts[key] for key in ("kind", "split", "fingerprint")],
     }
     digits = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
-    return Path(recipe.data.cache).expanduser() / "stages" / f"{last.name}_{digits}_seed{seed}.pt"
+    return user_path(recipe.data.cache) / "stages" / f"{last.name}_{digits}_seed{seed}.pt"

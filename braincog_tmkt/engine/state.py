@@ -221,7 +221,9 @@ def exclusive(folder: Path, fabric: Fabric) -> Iterator[None]:
         except Timeout:
             raise TrainingError(f"another process trains in {folder}: wait for it, or choose another folder") from None
         except OSError as error:
-            raise TrainingError(f"{folder} cannot be written ({error.strerror}): choose another folder") from error
+            raise TrainingError(
+                f"{folder} cannot be written ({error.strerror}): choose another folder of all runs with --runs"
+            ) from error
 
     on_first_rank(fabric, acquire)
     try:

@@ -228,7 +228,7 @@ class _Pool:
 
     def __init__(self, runs: Path, jobs: int, report: Report) -> None:
         self.runs, self.jobs, self.report = runs, jobs, report
-        self.free = list(range(jobs))
+        self.free = list(range(min(jobs, int(report.bar.total or 0))))
         self.running: dict[int, tuple[Cell, subprocess.Popen[bytes]]] = {}
         self.gpus = visible_gpus()
         self.stopping = False

@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,8 +27,7 @@ from ..errors import RecipeError
 from ..methods import METHODS, Method
 from ..models import build_backbone
 from ..recipe import DataConfig, Recipe
-from ..recipe_check import check_arguments
-from .memory import frames_budget
+from .memory import frames_budget, require_memory
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,9 @@ def import_modules(recipe: Recipe) -> None:
     for name in recipe.imports:
         try:
             importlib.import_module(name)
-        except ImportError as error:
-            raise RecipeError(f"{recipe.name} imports '{name}', which fails in {os.getcwd()}: {error}") from error
+        except (Exception, SystemExit) as error:  # it is the user's own code, which may fail in any way
+            reason = f"{type(error).__name__}: {error}"
+            raise RecipeError(f"{recipe.name} imports '{name}', which fails in {os.getcwd()}: {reason}") from error
 
 
 def open_dataset(data: DataConfig) -> tuple[DataSet, Index]:
@@ -152,14 +153,18 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
     Raises:
         RecipeError: for an unknown name or argument.
     """
-    torch.manual_seed(seed)
     settings, data = asdict(recipe.model), recipe.data
     channels = DATASETS[data.name].channels  # type: ignore[attr-defined]
     if channels != 2:  # a backbone of a user's own need not know the keyword
         settings["in_chans"] = channels
-    backbone = build_backbone(settings.pop("name"), classes, data.steps, data.size, **settings)
+    build = partial(build_backbone, settings.pop("name"), classes, data.steps, data.size, **settings)
+    if recipe.model.width > 1:  # wider than any of the papers'
+        build(width=1e-9)  # what its modules make when they are imported is real
+        with torch.device("meta"):
+            require_memory(build())
+    torch.manual_seed(seed)
+    backbone = build()
     arguments = {key: value for key, value in recipe.method.items() if key != "name"}
-    check_arguments(recipe.name, "method", arguments, METHODS[recipe.method["name"]])
     method = METHODS.build(recipe.method["name"], backbone, **arguments)
     assert isinstance(method, Method)
     if method.needs_static and channels != 2:

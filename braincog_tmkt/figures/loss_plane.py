@@ -51,8 +51,8 @@ class Plane:
     reach: float
 
     def __post_init__(self) -> None:
-        if type(self.grid) is not int or self.grid < 3 or self.grid % 2 == 0:
-            raise RecipeError(f"grid is {self.grid}: choose an odd number from 3, so that its middle is the weights")
+        if type(self.grid) is not int or not 3 <= self.grid <= 1001 or self.grid % 2 == 0:
+            raise RecipeError(f"grid is {self.grid}: choose an odd number from 3 to 1001; its middle is the weights")
         if not (isinstance(self.reach, int | float) and 0 < self.reach < math.inf):
             raise RecipeError(f"reach is {self.reach}: choose a positive number, such as 1.0")
 

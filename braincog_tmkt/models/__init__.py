@@ -24,23 +24,30 @@ def build_backbone(name: str, num_classes: int, steps: int, img_size: int, **kwa
     """Build a registered backbone; the names are `tmkt_*` (two streams) and `hsd_*` (one), see `tmkt list`.
 
     Args:
-        name: registered name, or any other model timm knows that has `event_logits` (and `streams`, for transfer).
+        name: registered name, or that of a model of your own that has `event_logits` (and `streams`, for transfer).
         num_classes: K.
         steps: T.
         img_size: height and width of the frames.
         kwargs: BrainCog's keywords, see `two_stream.TwoStream`.
 
     Raises:
-        RecipeError: for an unknown name, with the nearest known ones.
+        RecipeError: for an unknown name, with the nearest known ones, or a network that does not take event frames.
     """
-    from timm.models import is_model, list_models
+    from timm.models import is_model, list_models, model_entrypoint
 
     from ..errors import RecipeError
     from ..registry import did_you_mean
 
+    known = did_you_mean(name, list_models(list(FAMILIES)))
     if not is_model(name):
-        raise RecipeError(f"unknown model '{name}': {did_you_mean(name, list_models(list(FAMILIES)))}")
-    return create_model(name, num_classes=num_classes, step=steps, img_size=img_size, **kwargs)
+        raise RecipeError(f"unknown model '{name}': {known}")
+    owner = model_entrypoint(name).__module__.partition(".")[0]
+    if owner in ("timm", "braincog"):
+        raise RecipeError(f"model '{name}' is a network of {owner}, which these methods cannot train: {known}")
+    network = create_model(name, num_classes=num_classes, step=steps, img_size=img_size, **kwargs)
+    if not hasattr(network, "event_logits"):
+        raise RecipeError(f"model '{name}' has no event_logits (docs/extending.md says what that is): {known}")
+    return network
 
 
 def _brain_cog_keywords(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ class SCNN(TwoStream):
     Shapes: frames `[B, T, 2, H, W]`, H = W = `img_size` (28 in the paper). For the arguments see `TwoStream`.
     """
 
+    least_size = 16
+
     def __init__(self, img_size: int = 28, **kwargs: Any) -> None:
         super().__init__(img_size=img_size, **kwargs)
         first, second, hidden = (max(1, round(channels * self.width)) for channels in (15, 40, 300))

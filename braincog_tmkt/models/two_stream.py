@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -85,11 +85,15 @@ class TwoStream(BaseModule):
         kwargs: further keywords; those that nodes know (`sigmoid_thres`, `mem_detach`, `levels`, ...) reach them.
 
     Raises:
-        RecipeError: for an unknown node, surrogate or execution, or a BrainCog keyword these networks do not have.
+        RecipeError: for an unknown node, surrogate or execution, frames that are too small, or a BrainCog keyword these
+            networks do not have.
     """
 
     feature_size: int
     """D, the length of F_t."""
+
+    least_size: ClassVar[int] = 1
+    """Height and width of the smallest frames that its poolings leave anything of."""
 
     def __init__(
         self,
@@ -111,6 +115,11 @@ class TwoStream(BaseModule):
         for key, only in UNSUPPORTED.items():
             if kwargs.get(key, only) != only:
                 raise RecipeError(f"{type(self).__name__} takes {key}={only} only, not {kwargs[key]}")
+        if img_size < self.least_size:
+            raise RecipeError(
+                f"{type(self).__name__} needs frames of {self.least_size}x{self.least_size} or larger, not"
+                f" {img_size}x{img_size}: set data.size={self.least_size} or more"
+            )
         if execution not in EXECUTIONS:
             raise RecipeError(f"execution must be one of {', '.join(EXECUTIONS)}, not '{execution}'")
         node_kwargs = {

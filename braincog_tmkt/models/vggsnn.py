@@ -32,6 +32,8 @@ class VGGSNN(TwoStream):
         torch.Size([3, 11])
     """
 
+    least_size = 16
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         module = MultiStepConvModule if self.execution == "multi_step" else BaseConvModule

@@ -32,7 +32,7 @@ from typing import Any
 from ..errors import TrainingError
 from ..files import write_whole
 from ..recipe import Recipe, parse_override, recipe_hash
-from ..recipe_compare import ADDED
+from ..recipe_compare import flat, setting_of
 from . import schema
 
 RECORD = "record.json"
@@ -189,14 +189,5 @@ def records_with(records: Iterable[dict[str, Any]], settings: Iterable[str]) -> 
     Raises:
         RecipeError: for an unknown key, or a value it cannot have.
     """
-    layers = [parse_override(setting) for setting in settings]
-    wanted = {
-        f"{section}.{key}": value for layer in layers for section, keys in layer.items() for key, value in keys.items()
-    }
-    return [record for record in records if all(_setting(record, key) == value for key, value in wanted.items())]
-
-
-def _setting(record: dict[str, Any], key: str) -> Any:
-    """The value of a dotted key in the recipe of a record, which may be older than the key."""
-    section, _, leaf = key.partition(".")
-    return record["recipe"].get(section, {}).get(leaf, ADDED.get(key))
+    wanted = {key: value for setting in settings for key, value in flat(parse_override(setting)).items()}
+    return [record for record in records if all(setting_of(record, key) == value for key, value in wanted.items())]

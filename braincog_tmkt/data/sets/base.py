@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from ...errors import DataError, RecipeError
+from ...files import user_path
 from ...registry import Registry
 from ..frames import to_frames
 from ..lost import check_seen, check_slices
@@ -65,8 +66,8 @@ class DataSet(ABC):
     """Split protocols that make sense for this data set, see `data.splits.PROTOCOLS`."""
 
     def __init__(self, root: str | Path, static_root: str | Path | None = None) -> None:
-        self.root = Path(root).expanduser()
-        self.static_root = Path(static_root).expanduser() if static_root else self.root
+        self.root = user_path(root)
+        self.static_root = user_path(static_root) if static_root else self.root
 
     def use_sensor(self, height: int, width: int) -> None:
         """Take the sensor that a recipe's `data.sensor` names, for a data set that does not know its own.

@@ -1,0 +1,97 @@
+"""The command `tmkt`: arguments (`parser`), what they do (`verbs`), and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from ..errors import TmktError
+from ..interrupts import restore
+from .parser import parse
+
+__all__ = ["main"]
+
+WANTS_MEMORY = "can't allocate memory", "out of memory"
+LESS_MEMORY = "take a smaller train.batch, data.steps, data.size or model.width, or set model.recompute=true"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status: 0 done, 1 found something wrong, 2 could not, 128 + n by signal n."""
+    _open_streams()
+    try:
+        restore()
+        arguments = parse(sys.argv[1:] if argv is None else argv)
+        good = arguments.verb(arguments)
+    except TmktError as error:
+        return _failed(str(error), 128 + error.signum if hasattr(error, "signum") else 2)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_want_of_memory(error):
+            raise
+        return _failed(f"the memory does not suffice ({_one_line(error)}): {LESS_MEMORY}")
+    except ImportError as error:
+        if (error.name or "").startswith("braincog_tmkt"):
+            raise
+        return _failed(f"{error}: `tmkt doctor` says what this environment lacks")
+    except KeyboardInterrupt:
+        return _failed("interrupted", 128 + signal.SIGINT)
+    except BrokenPipeError:
+        return _unread()
+    return _flushed(0 if good is not False else 1)
+
+
+def _is_want_of_memory(error: Exception) -> bool:
+    """Whether Python, numpy or torch got no memory; torch says so in words alone (on the CPU, on a GPU)."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in WANTS_MEMORY)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _failed(message: str, status: int = 2) -> int:
+    """Print an error and return the status; all processes of a run raise the same one, and the first prints it."""
+    if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
+        print(f"error: {message}", file=sys.stderr)
+    return _flushed(status)
+
+
+def _flushed(status: int) -> int:
+    """The status, once the output is written."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _unread()
+    except OSError as error:
+        _unread()
+        print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return 2
+    return status
+
+
+def _unread() -> int:
+    """Whoever read the output has seen enough: Python writes the rest nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE
+
+
+def _open_streams() -> None:
+    """Make sure that output has somewhere to go: a closed stream is as good as /dev/null, and what a terminal's
+    encoding lacks is escaped.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:  # or the next file that is opened would take its place
+            setattr(sys, name, open(_devnull(number), mode, closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _devnull(number: int) -> int:
+    """/dev/null as this file descriptor."""
+    opened = os.open(os.devnull, os.O_RDWR)
+    if opened != number:
+        os.dup2(opened, number)
+        os.close(opened)
+    return number

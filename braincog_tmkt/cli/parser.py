@@ -1,0 +1,194 @@
+"""The arguments of the command `tmkt`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ..errors import DataError
+from ..files import user_path
+from . import verbs
+
+DESCRIPTION = "TMKT and HSD: spiking networks for event cameras, taught by static images and by ANNs."
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments; key=value overrides may stand anywhere after the verb, which argparse alone does not allow.
+
+    What follows an option that takes one value is that value, even if it looks like an override: `--root a=b`.
+    """
+    parser = make_parser()
+    valued = {name for action in actions_of(parser) if action.nargs is None for name in action.option_strings}
+    places = [
+        place
+        for place, text in enumerate(argv)
+        if re.match(r"[\w.][\w.-]*=", text) and not (place and argv[place - 1] in valued)
+    ]
+    for text in argv:
+        if re.fullmatch("--.*=--", text):  # argparse would take it for an empty list
+            parser.error(f"{text}: '--' is no value")
+    arguments = parser.parse_args([text for place, text in enumerate(argv) if place not in places])
+    overrides = [argv[place] for place in places]
+    if overrides and not hasattr(arguments, "overrides"):
+        parser.error(f"this command takes no {overrides[0]}")
+    arguments.overrides = overrides
+    return arguments
+
+
+def actions_of(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """All options and arguments of a parser and of its commands."""
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from actions_of(command)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of `tmkt` with all its commands; `verb` is what a command does."""
+    parser = argparse.ArgumentParser("tmkt", description=DESCRIPTION)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands.add_parser("list", help="data sets, backbones, methods, figures, tables and recipes").set_defaults(
+        verb=verbs.list_
+    )
+    _add_data(commands.add_parser("data", help="check, prepare, simulate, audit or download a data set"))
+    _add_train(commands.add_parser("train", help="train recipes; finished runs are skipped"))
+    again = commands.add_parser("eval", help="evaluate the checkpoints of a finished run and compare with its record")
+    again.add_argument("run", type=_path, metavar="RUN", help="run folder or record.json; key=value may move the data")
+    again.add_argument("--steps", metavar="T", help="with other numbers of time steps instead: 1..10, or 5, or 1,2,4")
+    again.set_defaults(verb=verbs.eval_, overrides=[])
+    _add_table(commands.add_parser("table", help="a paper's table with your numbers; or all records in some folders"))
+    _add_report(commands.add_parser("report", help="one HTML page of records: tables, curves, splits, cost"))
+    _add_figure(commands.add_parser("figure", help="a picture of finished runs, and the numbers behind it"))
+    words = "versions, devices, what is missing here, what BrainCog replaced in timm"
+    commands.add_parser("doctor", help=words).set_defaults(verb=verbs.doctor)
+    return parser
+
+
+def _add_train(train: argparse.ArgumentParser) -> None:
+    train.add_argument("recipes", nargs="+", metavar="RECIPE", help="YAML file or name; key=value overrides any key")
+    _add_running(train)
+    train.set_defaults(verb=verbs.train, overrides=[])
+
+
+def _add_table(table: argparse.ArgumentParser) -> None:
+    words = "1 to 4, kt, hsd1, .. (trains what is missing, or takes the records of PLACEs), or PLACEs alone"
+    table.add_argument("what", nargs="+", metavar="TABLE|PLACE", help=words)
+    table.add_argument("--on", metavar="SET", help="a data set whose recipes stand in for the paper's")
+    _add_choice(table)
+    table.add_argument("--format", default="text", choices=("text", "md", "tex", "csv", "json"))
+    _add_running(table)
+    table.set_defaults(verb=verbs.table, overrides=[])
+
+
+def _add_report(report: argparse.ArgumentParser) -> None:
+    report.add_argument("places", nargs="+", type=_path, metavar="PLACE", help="folders, run folders or records")
+    report.add_argument("--out", type=_path, default=Path("report.html"), metavar="FILE", help="(report.html)")
+    report.add_argument("--on", metavar="SET", help="a data set whose recipes stand in for the paper's")
+    report.add_argument("--pictures", type=_path, metavar="DIR", help="a folder of `tmkt figure`, to be shown, too")
+    _add_choice(report)
+    report.set_defaults(verb=verbs.report, overrides=[])
+
+
+def _add_choice(command: argparse.ArgumentParser) -> None:
+    choices = ("last", "best_val", "best_test")
+    command.add_argument("--select", default="last", choices=choices, help="which epoch's accuracy (last)")
+    command.add_argument("--against", metavar="RECIPE", help="compare with this one")
+
+
+def _add_figure(figure: argparse.ArgumentParser) -> None:
+    figure.add_argument("name", metavar="NAME", help="see `tmkt list`")
+    figure.add_argument(
+        "runs",
+        nargs="+",
+        type=_path,
+        metavar="RUN",
+        help="run folders (timesteps, epochs: any PLACE of records); key=value sets what it takes",
+    )
+    figure.add_argument("--out", type=_path, default=Path("figures"), metavar="DIR", help="(figures)")
+    figure.set_defaults(verb=verbs.figure, overrides=[])
+
+
+def _add_running(train: argparse.ArgumentParser) -> None:
+    train.add_argument("--seeds", nargs="+", type=_whole(0), metavar="N", help="instead of the recipe's")
+    train.add_argument("--tier", help="smoke, small or paper (the full settings, the default)")
+    train.add_argument(
+        "--devices", type=_whole(1, 1024), metavar="N", help="processes on this machine (default: 1, or torchrun's)"
+    )
+    train.add_argument("--threads", type=_whole(1, 1024), metavar="N", help="CPU threads of a process")
+    train.add_argument("--resume", action="store_true", help="go on where a run was stopped or killed")
+    train.add_argument("--dry-run", action="store_true", help="print what would run, and about how long")
+    train.add_argument("--runs", type=_path, default=Path("runs"), metavar="DIR", help="folder of all runs (runs)")
+    train.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="the I-th of N parts of the sweep")
+    train.add_argument("--jobs", type=_whole(1, 1024), default=1, metavar="N", help="runs at a time, one GPU each (1)")
+    train.add_argument("--launcher", choices=("local", "ray"), default="local", help="where the runs go (local)")
+
+
+def _add_data(data: argparse.ArgumentParser) -> None:
+    commands = data.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for name, verb, words in (
+        ("check", verbs.data_check, "what is there; if something is missing, what should be and where to get it"),
+        ("audit", verbs.data_audit, "whether a protocol lets training see held-out images"),
+        ("download", verbs.data_download, "fetch the official files"),
+        ("prepare", verbs.data_prepare, "make the frames now instead of at the first run"),
+        ("simulate", verbs.data_simulate, "make a simulated twin from a tree of images"),
+    ):
+        command = commands.add_parser(name, help=words)
+        command.add_argument("set", metavar="SET", help="data set, see `tmkt list`")
+        command.set_defaults(verb=verb)
+        if name == "simulate":
+            command.add_argument("--static", required=True, type=_path, metavar="DIR", help="class folders of images")
+            command.add_argument("--out", required=True, type=_path, metavar="DIR", help="where the recordings go")
+            command.add_argument(
+                "--limit-per-class", type=_whole(1), metavar="N", help="only the first N images of a class"
+            )
+        else:
+            command.add_argument(
+                "--root", type=_path, default=Path("data"), metavar="DIR", help="folder of the official folders (data)"
+            )
+            command.add_argument(
+                "--static-root", type=_path, metavar="DIR", help="folder of the images, if it is another one"
+            )
+        if name == "prepare":
+            command.add_argument("--steps", type=_whole(1), default=10, metavar="T", help="frames of a recording (10)")
+            command.add_argument(
+                "--size", type=_whole(1), default=48, metavar="N", help="height and width of a frame (48)"
+            )
+            command.add_argument("--frames", default="time", metavar="KIND", help="what a frame holds (time)")
+            words = "average over pixels when resizing (only for folder)"
+            command.add_argument("--antialias", action=argparse.BooleanOptionalAction, default=None, help=words)
+            command.add_argument("--sensor", nargs=2, type=_whole(1), metavar=("H", "W"), help="for folder: its sensor")
+            command.add_argument(
+                "--cache", type=_path, default=Path("cache"), metavar="DIR", help="folder of the frame cache (cache)"
+            )
+        if name in ("prepare", "simulate"):
+            command.add_argument(
+                "--workers", type=_whole(1, 256), metavar="N", help="processes (default: all CPU cores)"
+            )
+
+
+def _path(text: str) -> Path:
+    try:
+        return user_path(text)
+    except DataError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _whole(least: int, most: int = 2**64 - 1) -> Callable[[str], int]:
+    """A reader of whole numbers in a range."""
+
+    def read(text: str) -> int:
+        if not (re.fullmatch("[0-9]{1,20}", text) and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def _shard(text: str) -> tuple[int, int]:
+    found = re.fullmatch("([0-9]{1,9})/([1-9][0-9]{0,8})", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} must look like 1/4")
+    return int(found[1]), int(found[2])

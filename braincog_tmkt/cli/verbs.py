@@ -1,0 +1,255 @@
+"""What the commands do: each verb takes the parsed arguments; False says that it found something wrong."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import RecipeError
+from ..files import user_path
+from ..recipe_compare import setting_of
+from ..registry import did_you_mean
+
+if TYPE_CHECKING:
+    from ..engine.run import Cell
+
+RUNNING = {
+    "tier": None,
+    "devices": None,
+    "threads": None,
+    "resume": False,
+    "dry_run": False,
+    "runs": Path("runs"),
+    "shard": (1, 1),
+    "jobs": 1,
+    "launcher": "local",
+}
+"""The options of training, and their defaults."""
+
+
+def list_(arguments: argparse.Namespace) -> None:
+    """Print all names."""
+    from timm.models import list_models
+
+    from ..data.sets import DATASETS
+    from ..figures import FIGURES
+    from ..methods import METHODS
+    from ..models import FAMILIES
+    from ..recipe_files import known_recipes
+    from ..results.paper import paper_tables
+
+    def first_line(target: object) -> str:
+        return (target.__doc__ or "").strip().splitlines()[0]
+
+    print("Data sets:", *(f"  {name:20} {entry.card.title}" for name, entry in DATASETS.items()), sep="\n")  # type: ignore[attr-defined]
+    print("Backbones:", *(f"  {name}" for name in list_models(list(FAMILIES))), sep="\n")
+    print("Methods:", *(f"  {name:20} {first_line(entry)}" for name, entry in METHODS.items()), sep="\n")
+    print("Figures:", *(f"  {name:20} {first_line(entry)}" for name, entry in FIGURES.items()), sep="\n")
+    print("Tables:", *(f"  {number:20} {table.title}" for number, table in paper_tables().items()), sep="\n")
+    print("Recipes:", *(f"  {name}" for name in known_recipes()), sep="\n")
+
+
+def say(sentence: str) -> None:
+    """Print a sentence beside the output; all processes of a run have the same ones, and the first prints them."""
+    if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
+        print(sentence, file=sys.stderr)
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train recipes."""
+    from ..engine.run import share_of
+
+    _launch(share_of(_planned(arguments.recipes, arguments), arguments.shard), arguments)
+
+
+def _planned(recipes: list[str], arguments: argparse.Namespace) -> list[Cell]:
+    from ..engine.run import plan
+
+    threads = [f"train.threads={arguments.threads}"] if arguments.threads else []
+    cells = plan(recipes, [*arguments.overrides, *threads], arguments.tier, arguments.seeds)
+    for note in dict.fromkeys(cell.note for cell in cells if cell.note):
+        say(note)
+    return cells
+
+
+def _launch(cells: list[Cell], arguments: argparse.Namespace) -> None:
+    from ..engine.ray_sweep import run_ray
+    from ..engine.run import dry_run, train
+    from ..engine.sweep import run_jobs
+
+    if arguments.launcher == "ray" and arguments.jobs > 1:
+        raise RecipeError("--jobs is for one machine; with --launcher ray the cluster decides how many run at a time")
+    several = arguments.jobs > 1 or arguments.launcher == "ray"
+    if several and (arguments.devices or "LOCAL_WORLD_SIZE" in os.environ):
+        raise RecipeError("--jobs and --launcher ray run one process a run: leave out --devices, and torchrun")
+    if arguments.dry_run:
+        dry_run(cells, arguments.runs)
+    elif arguments.launcher == "ray":
+        run_ray(cells, arguments.runs, arguments.resume)
+    elif arguments.jobs > 1:
+        run_jobs(cells, arguments.runs, arguments.jobs, arguments.resume)
+    else:
+        train(cells, arguments.runs, arguments.devices, arguments.resume)
+
+
+def eval_(arguments: argparse.Namespace) -> bool:
+    """Evaluate a finished run again."""
+    from ..engine.again import evaluate_steps, parse_steps, re_evaluate
+
+    if arguments.steps is None:
+        return re_evaluate(arguments.run, arguments.overrides)
+    print(evaluate_steps(arguments.run, parse_steps(arguments.steps), arguments.overrides))
+    return True
+
+
+def table(arguments: argparse.Namespace) -> bool:
+    """Print a paper's table, or the records of some places."""
+    from ..results.paper import paper_tables
+
+    number, *places = arguments.what
+    if number in paper_tables():
+        return _paper_table(number, places, arguments)
+    if not user_path(number).exists():
+        raise RecipeError(f"'{number}' is no table ({', '.join(paper_tables())}) and no file or folder")
+    from ..results.summary import render, summarise
+
+    records, against = _records_of(arguments.what, arguments), arguments.against
+    if against and against not in (names := {record["name"].split("/")[-1] for record in records}):
+        raise RecipeError(f"no record is of a recipe '{against}' to compare with: {did_you_mean(against, names)}")
+    print(render(summarise(records, arguments.select, against or "baseline"), arguments.format))
+    return True
+
+
+def _records_of(places: list[str], arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """The records in some places, of the wanted seeds and settings; nothing is trained."""
+    from ..results.store import read_records
+
+    for option, default in RUNNING.items():
+        if getattr(arguments, option) != default:
+            raise RecipeError(f"records are given, so nothing is trained: leave out --{option.replace('_', '-')}")
+    return _chosen(read_records(map(user_path, places)), arguments.overrides, arguments.seeds)
+
+
+def _chosen(records: list[dict[str, Any]], settings: list[str], seeds: list[int] | None = None) -> list[dict[str, Any]]:
+    """The records of some settings and seeds.
+
+    Raises:
+        RecipeError: for a setting or a seed that none of them has, with those there are.
+    """
+    from ..results.store import records_with
+
+    for setting in settings:
+        found, key = records_with(records, [setting]), setting.partition("=")[0]
+        if not found:
+            values = sorted({str(setting_of(record, key)) for record in records})
+            raise RecipeError(f"no record has {setting}: {key} is {' or '.join(values[:10]) or 'in none'}")
+        records = found
+    there = {record["seed"] for record in records}
+    if missing := sorted(set(seeds or ()) - there):
+        known = ", ".join(map(str, sorted(there)))
+        raise RecipeError(f"no record has seed {missing[0]}: there are those of {known or 'none'}")
+    return [record for record in records if not seeds or record["seed"] in seeds]
+
+
+def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) -> bool:
+    """Print a paper's table from records, or train what is missing first; False if there are no data for any row."""
+    from ..engine.run import finished, share_of, with_data
+    from ..results.paper import find_table
+    from ..results.render import render_table
+    from ..results.tables import make_table, recipes_of
+
+    paper = find_table(number)
+    choice = arguments.select, arguments.on, arguments.against
+    make_table(paper, [], *choice)  # a wrong choice ends here, not after the training
+    ready: list[Cell] = []
+    missing: dict[str, str] = {}
+    if places:
+        records = _records_of(places, arguments)
+    else:
+        every = _planned(recipes_of(paper, arguments.on), arguments)
+        ready, missing = with_data(every)
+        with redirect_stdout(sys.stderr):  # the table alone goes to standard output
+            _launch(share_of(ready, arguments.shard), arguments)
+        records = finished(ready, arguments.runs)
+    print(render_table(make_table(paper, records, *choice), arguments.format))
+    for name, sentence in missing.items():
+        say(f"left out for want of {name}: {sentence}")
+    return not missing or bool(ready)
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Write the page of records."""
+    from ..results.report import write_report
+    from ..results.store import read_records
+
+    records = _chosen(read_records(arguments.places), arguments.overrides)
+    choice = arguments.select, arguments.on, arguments.against
+    print(write_report(records, arguments.out, *choice, pictures=arguments.pictures))
+
+
+def figure(arguments: argparse.Namespace) -> None:
+    """Draw a picture of finished runs."""
+    from ..figures import FIGURES, OF_RECORDS
+    from ..recipe import parse_settings
+
+    FIGURES[arguments.name]  # an unknown name ends here, not after the loading
+    dotted = [text for text in arguments.overrides if "." in text.partition("=")[0]]
+    settings = parse_settings([text for text in arguments.overrides if text not in dotted])
+    if arguments.name in OF_RECORDS:
+        from ..figures.records import read_finished
+
+        runs: list[Any] = _chosen(read_finished(arguments.runs), dotted)
+    else:
+        from ..engine.load import load_run
+
+        runs = [load_run(run, dotted) for run in arguments.runs]
+    print(*FIGURES.build(arguments.name, runs, arguments.out, **settings), sep="\n")
+
+
+def doctor(arguments: argparse.Namespace) -> bool:
+    """Print versions and devices, and what is missing."""
+    from ..engine.doctor import examine
+
+    return examine()
+
+
+def data_check(arguments: argparse.Namespace) -> bool:
+    """Say what is there of a data set."""
+    from ..data.commands import check
+
+    return check(arguments.set, arguments.root, arguments.static_root)
+
+
+def data_audit(arguments: argparse.Namespace) -> bool:
+    """Say whether its splits leak."""
+    from ..data.commands import report_audit
+
+    return report_audit(arguments.set, arguments.root, arguments.static_root)
+
+
+def data_download(arguments: argparse.Namespace) -> bool:
+    """Fetch its files."""
+    from ..data.commands import download
+
+    return download(arguments.set, arguments.root, arguments.static_root)
+
+
+def data_prepare(arguments: argparse.Namespace) -> bool:
+    """Make its frames."""
+    from ..data.commands import prepare
+    from ..data.types import FrameSpec
+
+    spec = FrameSpec(arguments.steps, arguments.size, arguments.frames)
+    where, choices = (arguments.root, arguments.static_root), (arguments.antialias, arguments.sensor)
+    return prepare(arguments.set, *where, spec, arguments.cache, arguments.workers, *choices)
+
+
+def data_simulate(arguments: argparse.Namespace) -> bool:
+    """Make its twin from images."""
+    from ..data.commands import simulate
+
+    return simulate(arguments.set, arguments.static, arguments.out, arguments.limit_per_class, arguments.workers)
