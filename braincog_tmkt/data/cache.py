@@ -138,11 +138,12 @@ def prepare(
                     partial.rename(folder)
                     for done in folder.glob("*.done"):
                         done.unlink()
-        rows = [_load(folder / array.file, array) for array in arrays]
-        marks = [marks_of(folder / array.file) for array in arrays]
+        events, images = (_load(folder / array.file, array) for array in arrays)
+        event_marks, image_marks = (marks_of(folder / array.file) for array in arrays)
     except OSError as error:
         raise _disk_error(error, folder.parent) from error
-    return Frames(*rows, *marks, tuple(_sentences(folder / REMARKS, arrays, dataset)))
+    remarks = tuple(_sentences(folder / REMARKS, arrays, dataset))
+    return Frames(events, images, event_marks, image_marks, remarks)
 
 
 def _worth(index: Index) -> int:

@@ -125,5 +125,5 @@ def _opaque(image: Image.Image) -> Image.Image:
     """Lay an image with transparent parts on white, or on black if that alone shows something."""
     drawn = image.convert("RGBA")
     on = [Image.alpha_composite(Image.new("RGBA", image.size, ground), drawn) for ground in ("white", "black")]
-    shown = (one for one in on if any(least != most for least, most in one.convert("RGB").getextrema()))
+    shown = (one for one in on if np.ptp(np.asarray(one.convert("RGB")), axis=(0, 1)).any())
     return next(shown, on[0]).convert("RGB")
