@@ -91,7 +91,8 @@ def checkout_stays_as_it_is() -> Iterator[None]:
     """No test leaves a file in the checkout."""
     before = files()
     yield
-    assert files() <= before
+    left = sorted(files() - before)
+    assert not left, f"the tests, or something beside them, left {left[:5]}"
 
 
 def files() -> set[str]:
