@@ -237,4 +237,4 @@ def test_an_image_without_events_is_told(tmp_path):
         make(tmp_path / "source", tmp_path / "twin", "ncaltech101")
     Image.fromarray(texture() // 255 + 100).save(folder / "a.png")  # too faint for the thresholds
     with pytest.raises(DataError, match=r"a\.png makes no events"):
-        make(tmp_path / "source", tmp_path / "twin", "ncaltech101", params=CameraParams(noise_on_hz=0))
+        make(tmp_path / "source", tmp_path / "other", "ncaltech101", params=CameraParams(noise_on_hz=0))
