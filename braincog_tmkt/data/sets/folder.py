@@ -120,6 +120,7 @@ def _are_twins(index: Index) -> bool:
 def _list_classes(folder: Path, suffixes: Collection[str]) -> dict[str, list[Item]]:
     """Class name -> items, both sorted; files beside the class folders are passed over."""
     classes: dict[str, list[Item]] = {}
+    folders: dict[str, Path] = {}
     for entry in _entries(folder):
         if entry.is_file():
             continue
@@ -132,8 +133,9 @@ def _list_classes(folder: Path, suffixes: Collection[str]) -> dict[str, list[Ite
         if not items:
             raise DataError(f"{entry} is empty: put files into it, or remove it")
         name = composed(entry.name)
-        if name in classes:
-            raise DataError(f"{classes[name][0].path.parent} and {entry} are one name for a class: rename one of them")
+        same = folders.setdefault(name, entry)
+        if same is not entry:
+            raise DataError(f"{same} and {entry} are one name for a class: rename one of them")
         classes[name] = sorted(items.values())
     if not classes:
         raise DataError(f"{folder} holds no class folders: put the files of each class into a folder of its name")
