@@ -59,7 +59,7 @@ class Registry(dict[str, Callable[..., Any]]):
     def __missing__(self, name: str) -> Callable[..., Any]:
         raise RecipeError(f"unknown {self.what} '{name}': {did_you_mean(name, self)}")
 
-    def build(self, name: str, *args: Any, **kwargs: Any) -> Any:
+    def build(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Call the entry `name`, refusing keyword arguments that it does not take or that are not of its types.
 
         Raises:
@@ -71,8 +71,7 @@ class Registry(dict[str, Callable[..., Any]]):
         target = self[name]
         accepted, hints = inspect.signature(target).parameters, hints_of(target)
         for key, value in kwargs.items():
-            if key not in accepted:
-                keywords = list(accepted)[len(args) :]
+            if key not in (keywords := list(accepted)[len(args) :]):
                 raise RecipeError(f"{self.what} '{name}' takes no '{key}': {did_you_mean(key, keywords)}")
             if key in hints and not fits(value, hints[key]):
                 raise RecipeError(f"{self.what} '{name}': {key} must be {in_words(hints[key])}, not {value!r}")

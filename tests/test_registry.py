@@ -41,3 +41,11 @@ def test_a_name_is_not_taken_twice_but_a_module_may_be_reloaded(shapes):
 def test_no_guess_where_nothing_is_near():
     assert did_you_mean("xyz", ["alpha", "beta"]) == "Known: alpha, beta."
     assert did_you_mean("xyz", []) == "Known: none."
+
+
+def test_no_keyword_may_be_one_that_is_given_by_place_or_the_registrys_own(shapes):
+    for key in ("size", "name", "self"):
+        with pytest.raises(RecipeError, match=f"shape 'square' takes no '{key}'"):
+            shapes.build("square", 3, **{key: 1})
+    with pytest.raises(RecipeError, match="shape 'square' needs 'size'"):
+        shapes.build("square")
