@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from braincog_tmkt.cli import _parse
+from braincog_tmkt.cli.parser import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 NOT_SOURCES = (
@@ -80,9 +80,9 @@ def test_the_sdist_can_be_installed_without_a_network(sdist, tmp_path):
 def test_what_the_commands_write_by_default_is_not_for_git():
     if not (shutil.which("git") and (ROOT / ".git").exists()):
         pytest.skip("not a git checkout")
-    train = _parse(["train", "digits/tmkt"])
-    prepare = _parse(["data", "prepare", "digits"])
-    figure, report = _parse(["figure", "epochs", "runs"]), _parse(["report", "runs"])
+    train = parse(["train", "digits/tmkt"])
+    prepare = parse(["data", "prepare", "digits"])
+    figure, report = parse(["figure", "epochs", "runs"]), parse(["report", "runs"])
     for path in (train.runs, prepare.root, prepare.cache, figure.out):
         run("git", "check-ignore", f"{path}/x", cwd=ROOT)
     run("git", "check-ignore", str(report.out), cwd=ROOT)

@@ -31,7 +31,7 @@ class Moving(DataSet):
         return found
 
     def image(self, item, size, appearance="value"):
-        return np.full((size, size), 60 * CLASSES.index(item.class_name), np.uint8)
+        return np.tile(60 * CLASSES.index(item.class_name) + np.arange(size, dtype=np.uint8), (size, 1))
 
     def kind(self):
         return "simulated" if "twin" in str(self.root) else "real"

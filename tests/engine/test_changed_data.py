@@ -77,7 +77,7 @@ def swap(one: Path, other: Path) -> None:
 
 
 def test_a_copy_goes_on_and_is_compared_again_afterwards(here, capsys):
-    Image.new("L", (28, 28), 99).save(here / "data/static/a/another.png")  # no recording shows it: never drawn
+    Image.linear_gradient("L").save(here / "data/static/a/another.png")  # no recording shows it: never drawn
     assert resume() == 0
     said = capsys.readouterr()
     assert "going on at epoch" in said.out

@@ -92,9 +92,9 @@ def test_its_pictures_show_the_frames_that_the_student_sees(recipes, tmp_path, m
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("method.steps=2.5", r"method\.steps must be a whole number, not 2\.5"),
-        ("method.temperature=warm", r"method\.temperature must be a number, not 'warm'"),
-        ("method.pretraining=tmkt", r"method\.pretraining must be .* or null, not 'tmkt'"),
+        ("method.steps=2.5", r"method 'hsd': steps must be a whole number, not 2\.5"),
+        ("method.temperature=warm", r"method 'hsd': temperature must be a number, not 'warm'"),
+        ("method.pretraining=tmkt", r"method 'hsd': pretraining must be .* or null, not 'tmkt'"),
         ("stages.convert.train.epochs=3", r"trains no stage 'convert'"),
         ("method.steps=9", "9 steps, but a recording has 3 frames"),
     ],
