@@ -59,6 +59,22 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.section)
 _Loader.add_constructor(None, yaml.SafeLoader.construct_undefined)  # type: ignore[type-var]
 
 
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's, which quotes a text that `_Loader` would take for something else."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+
+def write_yaml(value: Any) -> str:
+    """A document that `read_yaml` reads as the same value.
+
+    Example:
+        >>> write_yaml({"name": "010", "rate": "1e-3", "steps": 3})
+        "name: 010\\nrate: '1e-3'\\nsteps: 3\\n"
+    """
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False)
+
+
 def read_yaml(text: str) -> Any:
     """The value of a YAML document.
 

@@ -39,7 +39,7 @@ for version in $TESTED; do
   if [ "$version" = "$own" ] || [ -z "$program" ]; then continue; fi
   folder="$work/$version"
   mkdir "$folder"
-  if ! timeout 1800 bash -ec 'install "$@"' - "$program" "$folder" > "$folder/log.txt" 2>&1; then
+  if ! timeout 900 bash -ec 'install "$@"' - "$program" "$folder" > "$folder/log.txt" 2>&1; then
     reason="$(grep -m 1 "^ERROR" "$folder/log.txt" || echo "it failed, or took more than half an hour")"
     echo "Python $version: left out, its packages could not be installed: $reason"
   elif ! timeout 600 bash -ec 'use "$@"' - "$folder" > "$folder/log.txt" 2>&1; then

@@ -44,6 +44,7 @@ ALLOWED = {
         "recipe_compare",
         "recipe_files",
         "recipe_stages",
+        "recipe_text",
         "data",
         "models",
         "methods",

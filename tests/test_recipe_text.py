@@ -4,6 +4,8 @@ import os
 from itertools import pairwise
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from braincog_tmkt.engine.run import plan
 from braincog_tmkt.engine.task import open_dataset
@@ -11,7 +13,7 @@ from braincog_tmkt.errors import DataError, RecipeError
 from braincog_tmkt.files import user_path
 from braincog_tmkt.recipe import load_recipe, recipe_from_dict, recipe_hash
 from braincog_tmkt.recipe_files import find_recipe
-from braincog_tmkt.recipe_text import MOST_VALUES, read_value, read_yaml
+from braincog_tmkt.recipe_text import MOST_VALUES, read_value, read_yaml, write_yaml
 
 NUMBERS = {
     "3": 3, "-3": -3, "+5": 5, "0": 0, "1e-3": 0.001, "1E3": 1000.0, ".5": 0.5, "-.5": -0.5, "1.": 1.0, "01.5": 1.5,
@@ -194,3 +196,15 @@ def test_paths_are_the_users(tmp_path, monkeypatch):
     for text in ("", "~nobody-at-all/x", "\0", "x" * 300, "x/" * 2000, "\ud800", "loop/x"):
         with pytest.raises(DataError, match="cannot be used as a path"):
             user_path(text)
+
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+TEXT = st.text(st.characters(codec="utf-8"))
+
+
+@given(st.recursive(PLAIN | TEXT, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner), max_leaves=8))
+@example(
+    {"a": ["010", "1e-3", "1:30", "yes", "null", "~", "", " x ", "# 2", "3", "3.", ".5", "true", "=", "<<", "\x7f"]}
+)
+def test_what_is_written_is_read_as_the_same(value):
+    assert read_yaml(write_yaml(value)) == value

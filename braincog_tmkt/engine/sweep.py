@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 
 import torch
-import yaml
 from tqdm import tqdm
 
 from ..errors import RecipeError, TmktError, TrainingError
 from ..files import write_whole
+from ..recipe_text import write_yaml
 from ..results.store import RECORD, read_record
 from .run import Cell, is_finished, rehearse, result_in_words
 from .signals import Stopped, catch_signals
@@ -99,7 +99,7 @@ def start(cell: Cell, runs: Path, threads: int, gpu: str | None = None) -> subpr
         OSError: if no process can be started.
     """
     folder = cell.folder(runs)
-    write_whole(folder / RECIPE, yaml.safe_dump(cell.recipe.as_dict(), sort_keys=False).encode())
+    write_whole(folder / RECIPE, write_yaml(cell.recipe.as_dict()).encode())
     arguments = [str(folder / RECIPE), "--seeds", str(cell.seed), f"--runs={runs}", "--resume"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
     if gpu is not None:
