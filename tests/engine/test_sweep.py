@@ -100,6 +100,7 @@ def test_a_failure_is_its_own_and_what_is_finished_starts_no_process(cells, tmp_
     assert capsys.readouterr().out.count("finished already") == 1
 
 
+@pytest.mark.slow
 def test_two_at_once_killed_and_stopped_are_as_one_after_another(cells, tmp_path, started):
     runs = tmp_path / "runs"
     one, other = cells(["digits/tmkt"], *LONG, seeds=(1, 2))

