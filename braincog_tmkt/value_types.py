@@ -60,11 +60,11 @@ def in_words(hint: Any) -> str:
 
     Example:
         >>> in_words(list[int]), in_words(str | None)
-        ('a list, each of it a whole number', 'a text or null')
+        ('a list (each item a whole number)', 'a text or null')
     """
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return " or ".join(in_words(option) for option in inner)
     if origin is list:
-        return f"a list, each of it {in_words(inner[0])}"
+        return f"a list (each item {in_words(inner[0])})"
     return "null" if hint is type(None) else _WORDS.get(hint, "a section with keys")

@@ -124,7 +124,7 @@ def test_an_override_is_read_by_the_type_of_its_key(override, value):
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("train.seeds=[010,1:30]", "each of it a whole number, not ['010', '1:30']"),
+        ("train.seeds=[010,1:30]", "(each item a whole number), not ['010', '1:30']"),
         ("train.epochs=010", "train.epochs must be a whole number, not '010'"),
         ("train.epochs=1_000", "not '1_000'"),
         ("train.epochs=", "train.epochs must be a whole number, not ''"),

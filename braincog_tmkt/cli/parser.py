@@ -11,6 +11,9 @@ from ..errors import DataError
 from ..files import user_path
 from . import verbs
 
+LARGEST = 2**64 - 1
+"""Of whole numbers: torch takes no larger seed."""
+
 DESCRIPTION = "TMKT and HSD: spiking networks for event cameras, taught by static images and by ANNs."
 
 
@@ -176,12 +179,13 @@ def _path(text: str) -> Path:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _whole(least: int, most: int = 2**64 - 1) -> Callable[[str], int]:
+def _whole(least: int, most: int = LARGEST) -> Callable[[str], int]:
     """A reader of whole numbers in a range."""
 
     def read(text: str) -> int:
         if not (re.fullmatch("[0-9]{1,20}", text) and least <= int(text) <= most):
-            raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, from {least} to {most}")
+            limits = f"{least} or more (below 2^64)" if most == LARGEST else f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, {limits}")
         return int(text)
 
     return read

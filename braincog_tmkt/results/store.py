@@ -71,7 +71,9 @@ def read_record(path: str | Path) -> dict[str, Any]:
     try:
         record = _parse(file.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
-        raise TrainingError(f"there is no {file}: the run is not finished, or the folder is not a run's") from None
+        raise TrainingError(
+            f"{file} does not exist: the run is not finished, or this is not the folder of a run"
+        ) from None
     except OSError as error:
         raise TrainingError(f"{file} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
