@@ -4,6 +4,7 @@ import atexit
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ if "TMKT_TEST_HOME" not in os.environ:
     os.environ.setdefault("PYTHONUSERBASE", str(Path.home() / ".local"))
     os.environ |= {"HOME": home, "TMKT_TEST_HOME": home, "HYPOTHESIS_STORAGE_DIRECTORY": f"{home}/hypothesis"}
 os.umask(0o022)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script; children would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
