@@ -59,6 +59,7 @@ def make(source: Path, out: Path, name: str = "nmnist", **options: object) -> in
     return simulate_tree(source, out, name, **{"params": SMALL, "progress": False, **options})
 
 
+@pytest.mark.slow
 def test_any_number_of_processes_writes_the_same_bytes(tmp_path):
     source = mnist(tmp_path / "source", 10)
     assert make(source, tmp_path / "one") == 10

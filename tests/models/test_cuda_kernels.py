@@ -305,7 +305,7 @@ def stack(cubin, folder):
 
 
 @compiled
-@pytest.mark.parametrize("target", [80, 90])
+@pytest.mark.parametrize("target", [pytest.param(80, marks=pytest.mark.slow), 90])
 def test_kernels_compile_for_real_gpus(target, tmp_path, monkeypatch):
     monkeypatch.setattr(triton.knobs.cache, "dir", str(tmp_path / "cache"))
     tile, walk = {"WIDE": 64}, {"T": 6, "LEAK": True, "DIVIDE": True, "WIDE": 64, "height": None}
