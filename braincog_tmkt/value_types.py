@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
+@cache
 def hints_of(target: Callable[..., Any]) -> dict[str, Any]:
     """The annotations of a dataclass, of a function or of a class's constructor; none if they cannot be resolved.
 

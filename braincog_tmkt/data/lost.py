@@ -132,7 +132,7 @@ def check_slices(events: np.ndarray, spec: FrameSpec, place: str | Path) -> None
     here = f"{late} of {len(events)} events, {share:.0%}: its times span {duration} microseconds, {spec.steps} slices"
     here = f"{here} of {window} end at {window * spec.steps}"
     fate = f"behind the last time slice, where {SLICED[spec.kind]}"
-    advice = "choose another T (data.steps), write times in microseconds, or take data.frames=number"
+    advice = "take data.frames=number, write times in microseconds, or choose another T (data.steps)"
     if share > LATE_MOST:
         raise DataError(f"{place} has events {fate} ({here}): {advice}")
     remark(f"events lie {fate}, in", here, advice, share)

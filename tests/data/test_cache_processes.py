@@ -96,7 +96,7 @@ def alive(pid: int) -> bool:
     return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_killed_preparation_goes_on_where_it_was(tmp_path: Path, dataset: Counting, workers: int) -> None:
     code = f"from tests.data.test_cache_processes import contend; contend({str(tmp_path)!r}, 'first', 10, {workers})"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -64,7 +64,7 @@ def test_what_is_no_regular_file_is_named_and_never_waited_for(tmp_path: Path, s
     for path, fault in faults.items():
         with pytest.raises(DataError, match=f"{path} cannot be read.*{fault}"):
             read_events(path, None)
-    with pytest.raises(DataError, match="null (byte|character)"):
+    with pytest.raises(DataError, match=r"null (byte|character)"):
         read_events(f"{tmp_path}/a\0{suffix}", None)
 
 

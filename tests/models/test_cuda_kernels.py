@@ -253,9 +253,9 @@ def compare(device, dtype, shape, kind, number, surrogate, given=(True, True), r
     [
         (torch.float32, (3, 2, 37, 5), LIF, 4.0, "QGateGrad", (True, False), None),
         (torch.float32, (13, 1, 5, 3), PLIF, 0.37, "AtanGrad", (True, True), None),
-        (torch.bfloat16, (2, 1, 20, 66), PLIF, 0.5, "GateGrad", (False, True), None),
+        (torch.bfloat16, (2, 1, 7, 66), PLIF, 0.5, "GateGrad", (False, True), None),
         (torch.bfloat16, (2, 2, 90, 1), IF, 1.0, "BackEIGateGrad", (True, True), None),
-        (torch.float32, (3, 1, 37, 66), IF, 0.7, "QGateGrad", (True, True), 1.3),
+        (torch.float32, (3, 1, 9, 66), IF, 0.7, "QGateGrad", (True, True), 1.3),
         (torch.bfloat16, (2, 2, 90, 3), IF, 0.7, "AtanGrad", (True, False), 0.3125),  # the interpreter truncates
         (torch.float32, (1, 1, 40, 5), IF, 0.7, "GateGrad", (False, True), 1.3),
     ],

@@ -116,7 +116,8 @@ class DataSet(ABC):
         if not made.any():
             raise DataError(
                 f"{item.path or item.key} leaves its {spec.steps} frames of {spec.size}x{spec.size} empty: it has very"
-                f" few events, or lasts less than {spec.steps} microseconds; take larger frames, or copy it again"
+                f" few events, or lasts less than {spec.steps} microseconds: take fewer steps or"
+                f" larger frames, write times in microseconds, or take data.frames=number"
             )
         return made
 

@@ -45,8 +45,10 @@ def _divide_class(
         return (own, official) if official_test else cut(own, _kept_count(len(own), protocol.train_portion))
     if count > len(own) or count == len(keys):
         raise RecipeError(
-            f"train_per_class is {count}, but class '{name}' has {len(own)} recordings for training and test together"
-            f"{f' and {len(official)} more for test' if official else ''}: choose a smaller number."
+            f"data.train_per_class is {count}, but class '{name}' has {len(own)} recordings for training and test"
+            " together"
+            f"{f' and {len(official)} more for test' if official else ''}: choose a smaller number"
+            " (a tier may have set it)."
         )
     return own[:count], own[count:] + official
 
