@@ -69,7 +69,15 @@ def test_a_twin_is_trained_on(tmp_path: Path, monkeypatch, name: str) -> None:
     source = filmable(tmp_path / "images", name, ("train",) * (name != "ncaltech101"))
     where = simulated(name, source, tmp_path / "twin")
     monkeypatch.chdir(tmp_path)
-    settings = ["data.root=twin", "data.train_portion=0.5", "data.val_portion=0", "data.steps=2", "model.width=0.25"]
+    settings = [
+        "data.root=twin",
+        "data.train_portion=0.5",
+        "data.val_portion=0",
+        "data.steps=2",
+        "model.width=0.25",
+        "train.batch=2",
+        "data.train_per_class=null",
+    ]
     static = [f"data.static_root={source}"] * ("--static-root" in where)
     assert main(["train", RECIPES[name], "--tier", "smoke", *settings, *static]) == 0
     (record,) = read_records([tmp_path / "runs"])
