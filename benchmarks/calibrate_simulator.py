@@ -22,8 +22,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.optimize import minimize
 
 from braincog_tmkt.data.readers.atis import read_atis
-from braincog_tmkt.data.saccade import CameraParams, simulate_events
 from braincog_tmkt.data.simulate import LAYOUTS
+from braincog_tmkt.data.simulate.saccade import CameraParams, simulate_events
 
 REPO = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("TMKT_SHARED", REPO.parent / "shared")) / "data"

@@ -37,8 +37,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from PIL import Image
 
-from braincog_tmkt.data.saccade import CameraParams, saccade_path, simulate_events
 from braincog_tmkt.data.simulate import LAYOUTS
+from braincog_tmkt.data.simulate.saccade import CameraParams, saccade_path, simulate_events
 
 TABLE = REPO / "experiments/results/simulator_nmnist.csv"
 FIGURE = REPO / "docs/figures/simulator_nmnist.png"

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from braincog_tmkt.engine.load import load_run
+from braincog_tmkt.inspect.reload import load_run
 from braincog_tmkt.models.convert import convert
 
 

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from braincog_tmkt.data.types import Batch, Draw
+from braincog_tmkt.data.batch import Batch, BatchRNG
 from braincog_tmkt.methods import METHODS, Method
 from braincog_tmkt.methods.mixing import mix
 from braincog_tmkt.models import build_backbone
 from braincog_tmkt.recipe import Recipe, load_recipe
-from braincog_tmkt.recipe_files import find_recipe
+from braincog_tmkt.recipe.files import find_recipe
 
 STEP, MULTI, LIMIT, RIVAL = "step", "multi_step", "convolutions", "SpikingJelly"
 BF16, COMPILED = " bf16", " compiled"
@@ -115,7 +115,7 @@ def make_batch(case: Case, device: torch.device) -> Batch:
     grey = torch.rand(case.batch, 1, data.size, data.size, generator=generator).expand(-1, 2, -1, -1).contiguous()
     label = torch.randint(case.classes, (case.batch,), generator=generator)
     rows = torch.arange(case.batch)
-    draw = Draw(seed=1, start=0, rows=case.batch, total=case.batch)
+    draw = BatchRNG(seed=1, start=0, rows=case.batch, total=case.batch)
     return Batch(grey.to(device), events.to(device), label.to(device), rows.to(device), draw)
 
 

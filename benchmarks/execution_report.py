@@ -18,7 +18,7 @@ from execution_nets import BF16, CONTENDERS, LIMIT, MULTI, OPTIONAL, RIVAL, STEP
 from matplotlib.axes import Axes
 from tabulate import tabulate
 
-from braincog_tmkt.engine.about import commit, now
+from braincog_tmkt.engine.environment import commit, now
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

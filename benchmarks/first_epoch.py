@@ -50,10 +50,10 @@ from braincog_tmkt.data.types import Index, Item
 from braincog_tmkt.engine.devices import make_fabric
 from braincog_tmkt.engine.memory import peak_memory, reset_peak_memory
 from braincog_tmkt.engine.optim import make_optimizer
-from braincog_tmkt.engine.order import steps_per_epoch
+from braincog_tmkt.engine.sampling import steps_per_epoch
 from braincog_tmkt.engine.task import protocol_of
 from braincog_tmkt.recipe import Recipe
-from braincog_tmkt.recipe_files import known_recipes
+from braincog_tmkt.recipe.files import known_recipes
 
 PRECISIONS = {"32-true": MULTI, "bf16-mixed": MULTI + BF16}
 SMALL, LARGE = 4, 8
@@ -190,10 +190,10 @@ def timed(case: Case, precision: str, device: torch.device) -> tuple[float, floa
     def step() -> None:
         events = batch.events
         for name in recipe.data.augment:
-            events = AUGMENTS[name](events, batch.draw)
+            events = AUGMENTS[name](events, batch.rng)
         optimizer.zero_grad()
         with autocast():
-            loss = method(type(batch)(batch.static, events, batch.label, batch.index, batch.draw), 0.0)["loss"]
+            loss = method(type(batch)(batch.static, events, batch.label, batch.index, batch.rng), 0.0)["loss"]
         loss.backward()
         optimizer.step()
 

@@ -124,7 +124,7 @@ def compare_tonic(what: str, count: int, sensor: tuple[int, int], size: int) -> 
 
 def compare_braincog(antialias: bool) -> Row:
     """N-Omniglot: BrainCog's function, its crop, torchvision's resize."""
-    importlib.import_module("braincog_tmkt.integration")  # without it BrainCog is not imported on Python 3.12
+    importlib.import_module("braincog_tmkt.bridge")  # without it BrainCog is not imported on Python 3.12
     from braincog.datasets.NOmniglot.utils import integrate_events_to_frames
     from torchvision.transforms import Resize
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from braincog_tmkt import cli, integration
-from braincog_tmkt.engine import doctor
+from braincog_tmkt import bridge, cli
 from braincog_tmkt.errors import PackageError
+from braincog_tmkt.inspect import doctor
 
 ROOT = Path(__file__).resolve().parents[1]
 ENV = (ROOT / "experiments" / "env.sh").read_text()
@@ -69,8 +69,8 @@ else:
 def made_up(tmp_path, monkeypatch):
     """A module that BrainCog is said to want for its readers; write it, then import."""
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(integration, "OF_ITS_READERS", {"made_up_reader": "File"})
-    monkeypatch.setattr(integration, "STOOD_IN", {})
+    monkeypatch.setattr(bridge, "OF_ITS_READERS", {"made_up_reader": "File"})
+    monkeypatch.setattr(bridge, "STOOD_IN", {})
     package = tmp_path / "made_up_reader"
     package.mkdir()
     (package / "part.py").write_text("")
@@ -81,12 +81,12 @@ def made_up(tmp_path, monkeypatch):
 
 def test_a_reader_that_can_be_imported_is_left_alone(made_up):
     made_up.write_text("from . import part\nFile = 'the real one'\n")
-    with integration.stand_ins():
+    with bridge.stand_ins():
         inside = importlib.import_module("made_up_reader")
     assert inside.File == "the real one"
     assert sys.modules["made_up_reader"] is inside
     assert "made_up_reader.part" in sys.modules
-    assert integration.STOOD_IN == {}
+    assert bridge.STOOD_IN == {}
 
 
 @pytest.mark.parametrize(
@@ -99,9 +99,9 @@ def test_a_reader_that_can_be_imported_is_left_alone(made_up):
 )
 def test_a_reader_that_fails_is_stood_in_for_and_leaves_nothing(made_up, text, error, words):
     made_up.write_text(f"from . import part\n{text}\n")
-    with integration.stand_ins():
+    with bridge.stand_ins():
         from made_up_reader import File
-    assert integration.STOOD_IN["made_up_reader"].startswith(f"{error.__name__}: {words}")
+    assert bridge.STOOD_IN["made_up_reader"].startswith(f"{error.__name__}: {words}")
     assert not [name for name in sys.modules if name.startswith("made_up_reader")]
     with pytest.raises(PackageError, match=r"wants made_up_reader.File.*cannot be imported here"):
         File("recording")
@@ -112,7 +112,7 @@ def test_a_reader_that_fails_is_stood_in_for_and_leaves_nothing(made_up, text, e
 def test_another_module_of_a_readers_name_is_there_again_afterwards(made_up):
     made_up.write_text("Own = 1\n")
     own = importlib.import_module("made_up_reader")
-    with integration.stand_ins():
+    with bridge.stand_ins():
         assert importlib.import_module("made_up_reader").File is not None
     assert importlib.import_module("made_up_reader") is own
 
@@ -141,7 +141,7 @@ def test_names_of_the_package_tell_why_they_are_not_there():
 
 
 def test_brain_cog_that_cannot_be_imported_is_one_sentence():
-    done = child(["braincog", "timm"], "import braincog_tmkt.integration")  # without timm it takes half the time
+    done = child(["braincog", "timm"], "import braincog_tmkt.bridge")  # without timm it takes half the time
     assert done.stderr.splitlines()[-1] == (
         "braincog_tmkt.errors.PackageError: BrainCog cannot be imported (ModuleNotFoundError: No module named"
         " 'braincog'): `tmkt doctor` says what this environment lacks"
@@ -240,7 +240,7 @@ def test_brain_cog_is_imported_on_every_python_that_has_the_packages(version, py
     if subprocess.run([pythons[version], "-c", has], check=False).returncode:
         pytest.skip(f"{pythons[version]} has no PyTorch, timm and BrainCog")
     done = subprocess.run(
-        [pythons[version], "-c", "import braincog_tmkt.integration"],
+        [pythons[version], "-c", "import braincog_tmkt.bridge"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -7,17 +7,17 @@ import pytest
 import torch
 
 from braincog_tmkt.cli import main
+from braincog_tmkt.data.batch import BatchRNG
 from braincog_tmkt.data.readers.atis import write_atis
 from braincog_tmkt.data.simulate import LAYOUTS, simulate_tree
-from braincog_tmkt.data.types import Draw
 from braincog_tmkt.engine.devices import make_fabric
 from braincog_tmkt.engine.optim import make_optimizer
-from braincog_tmkt.engine.order import epoch_rows, seed_of
-from braincog_tmkt.engine.run import plan
+from braincog_tmkt.engine.sampling import epoch_rows, seed_of
 from braincog_tmkt.engine.stages import plan_stages
 from braincog_tmkt.engine.task import build_method, load_task
+from braincog_tmkt.launch.plan import plan
 from braincog_tmkt.recipe import load_recipe
-from braincog_tmkt.recipe_files import known_recipes
+from braincog_tmkt.recipe.files import known_recipes
 from braincog_tmkt.results.store import read_records
 from tests.data.test_simulate_layouts import QUICK, characters, images
 from tests.data.trees import caltech_tree, picture, recording
@@ -83,7 +83,7 @@ def test_all_recipes_of_a_set_take_a_step_in_every_stage_and_the_first_trains(na
         stages = plan_stages(recipe, method, task.facts, len(task.pairs.rows("train")), 1, 1)
         steps = 0
         for stage in stages:
-            method.enter(stage.stage.name)
+            method.begin_stage(stage.stage.name)
             steps += stage.stage.trains and step(method, stage.recipe, task.pairs)
         assert steps == (2 if len(stages) > 1 else 1), recipe.name
     assert main(["train", recipes[0], "--tier", "smoke", "--seeds", "1", "--threads", "1", *CHANGES]) == 0
@@ -98,17 +98,17 @@ def test_all_recipes_of_a_set_take_a_step_in_every_stage_and_the_first_trains(na
 
 def step(method, recipe, pairs):
     """One step of a stage: every part of its loss is finite, and it moves weights, all of which stay finite."""
-    trainee = method.trainee()
-    optimizer = make_optimizer(trainee, recipe)
+    trainable = method.trainable()
+    optimizer = make_optimizer(trainable, recipe)
     rows = epoch_rows(pairs, recipe.train, seed_of(1, 0, 0))[0]
-    parts = method(pairs.batch(rows, Draw(1, 0, len(rows), len(rows)), tuple(recipe.data.augment)), 0.5)
+    parts = method(pairs.batch(rows, BatchRNG(1, 0, len(rows), len(rows)), tuple(recipe.data.augment)), 0.5)
     assert all(math.isfinite(part.item()) for part in parts.values()), recipe.name
     parts["loss"].backward()
-    before = [weight.detach().clone() for weight in trainee.parameters()]
+    before = [weight.detach().clone() for weight in trainable.parameters()]
     optimizer.step()
-    moved = [not torch.equal(weight, old) for weight, old in zip(trainee.parameters(), before, strict=True)]
+    moved = [not torch.equal(weight, old) for weight, old in zip(trainable.parameters(), before, strict=True)]
     assert any(moved), recipe.name
-    assert all(weight.isfinite().all() for weight in trainee.parameters()), recipe.name
+    assert all(weight.isfinite().all() for weight in trainable.parameters()), recipe.name
     return 1
 
 

@@ -7,9 +7,9 @@ import yaml
 
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.recipe import load_recipe, recipe_from_dict, recipe_hash, with_overrides
-from braincog_tmkt.recipe_compare import IRRELEVANT, differences
-from braincog_tmkt.recipe_files import find_recipe, known_recipes
-from braincog_tmkt.recipe_stages import stage_recipe, warmup_that_fits
+from braincog_tmkt.recipe.files import find_recipe, known_recipes
+from braincog_tmkt.recipe.identity import IRRELEVANT, differences
+from braincog_tmkt.recipe.stages import stage_recipe, warmup_that_fits
 from braincog_tmkt.results.store import records_with
 
 ROOT = Path(__file__).resolve().parents[1]

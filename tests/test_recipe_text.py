@@ -7,13 +7,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from braincog_tmkt.engine.run import plan
 from braincog_tmkt.engine.task import open_dataset
 from braincog_tmkt.errors import DataError, RecipeError
 from braincog_tmkt.files import user_path
+from braincog_tmkt.launch.plan import plan
 from braincog_tmkt.recipe import load_recipe, recipe_from_dict, recipe_hash
-from braincog_tmkt.recipe_files import find_recipe
-from braincog_tmkt.recipe_text import MOST_VALUES, read_value, read_yaml, write_yaml
+from braincog_tmkt.recipe.files import find_recipe
+from braincog_tmkt.recipe.text import MOST_VALUES, read_value, read_yaml, write_yaml
 
 NUMBERS = {
     "3": 3, "-3": -3, "+5": 5, "0": 0, "1e-3": 0.001, "1E3": 1000.0, ".5": 0.5, "-.5": -0.5, "1.": 1.0, "01.5": 1.5,

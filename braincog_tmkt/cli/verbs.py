@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
 from ..files import user_path
-from ..recipe_compare import setting_of
+from ..recipe.identity import setting_of
 from ..registry import did_you_mean
 
 if TYPE_CHECKING:
-    from ..engine.run import Cell
+    from ..launch.plan import RunSpec
 
 RUNNING = {
     "tier": None,
@@ -39,7 +39,7 @@ def list_(arguments: argparse.Namespace) -> None:
     from ..figures import FIGURES
     from ..methods import METHODS
     from ..models import FAMILIES
-    from ..recipe_files import known_recipes
+    from ..recipe.files import known_recipes
     from ..results.paper import paper_tables
 
     def first_line(target: object) -> str:
@@ -61,13 +61,13 @@ def say(sentence: str) -> None:
 
 def train(arguments: argparse.Namespace) -> None:
     """Train recipes."""
-    from ..engine.run import share_of
+    from ..launch.plan import share_of
 
     _launch(share_of(_planned(arguments.recipes, arguments), arguments.shard), arguments)
 
 
-def _planned(recipes: list[str], arguments: argparse.Namespace) -> list[Cell]:
-    from ..engine.run import plan
+def _planned(recipes: list[str], arguments: argparse.Namespace) -> list[RunSpec]:
+    from ..launch.plan import plan
 
     threads = [f"train.threads={arguments.threads}"] if arguments.threads else []
     cells = plan(recipes, [*arguments.overrides, *threads], arguments.tier, arguments.seeds)
@@ -76,10 +76,10 @@ def _planned(recipes: list[str], arguments: argparse.Namespace) -> list[Cell]:
     return cells
 
 
-def _launch(cells: list[Cell], arguments: argparse.Namespace) -> None:
-    from ..engine.ray_sweep import run_ray
-    from ..engine.run import dry_run, train
-    from ..engine.sweep import run_jobs
+def _launch(cells: list[RunSpec], arguments: argparse.Namespace) -> None:
+    from ..launch.local import run_jobs
+    from ..launch.plan import dry_run, train
+    from ..launch.ray import run_ray
 
     if arguments.launcher == "ray" and arguments.jobs > 1:
         raise RecipeError("--jobs is for one machine; with --launcher ray the cluster decides how many run at a time")
@@ -98,7 +98,7 @@ def _launch(cells: list[Cell], arguments: argparse.Namespace) -> None:
 
 def eval_(arguments: argparse.Namespace) -> bool:
     """Evaluate a finished run again."""
-    from ..engine.again import evaluate_steps, parse_steps, re_evaluate
+    from ..inspect.reevaluate import evaluate_steps, parse_steps, re_evaluate
 
     if arguments.steps is None:
         return re_evaluate(arguments.run, arguments.overrides)
@@ -157,7 +157,7 @@ def _chosen(records: list[dict[str, Any]], settings: list[str], seeds: list[int]
 
 def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) -> bool:
     """Print a paper's table from records, or train what is missing first; False if there are no data for any row."""
-    from ..engine.run import finished, share_of, with_data
+    from ..launch.plan import finished, share_of, with_data
     from ..results.paper import find_table
     from ..results.render import render_table
     from ..results.tables import make_table, recipes_of
@@ -165,7 +165,7 @@ def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) 
     paper = find_table(number)
     choice = arguments.select, arguments.on, arguments.against
     make_table(paper, [], *choice)  # a wrong choice ends here, not after the training
-    ready: list[Cell] = []
+    ready: list[RunSpec] = []
     missing: dict[str, str] = {}
     if places:
         records = _records_of(places, arguments)
@@ -204,7 +204,7 @@ def figure(arguments: argparse.Namespace) -> None:
 
         runs: list[Any] = _chosen(read_finished(arguments.runs), dotted)
     else:
-        from ..engine.load import load_run
+        from ..inspect.reload import load_run
 
         runs = [load_run(run, dotted) for run in arguments.runs]
     print(*FIGURES.build(arguments.name, runs, arguments.out, **settings), sep="\n")
@@ -212,7 +212,7 @@ def figure(arguments: argparse.Namespace) -> None:
 
 def doctor(arguments: argparse.Namespace) -> bool:
     """Print versions and devices, and what is missing."""
-    from ..engine.doctor import examine
+    from ..inspect.doctor import examine
 
     return examine()
 

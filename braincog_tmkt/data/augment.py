@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..registry import Registry
-from .types import Draw, to_device
+from .batch import BatchRNG, to_device
 
 AUGMENTS = Registry("augmentation")
 
@@ -20,15 +20,15 @@ MAX_ROLL = 5
 
 
 @AUGMENTS.register("crop")
-def crop(frames: Tensor, draw: Draw) -> Tensor:
+def crop(frames: Tensor, rng: BatchRNG) -> Tensor:
     """Pad each side with 4 zeros and cut the original size out, anywhere.
 
     Example:
-        >>> crop(torch.ones(3, 10, 2, 48, 48), Draw(seed=0, start=0, rows=3, total=3)).shape
+        >>> crop(torch.ones(3, 10, 2, 48, 48), BatchRNG(seed=0, start=0, rows=3, total=3)).shape
         torch.Size([3, 10, 2, 48, 48])
     """
     height, width = frames.shape[-2:]
-    offsets = (draw.uniform(2, stream=CROP_STREAM) * (2 * PADDING + 1)).long()
+    offsets = (rng.uniform(2, stream=CROP_STREAM) * (2 * PADDING + 1)).long()
     return _cut_out(frames, to_device(offsets, frames.device), height, width)
 
 
@@ -47,17 +47,17 @@ def _picked(frames: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 @AUGMENTS.register("flip")
-def flip(frames: Tensor, draw: Draw) -> Tensor:
+def flip(frames: Tensor, rng: BatchRNG) -> Tensor:
     """Mirror left and right with probability 1/2."""
-    mirrored = to_device(draw.uniform(stream=FLIP_STREAM) < 0.5, frames.device)
+    mirrored = to_device(rng.uniform(stream=FLIP_STREAM) < 0.5, frames.device)
     return torch.where(mirrored.view(-1, 1, 1, 1, 1), frames.flip(-1), frames)
 
 
 @AUGMENTS.register("roll")
-def roll(frames: Tensor, draw: Draw) -> Tensor:
+def roll(frames: Tensor, rng: BatchRNG) -> Tensor:
     """Shift by up to 5 pixels along each side, round the edges: TET's and HSD's augmentation of CIFAR10-DVS."""
     height, width = frames.shape[-2:]
-    drawn = (draw.uniform(2, stream=ROLL_STREAM) * (2 * MAX_ROLL + 1)).long() - MAX_ROLL
+    drawn = (rng.uniform(2, stream=ROLL_STREAM) * (2 * MAX_ROLL + 1)).long() - MAX_ROLL
     shifts = to_device(drawn, frames.device)
     rows = (torch.arange(height, device=frames.device) - shifts[:, :1]) % height
     columns = (torch.arange(width, device=frames.device) - shifts[:, 1:]) % width
@@ -65,9 +65,9 @@ def roll(frames: Tensor, draw: Draw) -> Tensor:
 
 
 @AUGMENTS.register("rotate")
-def rotate(frames: Tensor, draw: Draw) -> Tensor:
+def rotate(frames: Tensor, rng: BatchRNG) -> Tensor:
     """Rotate about the centre by up to 15 degrees either way; nearest neighbour, zeros from outside."""
-    return _rotated(frames, (2 * draw.uniform(stream=ROTATE_STREAM) - 1) * MAX_DEGREES)
+    return _rotated(frames, (2 * rng.uniform(stream=ROTATE_STREAM) - 1) * MAX_DEGREES)
 
 
 def _rotated(frames: Tensor, degrees: Tensor) -> Tensor:

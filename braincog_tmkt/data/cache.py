@@ -30,7 +30,7 @@ from ..files import user_path
 from .content import marks_of
 from .frames import READER_VERSION
 from .images import refuse_plain
-from .remarks import in_words, listening, read_remarks, write_remarks
+from .notes import in_words, listening, read_remarks, write_remarks
 from .room import bytes_in_words, cache_bytes, need_memory, size_in_words
 from .sets.base import DataSet
 from .types import FrameSpec, Index, Item

@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ..compiled import compiled
 from ..errors import DataError, RecipeError
+from ..jit import compiled
 from ..registry import Registry
 from .static import APPEARANCES
 from .types import FrameSpec

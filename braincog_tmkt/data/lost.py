@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..compiled import compiled
 from ..errors import DataError
+from ..jit import compiled
 from .frames import RESIZES, extent
-from .remarks import remark
+from .notes import remark
 from .types import FrameSpec
 
 FEWEST = 100

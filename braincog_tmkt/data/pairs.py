@@ -14,8 +14,9 @@ from torch import Tensor
 
 from ..errors import DataError
 from .augment import AUGMENTS
+from .batch import Batch, BatchRNG, to_device
 from .splits import Split, drawable
-from .types import Batch, Draw, Index, to_device
+from .types import Index
 
 PARTNER_STREAM = 1
 
@@ -57,7 +58,7 @@ class PairSet:
         ...     events=np.zeros((20, 4, 2, 8, 8), np.float32), images=np.zeros((20, 8, 8), np.uint8)
         ... )
         >>> pairs = PairSet(index, make_split(index, SplitProtocol("clean")), frames)
-        >>> batch = pairs.batch(pairs.rows("train")[:3], Draw(seed=0, start=0, rows=3, total=3))
+        >>> batch = pairs.batch(pairs.rows("train")[:3], BatchRNG(seed=0, start=0, rows=3, total=3))
         >>> batch.static.shape, batch.events.shape
         (torch.Size([3, 2, 8, 8]), torch.Size([3, 4, 2, 8, 8]))
     """
@@ -107,12 +108,12 @@ class PairSet:
             self._events, self._images = self._events.to(self.device), self._images.to(self.device)
         return self
 
-    def batch(self, rows: Tensor, draw: Draw, augment: tuple[str, ...] = ()) -> Batch:
+    def batch(self, rows: Tensor, rng: BatchRNG, augment: tuple[str, ...] = ()) -> Batch:
         """Pair training recordings with images of their class, drawn uniformly from the pool.
 
         Args:
             rows: rows of training recordings in the index `[B]`, on the CPU, this rank's share.
-            draw: random numbers of the global batch, for `B` rows here.
+            rng: random numbers of the global batch, for `B` rows here.
             augment: names in `AUGMENTS`, applied to the event frames in this order.
 
         Raises:
@@ -122,14 +123,14 @@ class PairSet:
             raise DataError("a batch to train on holds validation or test recordings: take its rows from rows('train')")
         events, label = self.events(rows)
         for name in augment:
-            events = AUGMENTS[name](events, draw)
-        return Batch(self._statics(rows, draw), events, label, to_device(rows, self.device), draw)
+            events = AUGMENTS[name](events, rng)
+        return Batch(self._statics(rows, rng), events, label, to_device(rows, self.device), rng)
 
-    def _statics(self, rows: Tensor, draw: Draw) -> Tensor:
+    def _statics(self, rows: Tensor, rng: BatchRNG) -> Tensor:
         """Drawn images `[B, 2, H, W]` in [0, 1], or `[B, 0, H, W]` if there are none to draw."""
         if not self.has_statics:
             return torch.empty(len(rows), 0, *self._events.shape[-2:], device=self.device)
-        static = self._take(self._images, self._partners(rows, draw)).float().div_(255)
+        static = self._take(self._images, self._partners(rows, rng)).float().div_(255)
         # One channel stands for both polarities: a view, so that nothing is copied.
         return static[:, None].expand(-1, 2, -1, -1)
 
@@ -153,11 +154,11 @@ class PairSet:
         sizes = torch.bincount(labels, minlength=len(self.classes))
         return len(rows) / sizes[labels].double()
 
-    def _partners(self, rows: Tensor, draw: Draw) -> Tensor:
+    def _partners(self, rows: Tensor, rng: BatchRNG) -> Tensor:
         """Rows of the drawn images in `index.statics` `[B]`."""
         labels = self.labels[rows]
         # u < 1 in float64, so that u * size rounds down below size for every size that fits in memory.
-        place = (draw.uniform(stream=PARTNER_STREAM) * self._pool_sizes[labels]).long()
+        place = (rng.uniform(stream=PARTNER_STREAM) * self._pool_sizes[labels]).long()
         return self._pool[labels, place]
 
 
@@ -177,7 +178,7 @@ def _rows_of_parts(index: Index, split: Split) -> dict[Part, Tensor]:
 
 
 def _pool_table(index: Index, split: Split) -> tuple[Tensor, Tensor]:
-    """For each class the rows of the images it may draw, `[K, P]` padded with 0, and how many they are, `[K]`."""
+    """For each class the rows of the images it may rng, `[K, P]` padded with 0, and how many they are, `[K]`."""
     row_of = {item.key: row for row, item in enumerate(index.statics)}
     groups = {name: [row_of[key] for key in keys] for name, keys in drawable(index, split).items()}
     sizes = torch.tensor([len(groups.get(name, ())) for name in index.classes])

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from ..files import user_path
 from ..methods.base import Method, Stage
 from ..recipe import Recipe
-from ..recipe_compare import relevant
-from ..recipe_stages import check_stage_names, stage_recipe
+from ..recipe.identity import relevant
+from ..recipe.stages import check_stage_names, stage_recipe
 from .optim import learning_rate_in_words
-from .order import steps_per_epoch
+from .sampling import steps_per_epoch
 
 
 class StagePlan(NamedTuple):
@@ -49,7 +49,7 @@ def plan_stages(
     Args:
         recipe: of the run.
         method: built from it.
-        facts: what the record says about the data, see `task.Task`.
+        facts: what the record says about the data, see `task.TaskData`.
         count: training recordings.
         seed: of the run.
         world_size: processes.

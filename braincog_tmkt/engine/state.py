@@ -16,15 +16,15 @@ from torch.optim import Optimizer
 from ..errors import TrainingError
 from ..methods import Method
 from ..recipe import Recipe, recipe_hash
-from ..recipe_compare import differences
+from ..recipe.identity import differences
 from . import checkpoint
-from .about import now
+from .deferred import DeferredValues
 from .devices import on_first_rank
-from .late import LateValues
+from .environment import now
 from .log import Log
 from .signals import StopRequest
 from .stages import StagePlan
-from .task import Task
+from .task import TaskData
 
 
 @dataclass
@@ -87,15 +87,15 @@ class Run:
     seed: int
     folder: Path
     fabric: Fabric
-    task: Task
+    task: TaskData
     method: Method
     plan: list[StagePlan]
     progress: Progress
     stop: StopRequest
     log: Log | None = None
     told: bool = False
-    losses: LateValues = field(init=False)
-    signals: LateValues = field(init=False)
+    losses: DeferredValues = field(init=False)
+    signals: DeferredValues = field(init=False)
     optimizer: Optimizer | None = None
     optimizer_state: dict[str, Any] | None = None
     clock: float = field(default_factory=time.perf_counter)
@@ -127,7 +127,7 @@ class Run:
         """Go on to the next stage; no optimiser and no gradient is left of the one before."""
         self.progress, self.optimizer = self.progress.next_stage(), None
         self.method.zero_grad(set_to_none=True)
-        self.method.enter(self.now.stage.name)
+        self.method.begin_stage(self.now.stage.name)
 
     def tick(self) -> None:
         """Add the time since the last call to the run's."""
@@ -158,13 +158,13 @@ class Run:
         """
         state = checkpoint.load_newest(self.checkpoints, self.fabric.print)
         if state is None:
-            self.method.enter(self.now.stage.name)
+            self.method.begin_stage(self.now.stage.name)
             return
         if not resume:
             raise TrainingError(f"{self.folder} holds an unfinished run: go on with --resume, or remove the folder")
         self._require_same(state)
         self.progress = Progress(**state["progress"])
-        self.method.enter(self.now.stage.name)
+        self.method.begin_stage(self.now.stage.name)
         self.method.load_state_dict(state["method"])  # after it: entering may have changed the weights
         self.optimizer_state = state["optimizer"]
         self.fabric.print(f"going on at {self.place}, step {self.progress.step + 1}")
@@ -191,7 +191,7 @@ class Run:
             self.fabric.print("note: an older version wrote the checkpoint, so nothing tells whether the data changed")
 
 
-def changes_since(state: dict[str, Any], task: Task) -> str | None:
+def changes_since(state: dict[str, Any], task: TaskData) -> str | None:
     """What of the data is not as it was when a checkpoint was written, in words.
 
     Args:

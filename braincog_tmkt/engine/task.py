@@ -31,7 +31,7 @@ from .memory import frames_budget, require_memory
 
 
 @dataclass(frozen=True)
-class Task:
+class TaskData:
     """The data of a run, ready.
 
     Args:
@@ -111,7 +111,7 @@ def describe_data(data: DataConfig) -> dict[str, Any]:
     return _facts(dataset, index, data, split)
 
 
-def load_task(recipe: Recipe, fabric: Fabric, workers: int | None = None) -> Task:
+def load_task(recipe: Recipe, fabric: Fabric, workers: int | None = None) -> TaskData:
     """Index, split, audit, make or find the frames, and move them to the device.
 
     Args:
@@ -132,7 +132,7 @@ def load_task(recipe: Recipe, fabric: Fabric, workers: int | None = None) -> Tas
     pairs = PairSet(index, split, frames, spec.steps).to(fabric.device, frames_budget(fabric.device))
     facts = _facts(dataset, index, data, split, frames.remarks)
     content = content_of(index, split, frames.event_marks, frames.image_marks)
-    return Task(pairs, facts, verdict.as_dict(), verdict.sentence(), content)
+    return TaskData(pairs, facts, verdict.as_dict(), verdict.sentence(), content)
 
 
 def _audited(index: Index, split: Split) -> Audit:

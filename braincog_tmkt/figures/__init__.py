@@ -1,17 +1,5 @@
-"""Pictures of finished runs, each with the numbers behind it."""
+"""Pictures of finished runs, each with the numbers behind it; one file each, found by their decorators."""
 
-from . import activity, confusion, epochs, features, gradcam, landscape, timesteps
-from .base import FIGURES, OF_RECORDS, figure_of_records
+from .base import FIGURES, OF_RECORDS, figure_of_records, figure_of_runs
 
-__all__ = [
-    "FIGURES",
-    "OF_RECORDS",
-    "activity",
-    "confusion",
-    "epochs",
-    "features",
-    "figure_of_records",
-    "gradcam",
-    "landscape",
-    "timesteps",
-]
+__all__ = ["FIGURES", "OF_RECORDS", "figure_of_records", "figure_of_runs"]

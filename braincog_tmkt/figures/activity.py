@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from ..engine.evaluate import count_spikes
-from ..engine.load import LoadedRun
+from ..inspect.reload import LoadedRun
 from ..progress import progress
 from .base import entitle, figure_of_runs, save_picture, save_rows
 from .inputs import (

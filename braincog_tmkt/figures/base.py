@@ -20,7 +20,7 @@ from matplotlib.font_manager import fontManager
 from ..files import write_whole
 from ..registry import Registry
 
-FIGURES = Registry("figure")
+FIGURES = Registry("figure", __package__, ["figure_of_runs", "figure_of_records"])
 """Name -> function `(runs: list[LoadedRun], out: Path, **settings) -> list[Path]`; it writes `<name>.png` and
 `<name>.csv` into the folder `out` and returns what it wrote."""
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ..engine.load import LoadedRun
+from ..inspect.reload import LoadedRun
 from ..progress import progress
 from .base import brief, entitle, figure_of_runs, save_picture, save_rows
 from .inputs import at_test_time, names_of, require_same_test, setting_in_words, titles_of, warnings_in_words

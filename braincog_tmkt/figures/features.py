@@ -15,8 +15,8 @@ from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
 from torch import Tensor
 
-from ..engine.load import LoadedRun
 from ..errors import RecipeError
+from ..inspect.reload import LoadedRun
 from ..progress import progress
 from .base import brief, entitle, figure_of_runs, save_picture, save_rows
 from .inputs import (

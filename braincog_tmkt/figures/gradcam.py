@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 from pytorch_grad_cam import GradCAMPlusPlus
 from torch import Tensor, nn
 
-from ..engine.load import LoadedRun
 from ..engine.task import build_method
 from ..errors import RecipeError
+from ..inspect.reload import LoadedRun
 from ..methods import Method
 from ..progress import progress
 from .base import brief, entitle, figure_of_runs, save_picture, save_rows
@@ -72,7 +72,7 @@ class Panel(NamedTuple):
 
 @figure_of_runs("gradcam")
 def gradcam(runs: list[LoadedRun], out: Path, classes: int | None = None) -> list[Path]:
-    """Draw Grad-CAM++ maps of the true class, with the weights of the last epoch, one column a run.
+    """BatchRNG Grad-CAM++ maps of the true class, with the weights of the last epoch, one column a run.
 
     Shown are the first test recordings of evenly spaced classes, and above each the static image that this very
     recording shows, where the data set has it and says so. Event frames go through the event classifier. A static image

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..engine.load import LoadedRun
 from ..engine.task import open_dataset
 from ..errors import RecipeError
+from ..inspect.reload import LoadedRun
 from ..methods import Method
 from ..results.notes import notes_of
 from ..results.setting import MARK
@@ -116,7 +116,7 @@ def at_test_time(method: Method) -> Iterator[None]:
 
 def frames_shown(method: Method, events: Tensor) -> Tensor:
     """The frames of recordings `[B, F, C, H, W]` that the network sees, one a step: `[B, T, C, H, W]`."""
-    return method.shown(events).expand(-1, method.backbone.step, -1, -1, -1)
+    return method.select_frames(events).expand(-1, method.backbone.step, -1, -1, -1)
 
 
 def evenly(count: int, total: int) -> list[int]:

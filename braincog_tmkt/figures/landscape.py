@@ -20,8 +20,8 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from ..engine.evaluate import evaluate
-from ..engine.load import LoadedRun
 from ..errors import RecipeError, TrainingError
+from ..inspect.reload import LoadedRun
 from .base import figure_of_runs, save_picture, save_rows, widen
 from .inputs import colour_of, require_same_test, warnings_in_words
 from .loss_plane import ANGLES, RADII, Landscape, Place, Plane, Score, measure, moving

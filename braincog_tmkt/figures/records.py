@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..errors import RecipeError, TrainingError
 from ..methods import METHODS
-from ..recipe_compare import ADDED, relevant
+from ..recipe.identity import ADDED, relevant
 from ..results.schema import STEPS, faults
 from ..results.setting import MARK, warnings_of
 from ..results.store import RECORD, read_record, record_files

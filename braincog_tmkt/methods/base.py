@@ -7,10 +7,10 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from ..data.types import Batch
+from ..data.batch import Batch
 from ..registry import Registry
 
-METHODS = Registry("method")
+METHODS = Registry("method", __package__, ["METHODS.register"])
 
 
 class Stage(NamedTuple):
@@ -53,7 +53,7 @@ class Method(nn.Module, ABC):
         """The loss of a batch.
 
         Args:
-            batch: one rank's share of a batch; random numbers come from `batch.draw` alone.
+            batch: one rank's share of a batch; random numbers come from `batch.rng` alone.
             progress: share of the stage's training that is over, in [0, 1): the only schedule input.
 
         Returns:
@@ -62,9 +62,9 @@ class Method(nn.Module, ABC):
 
     def predict(self, events: Tensor) -> Tensor:
         """Per-step logits `[T, B, K]` of event frames `[B, F, 2, H, W]`: the event stream and its head alone."""
-        return self.backbone.event_logits(self.shown(events))
+        return self.backbone.event_logits(self.select_frames(events))
 
-    def shown(self, events: Tensor) -> Tensor:
+    def select_frames(self, events: Tensor) -> Tensor:
         """The frames that the network sees, one a step `[B, T, 2, H, W]`: the first ones of `[B, F, 2, H, W]`.
 
         A single frame stays one, and is shown at all steps.
@@ -88,7 +88,7 @@ class Method(nn.Module, ABC):
         """Name of the stage that runs; of the last one, for a method that entered none, as that of a finished run."""
         return self._stage or self.stages()[-1].name
 
-    def enter(self, stage: str) -> None:
+    def begin_stage(self, stage: str) -> None:
         """Begin a stage: convert, freeze (`requires_grad`), whatever it takes; called before its optimiser is made.
 
         A run that goes on in the middle of a stage enters that stage alone, in a fresh method, and then loads the
@@ -97,13 +97,13 @@ class Method(nn.Module, ABC):
         """
         self._stage = stage
 
-    def trainee(self) -> nn.Module:
+    def trainable(self) -> nn.Module:
         """What the stage that runs trains: its weights go to the optimiser, and are all that other runs may take over.
 
         The optimiser takes only those that require a gradient.
         """
         return self
 
-    def remarks(self) -> list[str]:
+    def notes(self) -> list[str]:
         """Sentences on what the settings come to, printed before training and kept in the record."""
         return []

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional
 
-from ..data.types import Batch
+from ..data.batch import Batch
 from ..losses import per_step_tet
 from .base import METHODS, Method
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..data.types import Batch
+from ..data.batch import Batch
 from ..errors import RecipeError
 from ..losses import kd, kl_weight, skd
 from ..models.convert import convert
@@ -92,9 +92,9 @@ class HSD(Method):
         """`ann`, which other runs may take over, `convert`, `distil`."""
         return Stage("ann", depends=("pretraining",)), Stage("convert", trains=False), Stage("distil")
 
-    def enter(self, stage: str) -> None:
+    def begin_stage(self, stage: str) -> None:
         """Make the student of the teacher in `convert`; let only what the stage trains have gradients."""
-        super().enter(stage)
+        super().begin_stage(stage)
         if stage == "convert":
             self.backbone = convert(self.pretraining.backbone, self.node)
             self.backbone.set_steps(self.steps)
@@ -104,7 +104,7 @@ class HSD(Method):
                 parameter.requires_grad_(part == trained and name in self._learnt[part])
         self.train(self.training)
 
-    def trainee(self) -> nn.Module:
+    def trainable(self) -> nn.Module:
         """The pretraining's method, ANN included; then the student."""
         return self.pretraining if self.stage == "ann" else self.backbone
 
@@ -131,11 +131,11 @@ class HSD(Method):
         """Per-step logits of the student `[T, B, K]`; in the stage `ann` those of the ANN, one a frame."""
         return self.pretraining.predict(events) if self.stage == "ann" else super().predict(events)
 
-    def shown(self, events: Tensor) -> Tensor:
+    def select_frames(self, events: Tensor) -> Tensor:
         """The frames that the student sees, as `student_frames` says."""
         return events[:, self._rows(events.shape[1])]
 
-    def remarks(self) -> list[str]:
+    def notes(self) -> list[str]:
         """What the weight comes to."""
         classes = self.backbone.num_classes
         alone = kl_weight(self.weight, classes, self.kl_reduction)

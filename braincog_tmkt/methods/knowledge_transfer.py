@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..data.types import Batch
+from ..data.batch import Batch
 from ..losses import cka, gather, per_step_tet
 from .base import METHODS, Method
 from .mixing import MIXINGS, mix

@@ -14,14 +14,14 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from ..data.types import Batch, to_device
+from ..data.batch import Batch, to_device
 from ..errors import RecipeError
 from ..registry import Registry
 
 MIXINGS = Registry("mixing")
 
 
-class Mixed(NamedTuple):
+class MixedBatch(NamedTuple):
     """A mixed batch, not yet spread out: a frame that comes more than once is there once.
 
     Args:
@@ -58,11 +58,11 @@ class MixingLaw(Protocol):
         ...
 
 
-def mix(batch: Batch, switch: Tensor) -> Mixed:
+def mix(batch: Batch, switch: Tensor) -> MixedBatch:
     """Put appearance frames before the switch point and event frames from there on (TMKT Eq. 10, 13, 14)."""
     steps = torch.arange(1, batch.steps + 1)
     appearance = to_device(steps[None] < switch[:, None], batch.events.device)
-    return Mixed(batch.static, batch.events, appearance)
+    return MixedBatch(batch.static, batch.events, appearance)
 
 
 @MIXINGS.register("time_step")
@@ -104,7 +104,7 @@ class TimeStepMixup:
 
     def switch_points(self, batch: Batch, progress: float) -> Tensor:
         """Draw t* for every sample from the law on 1..T+1."""
-        chance = batch.draw.uniform()
+        chance = batch.rng.uniform()
         return torch.searchsorted(self.law.cumsum(0)[:-1], chance, right=True) + 1
 
 
@@ -192,5 +192,5 @@ class SlidingReplacement:
 
     def switch_points(self, batch: Batch, progress: float) -> Tensor:
         """t* = 1 where the sample is replaced, T+1 where it is not."""
-        replaced = batch.draw.uniform() < progress**3
+        replaced = batch.rng.uniform() < progress**3
         return torch.where(replaced, 1, self.steps + 1)

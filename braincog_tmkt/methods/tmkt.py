@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data.types import Batch
+from ..data.batch import Batch
 from ..errors import RecipeError
 from ..losses import MixRatioPerception, ModalityGuidance, cka, gather, per_step_tet, rda, tet
 from .base import METHODS, Method

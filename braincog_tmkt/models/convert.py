@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from ..bridge import BaseNode, node_class
 from ..errors import RecipeError
-from ..integration import BaseNode, node_class
 from .nodes import multi_step_node
 from .two_stream import TwoStream
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..integration import BaseNode
+from ..bridge import BaseNode
 from . import qcfs, soft_reset  # noqa: F401  registers our nodes
-from .fire import can_fire, fire
+from .fused_bn_neuron import can_fire, fire
 from .norm import StepBatchNorm2d
 from .recompute import recomputing
 
@@ -26,7 +26,7 @@ def multi_step_node(node: type[BaseNode]) -> type[BaseNode]:
     the steps once gives the same numbers.
 
     Example:
-        >>> from braincog_tmkt.integration import node_class
+        >>> from braincog_tmkt.bridge import node_class
         >>> multi_step_node(node_class("LIFNode")).__name__
         'MultiStepLIFNode'
     """

@@ -71,7 +71,7 @@ class StepBatchNorm2d(nn.BatchNorm2d):
         centred = groups - mean
         var = centred.square().mean(axes, keepdim=True)
         var = _MeanOverRanks.apply(var) if world_size() > 1 else var
-        self.fold(mean.detach()[:, :, 0, :, 0, 0], var.detach()[:, :, 0, :, 0, 0], count)
+        self.update_running_stats(mean.detach()[:, :, 0, :, 0, 0], var.detach()[:, :, 0, :, 0, 0], count)
         normal = centred * (self.weight[:, None, None] * torch.rsqrt(var + self.eps)) + self.bias[:, None, None]
         return normal.flatten(0, 2).to(x.dtype)
 
@@ -82,7 +82,7 @@ class StepBatchNorm2d(nn.BatchNorm2d):
         return self.running_mean, self.running_var
 
     @torch.no_grad()
-    def fold(self, mean: Tensor, var: Tensor, count: int) -> None:
+    def update_running_stats(self, mean: Tensor, var: Tensor, count: int) -> None:
         """Move the running statistics once for each stream and step, in the order of step mode.
 
         Args:

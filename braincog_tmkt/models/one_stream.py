@@ -8,14 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..bridge import BaseNode, BrainCogResNet19, ResNet19Block, ThresholdDependentBatchNorm2d, node_class
 from ..errors import RecipeError
-from ..integration import (
-    BaseNode,
-    BrainCogResNet19,
-    ResNet19Block,
-    ThresholdDependentBatchNorm2d,
-    node_class,
-)
 from .norm import StepBatchNorm2d
 from .qcfs import QCFSNode
 from .resnet import ResNet18

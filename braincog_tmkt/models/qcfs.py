@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..integration import BaseNode, register_node
+from ..bridge import BaseNode, register_node
 
 
 class _QuantisedClip(torch.autograd.Function):

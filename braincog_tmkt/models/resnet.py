@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..integration import BaseNode, BasicBlock, ResNet
+from ..bridge import BaseNode, BasicBlock, ResNet
 from .two_stream import Blueprint, TwoStream
 
 

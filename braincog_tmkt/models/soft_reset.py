@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..integration import BaseNode, register_node, surrogate_class
+from ..bridge import BaseNode, register_node, surrogate_class
 
 START = 0.5
 """Potential before the first step, in thresholds: with it the spikes of T steps are the current, rounded to 1 / T."""

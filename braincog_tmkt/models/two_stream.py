@@ -15,8 +15,8 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..bridge import BaseModule, BaseNode, node_class, surrogate_class
 from ..errors import RecipeError
-from ..integration import BaseModule, BaseNode, node_class, surrogate_class
 from .nodes import multi_step_node
 from .norm import StepBatchNorm2d, use_step_batch_norm
 from .recompute import recomputed

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..integration import BaseConvModule
+from ..bridge import BaseConvModule
 from .two_stream import TwoStream
 
 PLAN = (64, 128, "P", 256, 256, "P", 512, 512, "P", 512, 512, "P")

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from ..errors import RecipeError
-from ..recipe_files import experiment_folders
+from ..recipe.files import experiment_folders
 from ..registry import did_you_mean
 from .schema import NO_KEY, ONE_OR_MORE, POSITIVE, TEXT, Maybe, faults, number
 
@@ -30,7 +30,7 @@ TABLES = {
 
 
 @dataclass(frozen=True)
-class Other:
+class ReportedValue:
     """Another value for the same thing.
 
     Args:
@@ -76,7 +76,7 @@ class PaperRow:
     parameters: float | None = None
     computed: float | None = None
     notes: tuple[str, ...] = ()
-    others: tuple[Other, ...] = ()
+    others: tuple[ReportedValue, ...] = ()
 
     @property
     def facts(self) -> list[str]:
@@ -156,5 +156,5 @@ def _table(number: str, table: dict[str, Any], source: str) -> PaperTable:
 
 
 def _row(row: dict[str, Any]) -> PaperRow:
-    others = tuple(Other(**other) for other in row.get("others", ()))
+    others = tuple(ReportedValue(**other) for other in row.get("others", ()))
     return PaperRow(**{**row, "notes": tuple(row.get("notes", ())), "others": others})

@@ -13,7 +13,7 @@ from ..errors import RecipeError
 from .grids import FORMATS, grid, prose
 from .setting import MARK, same_runs
 from .statistics import Paired
-from .tables import Line, Table
+from .tables import Table, TableRow
 
 SELECTED = {
     "last": "of the last epoch",
@@ -52,7 +52,7 @@ def title(table: Table) -> str:
     if any(line.ours for line in table.lines):
         words += f" Test accuracy in percent, ours {SELECTED[table.select]}, mean ± deviation over n seeds."
     if table.on:
-        words += f" Ours are on {table.on}, the paper's on {table.lines[0].paper.dataset}: not to be compared."
+        words += f" Measured are on {table.on}, the paper's on {table.lines[0].paper.dataset}: not to be compared."
     return words
 
 
@@ -78,7 +78,7 @@ def footnotes(table: Table) -> list[str]:
     return [*lines, *warnings]
 
 
-def numbered(table: Table) -> list[Line]:
+def numbered(table: Table) -> list[TableRow]:
     """The rows that have a footnote."""
     return [line for line in table.lines if line.paper.facts]
 
@@ -106,7 +106,7 @@ def interval(pair: Paired | None) -> str:
     return f"{pair.mean:+.2f}" + ("" if pair.low is None else f" [{pair.low:+.2f}, {pair.high:+.2f}]")
 
 
-def accuracy(line: Line) -> str:
+def accuracy(line: TableRow) -> str:
     """Our accuracy in a cell, or why there is none."""
     if line.ours is None:
         return line.status
@@ -114,13 +114,13 @@ def accuracy(line: Line) -> str:
     return f"{line.ours.mean:.2f}" + ("" if line.ours.std is None else f" ± {line.ours.std:.2f}") + mark
 
 
-def parameters_here(line: Line) -> float | None:
+def parameters_here(line: TableRow) -> float | None:
     """Millions of parameters: of our runs of the full recipe, else of the network as it is built here, if it is."""
     counted = line.ours.parameters if line.ours else None
     return line.paper.computed if counted is None or line.paper.computed is None else counted / 1e6
 
 
-def _shown(table: Table, line: Line) -> dict[str, str]:
+def _shown(table: Table, line: TableRow) -> dict[str, str]:
     """One row to read; columns that the whole table leaves empty are dropped by `grid`."""
     paper, ours = line.paper, line.ours
     mark = f" [{numbered(table).index(line) + 1}]" if line in numbered(table) else ""
@@ -179,7 +179,7 @@ def as_dict(table: Table) -> dict[str, Any]:
     }
 
 
-def _flat(table: Table, line: Line) -> dict[str, Any]:
+def _flat(table: Table, line: TableRow) -> dict[str, Any]:
     paper, ours = line.paper, line.ours
     return {
         "dataset": paper.dataset,

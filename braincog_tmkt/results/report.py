@@ -38,7 +38,7 @@ from .schema import SELECTIONS
 from .setting import warnings_of
 from .statistics import Paired
 from .summary import require_selection, summarise
-from .tables import Line, Ordering, Table, make_table, recipes_of
+from .tables import Ordering, Table, TableRow, make_table, recipes_of
 
 MOST_ROWS = 150
 """Of a picture's numbers that become part of the page."""
@@ -240,7 +240,7 @@ def _paper_part(
     return PaperPart(table, rows, named, notes, count, shown, charts)
 
 
-def _row(line: Line, table: Table, letters: dict[str, str], notes: list[str]) -> dict[str, Any]:
+def _row(line: TableRow, table: Table, letters: dict[str, str], notes: list[str]) -> dict[str, Any]:
     """The cells of one row; its footnotes are added to `notes`."""
     paper, ours = line.paper, line.ours
     said = paper.facts

@@ -9,8 +9,8 @@ from statistics import fmean
 from typing import Any
 
 from ..recipe import load_recipe
-from ..recipe_compare import relevant
-from ..recipe_files import known_recipes
+from ..recipe.files import known_recipes
+from ..recipe.identity import relevant
 from .charts import line_chart, to_svg
 from .stages import steps_of
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..errors import RecipeError
 from ..recipe import PAPER, load_recipe
-from ..recipe_compare import changed_keys
-from ..recipe_files import experiment_folders, known_recipes
+from ..recipe.files import experiment_folders, known_recipes
+from ..recipe.identity import changed_keys
 from .notes import notes_of
 from .stages import steps_of
 

@@ -32,7 +32,7 @@ from typing import Any
 from ..errors import TrainingError
 from ..files import write_whole
 from ..recipe import Recipe, parse_override, recipe_hash
-from ..recipe_compare import flat, setting_of
+from ..recipe.identity import flat, setting_of
 from . import schema
 
 RECORD = "record.json"

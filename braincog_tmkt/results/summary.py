@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ..errors import RecipeError
-from ..recipe_compare import relevant
+from ..recipe.identity import relevant
 from .grids import FORMATS, grid, prose
 from .schema import SELECTIONS
 from .setting import MARK, same_runs, setting_of, warnings_of

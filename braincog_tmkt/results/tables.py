@@ -10,8 +10,8 @@ from typing import Any
 
 from ..errors import RecipeError
 from ..recipe import PAPER
-from ..recipe_compare import changed_keys
-from ..recipe_files import known_recipes
+from ..recipe.files import known_recipes
+from ..recipe.identity import changed_keys
 from .paper import PaperRow, PaperTable
 from .setting import PROTOCOL, in_words, nearest_tier, steps_in_words, warnings_of
 from .stages import steps_of
@@ -20,7 +20,7 @@ from .summary import require_selection
 
 
 @dataclass(frozen=True)
-class Ours:
+class Measured:
     """The finished runs behind one row; accuracies and differences in percent.
 
     Args:
@@ -49,7 +49,7 @@ class Ours:
     recipe_hash: str = ""
     warnings: tuple[str, ...] = ()
 
-    def like(self, other: Ours) -> bool:
+    def like(self, other: Measured) -> bool:
         """Whether the two can be compared: made under the same conditions, on the same test recordings."""
         return (self.conditions, self.split) == (other.conditions, other.split)
 
@@ -65,7 +65,7 @@ class Ours:
 
 
 @dataclass(frozen=True)
-class Line:
+class TableRow:
     """One row of a table.
 
     Args:
@@ -77,7 +77,7 @@ class Line:
 
     paper: PaperRow
     recipe: str | None
-    ours: Ours | None
+    ours: Measured | None
     short: bool = False
 
     @property
@@ -131,7 +131,7 @@ class Table:
     select: str
     on: str | None
     against: str | None
-    lines: tuple[Line, ...]
+    lines: tuple[TableRow, ...]
     orderings: tuple[Ordering, ...]
 
     @property
@@ -216,7 +216,7 @@ def _long_enough(records: list[Mapping[str, Any]], steps: int | None, select: st
     return bool(records) and (steps is None or all(len(result["accuracy_by_step"]) >= steps for result in results))
 
 
-def _ours(name: str, records: list[Mapping[str, Any]], select: str, at_steps: int | None) -> Ours:
+def _ours(name: str, records: list[Mapping[str, Any]], select: str, at_steps: int | None) -> Measured:
     """The runs of one recipe, one a seed, tested with all their steps or with the first `at_steps`."""
     first = records[0]
     accuracy: dict[int, float] = {}
@@ -244,7 +244,7 @@ def _ours(name: str, records: list[Mapping[str, Any]], select: str, at_steps: in
     setting = in_words(first, [network, steps_in_words(first["recipe"], at_steps)], tier, changed, select)
     frames = f"{inputs.get('frames', 'time')}, {inputs['size']} pixels"
     conditions = in_words(first, [network, f"T {at_steps or steps}", frames], tier, changed, select)
-    return Ours(
+    return Measured(
         dict(sorted(accuracy.items())),
         ", ".join(setting),
         ", ".join(conditions),
@@ -256,20 +256,22 @@ def _ours(name: str, records: list[Mapping[str, Any]], select: str, at_steps: in
     )
 
 
-def _line(row: PaperRow, ours: Mapping[tuple[str, int | None], Ours | None], reference: str, on: str | None) -> Line:
+def _line(
+    row: PaperRow, ours: Mapping[tuple[str, int | None], Measured | None], reference: str, on: str | None
+) -> TableRow:
     """One row; `ours` has all recipes of the table, with None for those that have no runs."""
     recipe = row.recipe_name(on) or ""
     found, other = ours.get((recipe, row.at_steps)), ours.get((reference, None))
     if found is None:
-        return Line(row, recipe if (recipe, row.at_steps) in ours else None, None)
+        return TableRow(row, recipe if (recipe, row.at_steps) in ours else None, None)
     difference = found.mean - row.accuracy if found.full and on is None and row.accuracy is not None else None
     itself = (recipe, row.at_steps) == (reference, None)
     against = paired(found.accuracy, other.accuracy) if other is not None and not itself and found.like(other) else None
     parameters = found.parameters if on is None else None
-    return Line(row, recipe, replace(found, difference=difference, against=against, parameters=parameters))
+    return TableRow(row, recipe, replace(found, difference=difference, against=against, parameters=parameters))
 
 
-def _orderings(lines: list[Line]) -> Iterable[Ordering]:
+def _orderings(lines: list[TableRow]) -> Iterable[Ordering]:
     """All pairs of measured rows of one data set and T that the paper orders, its largest difference first."""
     found = []
     for one, other in combinations(lines, 2):
@@ -288,7 +290,7 @@ def _gap(one: PaperRow, other: PaperRow) -> float | None:
     return round(one.accuracy - other.accuracy, 2)
 
 
-def _difference(one: Line, other: Line) -> Paired | None:
+def _difference(one: TableRow, other: TableRow) -> Paired | None:
     """By how much one row is better here, if both are measured, under the same conditions."""
     same = (one.recipe, one.paper.at_steps) == (other.recipe, other.paper.at_steps)
     if one.ours is None or other.ours is None or same or not one.ours.like(other.ours):

@@ -6,14 +6,14 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
 from braincog_tmkt.data.augment import AUGMENTS
-from braincog_tmkt.data.types import Draw
+from braincog_tmkt.data.batch import BatchRNG
 
 CROP, FLIP, ROTATE, ROLL = 2, 3, 4, 5  # streams of the random numbers
 SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 4), st.integers(5, 20), st.integers(5, 20))
 
 
-def whole(seed: int, rows: int) -> Draw:
-    return Draw(seed=seed, start=0, rows=rows, total=rows)
+def whole(seed: int, rows: int) -> BatchRNG:
+    return BatchRNG(seed=seed, start=0, rows=rows, total=rows)
 
 
 def counts(shape, seed=0) -> torch.Tensor:
@@ -26,43 +26,43 @@ def counts(shape, seed=0) -> torch.Tensor:
 @settings(max_examples=60, deadline=None)
 @given(SHAPES, st.integers(0, 2**31))
 def test_crop_is_torchvisions_pad_and_crop(shape, seed):
-    frames, draw = counts(shape), whole(seed, shape[0])
+    frames, rng = counts(shape), whole(seed, shape[0])
     height, width = shape[2:]
-    offsets = (draw.uniform(2, stream=CROP) * 9).floor().int().tolist()
+    offsets = (rng.uniform(2, stream=CROP) * 9).floor().int().tolist()
     expected = [
         TF.crop(TF.pad(sample, [4, 4, 4, 4]), top, left, height, width)
         for sample, (top, left) in zip(frames, offsets, strict=True)
     ]
-    assert torch.equal(AUGMENTS["crop"](frames, draw), torch.stack(expected))
+    assert torch.equal(AUGMENTS["crop"](frames, rng), torch.stack(expected))
 
 
 @settings(max_examples=60, deadline=None)
 @given(SHAPES, st.integers(0, 2**31))
 def test_rotate_is_torchvisions_rotate(shape, seed):
-    frames, draw = counts(shape), whole(seed, shape[0])
-    angles = (draw.uniform(stream=ROTATE) * 30 - 15).tolist()
+    frames, rng = counts(shape), whole(seed, shape[0])
+    angles = (rng.uniform(stream=ROTATE) * 30 - 15).tolist()
     expected = [
         TF.rotate(sample, angle, InterpolationMode.NEAREST) for sample, angle in zip(frames, angles, strict=True)
     ]
-    assert torch.equal(AUGMENTS["rotate"](frames, draw), torch.stack(expected))
+    assert torch.equal(AUGMENTS["rotate"](frames, rng), torch.stack(expected))
 
 
 @settings(max_examples=60, deadline=None)
 @given(SHAPES, st.integers(0, 2**31))
 def test_roll_is_torchs_roll_by_up_to_five_pixels(shape, seed):
-    frames, draw = counts(shape), whole(seed, shape[0])
-    shifts = ((draw.uniform(2, stream=ROLL) * 11).floor().int() - 5).tolist()
+    frames, rng = counts(shape), whole(seed, shape[0])
+    shifts = ((rng.uniform(2, stream=ROLL) * 11).floor().int() - 5).tolist()
     expected = [sample.roll(shift, (-2, -1)) for sample, shift in zip(frames, shifts, strict=True)]
-    assert torch.equal(AUGMENTS["roll"](frames, draw), torch.stack(expected))
+    assert torch.equal(AUGMENTS["roll"](frames, rng), torch.stack(expected))
 
 
 @settings(max_examples=30, deadline=None)
 @given(SHAPES, st.integers(0, 2**31))
 def test_flip_is_torchvisions_flip_of_half_the_samples(shape, seed):
-    frames, draw = counts(shape), whole(seed, shape[0])
-    heads = (draw.uniform(stream=FLIP) < 0.5).tolist()
+    frames, rng = counts(shape), whole(seed, shape[0])
+    heads = (rng.uniform(stream=FLIP) < 0.5).tolist()
     expected = [TF.hflip(sample) if head else sample for sample, head in zip(frames, heads, strict=True)]
-    assert torch.equal(AUGMENTS["flip"](frames, draw), torch.stack(expected))
+    assert torch.equal(AUGMENTS["flip"](frames, rng), torch.stack(expected))
 
 
 @pytest.mark.parametrize("name", ["crop", "flip", "rotate", "roll"])
@@ -115,7 +115,7 @@ def test_rotation_stays_within_fifteen_degrees_and_turns_both_ways():
 def test_ranks_share_the_draws_of_the_global_batch(name):
     frames = counts((8, 2, 12, 12))
     one = AUGMENTS[name](frames, whole(9, 8))
-    two = [AUGMENTS[name](frames[at : at + 4], Draw(seed=9, start=at, rows=4, total=8)) for at in (0, 4)]
+    two = [AUGMENTS[name](frames[at : at + 4], BatchRNG(seed=9, start=at, rows=4, total=8)) for at in (0, 4)]
     assert torch.equal(one, torch.cat(two))
 
 

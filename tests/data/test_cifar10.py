@@ -15,11 +15,12 @@ from torchvision.datasets import CIFAR10 as TorchvisionCIFAR10
 from torchvision.transforms import functional
 
 from braincog_tmkt.data.audit import audit
+from braincog_tmkt.data.batch import BatchRNG
 from braincog_tmkt.data.cache import prepare
 from braincog_tmkt.data.pairs import PairSet
 from braincog_tmkt.data.sets.cifar10 import BATCHES, CIFAR10, CLASSES, cifar10_images, read_cifar10
 from braincog_tmkt.data.splits import Protocol, make_split
-from braincog_tmkt.data.types import Draw, FrameSpec, Item
+from braincog_tmkt.data.types import FrameSpec, Item
 from braincog_tmkt.errors import DataError
 
 from .trees import picture
@@ -165,7 +166,7 @@ def test_one_frame_is_cached_and_stands_for_all_steps(tmp_path: Path) -> None:
     assert frames.events.shape == (16, 1, 3, 16, 16)
     pairs = PairSet(index, make_split(index, Protocol("clean", val_portion=0.0)), frames, steps=5)
     rows = pairs.rows("train")[:2]
-    batch = pairs.batch(rows, Draw(0, 0, 2, 2))
+    batch = pairs.batch(rows, BatchRNG(0, 0, 2, 2))
     assert batch.events.shape == (2, 5, 3, 16, 16)
     truth = torch.from_numpy(dataset.frames(index.recordings[int(rows[1])], FrameSpec(5, 16)))
     for step in range(5):

@@ -24,7 +24,7 @@ from braincog_tmkt.data.splits import Protocol, make_split
 from braincog_tmkt.data.types import FrameSpec, Index
 from braincog_tmkt.errors import DataError, RecipeError
 from braincog_tmkt.recipe import load_recipe
-from braincog_tmkt.recipe_files import known_recipes
+from braincog_tmkt.recipe.files import known_recipes
 from braincog_tmkt.results.store import read_records
 
 from .trees import picture, recording

@@ -12,8 +12,8 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from braincog_tmkt.data.frames import FRAMES, RESIZES, to_frames
 from braincog_tmkt.data.lost import LATE_SAID, _looked_at, check_seen, check_slices, without_strays
+from braincog_tmkt.data.notes import Remark, listening
 from braincog_tmkt.data.readers import read_events
-from braincog_tmkt.data.remarks import Remark, listening
 from braincog_tmkt.data.types import FrameSpec
 from braincog_tmkt.errors import DataError
 

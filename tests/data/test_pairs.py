@@ -8,9 +8,10 @@ import torch
 from scipy.stats import chisquare
 
 from braincog_tmkt.data.augment import AUGMENTS
+from braincog_tmkt.data.batch import BatchRNG
 from braincog_tmkt.data.pairs import PairSet
 from braincog_tmkt.data.splits import Protocol, Split, make_split
-from braincog_tmkt.data.types import Draw, Index, Item
+from braincog_tmkt.data.types import Index, Item
 from braincog_tmkt.errors import DataError, RecipeError
 
 COUNTS = {"ant": 12, "bee": 30, "cup": 21}
@@ -46,8 +47,8 @@ def shown(static: torch.Tensor) -> list[Item]:
     return [INDEX.statics[round(float(value) * 255)] for value in static[:, 0, 0, 0]]
 
 
-def whole(seed: int, rows: int) -> Draw:
-    return Draw(seed=seed, start=0, rows=rows, total=rows)
+def whole(seed: int, rows: int) -> BatchRNG:
+    return BatchRNG(seed=seed, start=0, rows=rows, total=rows)
 
 
 @pytest.mark.parametrize(("name", "pool"), [("clean", "partners"), ("clean", "open"), ("published", "partners")])
@@ -66,14 +67,14 @@ def test_partners_are_of_the_same_class_and_from_the_pool(name, pool):
 def test_a_batch_holds_what_it_says():
     pairs, split = make_pairs()
     rows = pairs.rows("train")[[5, 0, 17, 5]]
-    batch = pairs.batch(rows, draw := whole(3, 4))
+    batch = pairs.batch(rows, rng := whole(3, 4))
     assert batch.static.shape == (4, 2, SIZE, SIZE)
     assert batch.static.dtype == batch.events.dtype == torch.float32
     assert torch.equal(batch.static[:, 0], batch.static[:, 1])
     assert torch.equal(batch.events, rows.float().view(-1, 1, 1, 1, 1).expand(4, T, 2, SIZE, SIZE))
     assert [INDEX.recordings[row].key for row in rows] == [split.train[i] for i in (5, 0, 17, 5)]
     assert batch.index.tolist() == rows.tolist()
-    assert batch.draw is draw
+    assert batch.rng is rng
 
 
 def test_static_images_lie_between_zero_and_one():
@@ -110,11 +111,11 @@ def test_two_ranks_draw_what_one_rank_draws(augment):
     frames.events[:] = np.random.default_rng(0).poisson(1.0, frames.events.shape)
     pairs = PairSet(INDEX, split, frames)
     rows = pairs.rows("train")[torch.randperm(40, generator=torch.Generator().manual_seed(0))[:8]]
-    one = pairs.batch(rows, Draw(seed=11, start=0, rows=8, total=8), augment)
-    two = [pairs.batch(rows[at : at + 4], Draw(seed=11, start=at, rows=4, total=8), augment) for at in (0, 4)]
+    one = pairs.batch(rows, BatchRNG(seed=11, start=0, rows=8, total=8), augment)
+    two = [pairs.batch(rows[at : at + 4], BatchRNG(seed=11, start=at, rows=4, total=8), augment) for at in (0, 4)]
     for field in ("static", "events", "label", "index"):
         assert torch.equal(getattr(one, field), torch.cat([getattr(half, field) for half in two]))
-    assert not torch.equal(one.static, pairs.batch(rows, Draw(seed=12, start=0, rows=8, total=8)).static)
+    assert not torch.equal(one.static, pairs.batch(rows, BatchRNG(seed=12, start=0, rows=8, total=8)).static)
 
 
 def test_each_presentation_draws_uniformly():
@@ -145,15 +146,15 @@ def test_augmentations_run_in_the_order_listed_and_on_events_only():
     frames = telling_frames(INDEX)
     frames.events[:] = np.random.default_rng(0).poisson(1.0, frames.events.shape)
     pairs = PairSet(INDEX, split, frames)
-    rows, draw = pairs.rows("train")[:16], whole(2, 16)
-    plain = pairs.batch(rows, draw)
+    rows, rng = pairs.rows("train")[:16], whole(2, 16)
+    plain = pairs.batch(rows, rng)
     for order in (("crop", "rotate"), ("rotate", "crop")):
-        batch = pairs.batch(rows, draw, order)
-        assert torch.equal(batch.events, AUGMENTS[order[1]](AUGMENTS[order[0]](plain.events, draw), draw))
+        batch = pairs.batch(rows, rng, order)
+        assert torch.equal(batch.events, AUGMENTS[order[1]](AUGMENTS[order[0]](plain.events, rng), rng))
         assert torch.equal(batch.static, plain.static)
     assert torch.equal(pairs.events(rows)[0], plain.events), "the stored frames are left as they are"
     with pytest.raises(RecipeError, match="did you mean 'crop'"):
-        pairs.batch(rows, draw, ("corp",))
+        pairs.batch(rows, rng, ("corp",))
 
 
 def test_evaluation_touches_no_static_image():

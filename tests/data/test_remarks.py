@@ -7,12 +7,12 @@ import pytest
 
 from braincog_tmkt.cli import main
 from braincog_tmkt.data.cache import prepare
-from braincog_tmkt.data.remarks import Remark, in_words, read_remarks, remark, write_remarks
+from braincog_tmkt.data.notes import Remark, in_words, read_remarks, remark, write_remarks
 from braincog_tmkt.data.sets import DATASETS, Folder, NCaltech101, build_dataset
 from braincog_tmkt.data.types import FrameSpec, Item
 from braincog_tmkt.errors import DataError, RecipeError
 from braincog_tmkt.recipe import load_recipe, recipe_hash, with_overrides
-from braincog_tmkt.recipe_files import find_recipe
+from braincog_tmkt.recipe.files import find_recipe
 from braincog_tmkt.results.store import read_records
 
 from .trees import caltech_tree, recording

@@ -8,11 +8,10 @@ import pytest
 from PIL import Image
 from scipy.stats import chi2, poisson
 
-from braincog_tmkt.data import camera, saccade
-from braincog_tmkt.data.camera import Camera
 from braincog_tmkt.data.readers.atis import read_atis
-from braincog_tmkt.data.saccade import CameraParams, saccade_path, simulate_events
-from braincog_tmkt.data.simulate import LAYOUTS
+from braincog_tmkt.data.simulate import LAYOUTS, camera, saccade
+from braincog_tmkt.data.simulate.camera import Camera
+from braincog_tmkt.data.simulate.saccade import CameraParams, saccade_path, simulate_events
 from braincog_tmkt.errors import DataError, RecipeError
 
 IDEAL = CameraParams(

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from braincog_tmkt.data.camera import CameraParams, film
 from braincog_tmkt.data.readers.atis import read_atis
 from braincog_tmkt.data.sets import NMNIST, NCaltech101
 from braincog_tmkt.data.simulate import LAYOUTS, layout, simulate_tree
+from braincog_tmkt.data.simulate.camera import CameraParams, film
 from braincog_tmkt.errors import DataError, RecipeError
 from tests.children import Child, execute
 

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat
 
-from braincog_tmkt.data.camera import CameraParams
 from braincog_tmkt.data.sets.cepdvs import CEPDVS
 from braincog_tmkt.data.sets.cifar10dvs import CIFAR10DVS
 from braincog_tmkt.data.sets.nomniglot import NOmniglot
 from braincog_tmkt.data.simulate import LAYOUTS, simulate_tree
+from braincog_tmkt.data.simulate.camera import CameraParams
 from braincog_tmkt.data.simulate.cepdvs import random_path
 from braincog_tmkt.data.simulate.cifar10dvs import diamond_path
 from braincog_tmkt.errors import DataError, RecipeError

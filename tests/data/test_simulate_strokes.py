@@ -8,8 +8,16 @@ import pytest
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
-from braincog_tmkt.data.camera import Camera, CameraParams
-from braincog_tmkt.data.strokes import INK_LIGHT, INK_RADIUS, TIP_RADIUS, Ink, Screen, ink_of_image, read_strokes
+from braincog_tmkt.data.simulate.camera import Camera, CameraParams
+from braincog_tmkt.data.simulate.strokes import (
+    INK_LIGHT,
+    INK_RADIUS,
+    TIP_RADIUS,
+    PenTrace,
+    Screen,
+    ink_of_image,
+    read_strokes,
+)
 from braincog_tmkt.errors import DataError
 
 IDEAL = CameraParams(mismatch=0, noise_on_hz=0, refractory_us=1)
@@ -23,7 +31,7 @@ def written(path: Path, *strokes: list[tuple[float, float, float]]) -> Path:
     return path
 
 
-def filmed(*drawings: Ink, params: CameraParams = IDEAL) -> tuple[np.ndarray, list[float]]:
+def filmed(*drawings: PenTrace, params: CameraParams = IDEAL) -> tuple[np.ndarray, list[float]]:
     """Events of drawings one after the other, the screen wiped after each; when each ends and when it is wiped."""
     camera = Camera(np.full(SIDE * SIDE, np.log1p(np.float32(params.floor)), np.float32), SIDE, params)
     screen = Screen(camera, SIDE, params.floor, 0, 0, SIDE)
@@ -110,10 +118,10 @@ def test_a_branch_grows_at_both_ends_at_once():
     assert ends[0] == ends[1] == ink.t[-1]
 
 
-def line(duration_us: float = 1e6) -> Ink:
+def line(duration_us: float = 1e6) -> PenTrace:
     """A pen that goes right at a steady pace, 60 pixels a second."""
     way = np.linspace(0, 1, 201)
-    return Ink(20.5 + 60 * way, np.full(201, 50.5), duration_us * way)
+    return PenTrace(20.5 + 60 * way, np.full(201, 50.5), duration_us * way)
 
 
 def test_ink_sends_as_many_events_as_its_contrast_says_and_wiping_takes_them_back():
@@ -158,7 +166,7 @@ def test_a_wiped_screen_is_white_again():
 
 
 def test_a_wiped_line_does_not_come_back():
-    dot = Ink(np.array([50.5]), np.array([46.5]), np.zeros(1))
+    dot = PenTrace(np.array([50.5]), np.array([46.5]), np.zeros(1))
     events, times = filmed(line(), dot)
     after = events[(events["t"] > times[2]) & (events["t"] < times[3])]
     assert after.size > 50
@@ -167,7 +175,7 @@ def test_a_wiped_line_does_not_come_back():
 
 def test_a_pen_that_jumps_leaves_its_place():
     """The tip at the old place is taken away at once, not when the drawing ends."""
-    jump = Ink(np.array([20.5, 80.5, 80.5]), np.full(3, 50.5), np.array([0, 1e6, 2e6]))
+    jump = PenTrace(np.array([20.5, 80.5, 80.5]), np.full(3, 50.5), np.array([0, 1e6, 2e6]))
     events, _ = filmed(jump)
     left = events[(events["x"] < 50) & events["p"] & (events["t"] < 1_900_000)]
     assert left.size > 20
@@ -177,7 +185,7 @@ def test_a_pen_that_jumps_leaves_its_place():
 
 def test_a_pen_that_rests_is_still_there_and_sends_nothing():
     ink = line()
-    paused = Ink(ink.x, ink.y, np.where(ink.t > 5e5, ink.t + 1e6, ink.t))
+    paused = PenTrace(ink.x, ink.y, np.where(ink.t > 5e5, ink.t + 1e6, ink.t))
     events, _ = filmed(paused)
     assert not ((events["t"] > 560_000) & (events["t"] < 1_480_000)).any()
     assert len(events) == pytest.approx(len(filmed(ink)[0]), rel=0.02)
@@ -185,7 +193,7 @@ def test_a_pen_that_rests_is_still_there_and_sends_nothing():
 
 def test_the_edge_of_the_screen_cuts_the_pen():
     edge = np.linspace(0, 105, 50)
-    for ink in (Ink(edge, np.zeros(50), edge * 1e4), Ink(np.full(50, 105.0), edge, edge * 1e4)):
+    for ink in (PenTrace(edge, np.zeros(50), edge * 1e4), PenTrace(np.full(50, 105.0), edge, edge * 1e4)):
         events, _ = filmed(ink)
         assert events.size > 100
         assert {0, 104} & set(events["x"])

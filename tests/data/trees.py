@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from braincog_tmkt.data.camera import CameraParams
 from braincog_tmkt.data.readers.atis import write_atis
 from braincog_tmkt.data.simulate import LAYOUTS
+from braincog_tmkt.data.simulate.camera import CameraParams
 from braincog_tmkt.data.types import EVENT_DTYPE
 
 

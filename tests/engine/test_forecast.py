@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from braincog_tmkt.cli import main
-from braincog_tmkt.engine import forecast
 from braincog_tmkt.engine.devices import make_fabric
-from braincog_tmkt.engine.forecast import need_training_memory
 from braincog_tmkt.errors import RecipeError
+from braincog_tmkt.launch import forecast
+from braincog_tmkt.launch.forecast import need_training_memory
 from braincog_tmkt.recipe import load_recipe
-from braincog_tmkt.recipe_files import find_recipe
+from braincog_tmkt.recipe.files import find_recipe
 
 FABRIC = make_fabric()
 

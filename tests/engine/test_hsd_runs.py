@@ -8,10 +8,10 @@ import torch
 from braincog_tmkt.cli import main
 from braincog_tmkt.data.sets import DATASETS
 from braincog_tmkt.engine import checkpoint
-from braincog_tmkt.engine.again import evaluate_steps, re_evaluate
-from braincog_tmkt.engine.run import plan, train
 from braincog_tmkt.engine.signals import Stopped
 from braincog_tmkt.errors import RecipeError
+from braincog_tmkt.inspect.reevaluate import evaluate_steps, re_evaluate
+from braincog_tmkt.launch.plan import plan, train
 from braincog_tmkt.methods.hsd import HSD
 from braincog_tmkt.results.store import read_record
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from braincog_tmkt.engine.run import plan, train
+from braincog_tmkt.launch.plan import plan, train
 from braincog_tmkt.results.notes import notes_of
 from braincog_tmkt.results.store import read_records
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from braincog_tmkt.engine.ray_sweep import run_ray
-from braincog_tmkt.engine.run import train
 from braincog_tmkt.engine.signals import Stopped
 from braincog_tmkt.errors import RecipeError, TrainingError
+from braincog_tmkt.launch.plan import train
+from braincog_tmkt.launch.ray import run_ray
 
 from .test_sweep import LONG, cells, meanwhile, require_same, wait_for, written  # noqa: F401
 

@@ -13,10 +13,10 @@ from torch.nn import functional
 from braincog_tmkt.data.content import DIRECTIONS, Content
 from braincog_tmkt.data.types import Item
 from braincog_tmkt.engine import checkpoint
-from braincog_tmkt.engine.estimate import estimate
 from braincog_tmkt.engine.signals import Stopped
 from braincog_tmkt.engine.state import Run
 from braincog_tmkt.errors import RecipeError, TrainingError
+from braincog_tmkt.launch.estimate import estimate
 from braincog_tmkt.recipe import recipe_from_dict, with_overrides
 
 from .toys import SIZE, STEPS, Handover, Line, equal, make_task
@@ -32,7 +32,7 @@ def make(recipe, seed):
 def staged(bench, tmp_path, monkeypatch):
     """A bench for the method of three stages; `staged.fit(settings=[..])`."""
     bench.make, bench.task = make, make_task(noise=4.0)
-    monkeypatch.setattr("braincog_tmkt.engine.estimate.build_method", bench.build)
+    monkeypatch.setattr("braincog_tmkt.launch.estimate.build_method", bench.build)
     bench.recipe = recipe_from_dict(
         {
             "name": "toy",
@@ -346,7 +346,7 @@ def test_settings_of_an_unknown_stage_name_the_nearest(staged):
 
 def test_the_estimate_counts_each_stage_once(staged, monkeypatch):
     for name, seconds in (("_time_step", 1.0), ("_time_evaluation", 100.0)):
-        monkeypatch.setattr(f"braincog_tmkt.engine.estimate.{name}", lambda *_, seconds=seconds: seconds)
+        monkeypatch.setattr(f"braincog_tmkt.launch.estimate.{name}", lambda *_, seconds=seconds: seconds)
     trained = set()
     recipe = changed(staged, "stages.ann.train.eval_every=2")
     assert estimate(recipe, 1, staged.task, staged.fabric, trained).seconds == (ANN + DISTIL) + 100 * (1 + 1 + 3)

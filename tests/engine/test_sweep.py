@@ -12,13 +12,13 @@ import pytest
 import torch
 import yaml
 
-from braincog_tmkt.engine import sweep
-from braincog_tmkt.engine.run import plan, train
 from braincog_tmkt.engine.signals import Stopped
-from braincog_tmkt.engine.sweep import run_jobs
 from braincog_tmkt.errors import RecipeError, TrainingError
+from braincog_tmkt.launch import local
+from braincog_tmkt.launch.local import run_jobs
+from braincog_tmkt.launch.plan import plan, train
 from braincog_tmkt.recipe import load_recipe
-from braincog_tmkt.recipe_files import known_recipes
+from braincog_tmkt.recipe.files import known_recipes
 
 from .command import ROOT, SMALL
 from .toys import equal
@@ -39,13 +39,13 @@ def cells(cache):
 @pytest.fixture
 def started(monkeypatch):
     """The processes that were started, in order."""
-    processes, start = [], sweep.start
+    processes, start = [], local.start
 
     def noting(*arguments):
         processes.append(start(*arguments))
         return processes[-1]
 
-    monkeypatch.setattr(sweep, "start", noting)
+    monkeypatch.setattr(local, "start", noting)
     return processes
 
 
@@ -95,7 +95,7 @@ def test_a_failure_is_its_own_and_what_is_finished_starts_no_process(cells, tmp_
     assert str(good) not in str(caught.value)
     assert capsys.readouterr().out.count("digits/baseline seed 1: test accuracy") == 1
     assert "digits/baseline seed 1: test accuracy" in (good.folder(runs) / "output.txt").read_text()
-    monkeypatch.setattr(sweep, "subprocess", None)
+    monkeypatch.setattr(local, "subprocess", None)
     run_jobs([good], runs, 2)
     assert capsys.readouterr().out.count("finished already") == 1
 
@@ -140,7 +140,7 @@ def test_two_at_once_killed_and_stopped_are_as_one_after_another(cells, tmp_path
 def test_a_run_does_not_outlive_its_sweep(cells, tmp_path):
     """When the process that started it is killed, the system closes the pipe; here the pipe alone is closed."""
     (cell,) = cells(["digits/baseline"], "train.epochs=1000", "train.eval_every=1000")
-    process = sweep.start(cell, tmp_path, 1)
+    process = local.start(cell, tmp_path, 1)
     wait_for(lambda: written(cell.folder(tmp_path)))
     process.stdin.close()
     assert process.wait(60) == 143
@@ -148,7 +148,7 @@ def test_a_run_does_not_outlive_its_sweep(cells, tmp_path):
 
 
 def test_what_is_wrong_is_said_before_anything_starts(cells, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep, "subprocess", None)
+    monkeypatch.setattr(local, "subprocess", None)
     with pytest.raises(RecipeError, match="take 1 or more"):
         run_jobs(cells(["digits/tmkt"]), tmp_path / "runs", 0)
     wrong = cells(["digits/tmkt"], "optim.name=nonsense")
@@ -178,7 +178,7 @@ def test_gpus_are_named_as_the_environment_does(monkeypatch, visible, count, exp
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert sweep.visible_gpus() == expected
+    assert local.visible_gpus() == expected
 
 
 STUBS = {

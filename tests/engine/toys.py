@@ -12,8 +12,8 @@ from braincog_tmkt.data.pairs import PairSet
 from braincog_tmkt.data.splits import Protocol, make_split
 from braincog_tmkt.data.types import Index, Item
 from braincog_tmkt.engine.devices import make_fabric
-from braincog_tmkt.engine.fit import fit
-from braincog_tmkt.engine.task import Task
+from braincog_tmkt.engine.loop import fit
+from braincog_tmkt.engine.task import TaskData
 from braincog_tmkt.methods.base import METHODS, Method, Stage
 from braincog_tmkt.recipe import recipe_from_dict
 
@@ -33,7 +33,7 @@ def make_task(val_portion=0.2, noise=1.0):
     images = rng.integers(0, 256, (len(items), SIZE, SIZE), dtype=np.uint8)
     split = make_split(index, Protocol("clean", train_portion=0.7, val_portion=val_portion))
     pairs = PairSet(index, split, SimpleNamespace(events=events, images=images))
-    return Task(pairs, FACTS | {"split": split.hash}, {"leaks": False}, "sentence")
+    return TaskData(pairs, FACTS | {"split": split.hash}, {"leaks": False}, "sentence")
 
 
 class Toy(Method):
@@ -52,7 +52,7 @@ class Toy(Method):
         self.calls.append((batch.index.tolist(), progress))
         self.before(len(self.calls))
         logits = self.predict(functional.dropout(batch.events, 0.5))
-        noise = batch.draw.uniform().float() + batch.static.mean((1, 2, 3))
+        noise = batch.rng.uniform().float() + batch.static.mean((1, 2, 3))
         classes = functional.cross_entropy(logits.mean(0), batch.label)
         draws = (logits.mean((0, 2)) * noise).mean() * 0.1
         self.losses.append(((classes + draws) * self.scale).item())
@@ -80,7 +80,7 @@ class Line(nn.Linear):
 class Handover(Method):
     """A teacher is trained, copied over the backbone and then damped, and teaches it; stands for HSD.
 
-    Entering `convert` twice damps it twice; and the teacher is kept from learning in the end by `trainee` alone.
+    Entering `convert` twice damps it twice; and the teacher is kept from learning in the end by `trainable` alone.
     """
 
     def __init__(self, backbone, pretraining: float = 1.0, teaching: float = 0.1):
@@ -94,8 +94,8 @@ class Handover(Method):
     def stages(self):
         return Stage("ann", depends=("pretraining",)), Stage("convert", trains=False), Stage("distil")
 
-    def enter(self, stage):
-        super().enter(stage)
+    def begin_stage(self, stage):
+        super().begin_stage(stage)
         self.entered.append(stage)
         if stage == "convert":
             self.backbone = copy.deepcopy(self.teacher)
@@ -104,11 +104,11 @@ class Handover(Method):
                     parameter.mul_(0.5)
         self.backbone.requires_grad_(stage != "ann")
 
-    def trainee(self):
+    def trainable(self):
         return self.teacher if self.stage == "ann" else self.backbone
 
     def predict(self, events):
-        return self.trainee().event_logits(events)
+        return self.trainable().event_logits(events)
 
     def forward(self, batch, progress):
         self.calls.append((self.stage, progress))
@@ -146,7 +146,7 @@ class Bench:
         self.recipe = make_recipe()
         self.prepare = lambda method: None
         self.make = lambda recipe, seed: Toy(seed)
-        monkeypatch.setattr("braincog_tmkt.engine.fit.build_method", self.build)
+        monkeypatch.setattr("braincog_tmkt.engine.loop.build_method", self.build)
 
     def build(self, recipe, classes, seed):
         self.method = self.make(recipe, seed)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from filelock import FileLock
 
-from braincog_tmkt.engine.load import LoadedRun, load_run
-from braincog_tmkt.engine.run import plan, train
 from braincog_tmkt.engine.task import build_method
+from braincog_tmkt.inspect.reload import LoadedRun, load_run
+from braincog_tmkt.launch.plan import plan, train
 
 
 @pytest.fixture(scope="session")

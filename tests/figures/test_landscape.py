@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from braincog_tmkt.engine.load import load_run
 from braincog_tmkt.errors import RecipeError, TrainingError
 from braincog_tmkt.figures.base import FIGURES
 from braincog_tmkt.figures.landscape import balanced_subset, draw, landscape
 from braincog_tmkt.figures.loss_plane import RADII, Landscape, Plane, directions, measure, moving
+from braincog_tmkt.inspect.reload import load_run
 from tests.children import Child
 
 SMALL = {"grid": 3, "samples": 20}

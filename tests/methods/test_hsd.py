@@ -31,8 +31,8 @@ def equal(one, other):
 
 
 def train(method, stage, steps=2, frames=6):
-    method.enter(stage)
-    optimizer = torch.optim.SGD([p for p in method.trainee().parameters() if p.requires_grad], lr=0.05)
+    method.begin_stage(stage)
+    optimizer = torch.optim.SGD([p for p in method.trainable().parameters() if p.requires_grad], lr=0.05)
     for seed in range(steps):
         optimizer.zero_grad()
         method(batch(frames, seed=seed), 0.0)["loss"].backward()
@@ -53,7 +53,7 @@ def test_the_ann_is_trained_by_cross_entropy_and_the_student_is_left_alone():
 def test_the_student_begins_as_the_ann_with_other_nodes():
     method = make()
     train(method, "ann")
-    method.enter("convert")
+    method.begin_stage("convert")
     ann, student = method.pretraining.backbone.state_dict(), method.backbone.state_dict()
     shared = [key for key in student if "act_fun" not in key]
     assert [key for key in shared if "threshold" in key]
@@ -64,7 +64,7 @@ def test_the_student_begins_as_the_ann_with_other_nodes():
 def test_the_teacher_does_not_change_while_the_student_learns():
     method = make()
     train(method, "ann")
-    method.enter("convert")
+    method.begin_stage("convert")
     teacher, student = weights(method.pretraining), weights(method.backbone)
     train(method, "distil", steps=3)
     assert equal(teacher, method.pretraining.state_dict())
@@ -77,8 +77,8 @@ def test_the_teacher_does_not_change_while_the_student_learns():
 @pytest.mark.parametrize("distillation", ["skd", "kd"])
 def test_the_loss_is_the_paper_s(distillation):
     method = make(distillation=distillation, temperature=4.0, weight=3.0, kl_reduction="batchmean")
-    method.enter("convert")
-    method.enter("distil")
+    method.begin_stage("convert")
+    method.begin_stage("distil")
     given = batch()
     teacher = copy.deepcopy(method.pretraining.backbone).eval().event_logits(given.events).mean(0)
     logits = copy.deepcopy(method.backbone).event_logits(given.events[:, :2])
@@ -115,10 +115,10 @@ def test_the_first_stage_may_be_transfer_from_images():
     backbone = make_backbone("tmkt_vggsnn", 6, width=0.0625, node_type="QCFSNode", threshold=2.0)
     method = METHODS.build("hsd", backbone, steps=2, pretraining=tmkt)
     assert method.needs_static
-    method.enter("ann")
+    method.begin_stage("ann")
     assert {"mixed", "rda", "modality", "ratio"} <= method(batch(), 0.0).keys()
     train(method, "ann")
-    method.enter("convert")
+    method.begin_stage("convert")
     train(method, "distil")
     assert not make().needs_static
 
@@ -126,19 +126,19 @@ def test_the_first_stage_may_be_transfer_from_images():
 def test_the_teacher_may_be_a_spiking_network_of_more_steps():
     backbone = make_backbone("hsd_vggsnn", 6, width=0.0625, node_type="LIFNode")
     method = METHODS.build("hsd", backbone, steps=2, node="LIFNode", pretraining={"name": "baseline"}).eval()
-    method.enter("convert")
+    method.begin_stage("convert")
     events = batch().events
     torch.testing.assert_close(method.predict(events), method.pretraining.predict(events)[:2], rtol=1e-4, atol=1e-5)
 
 
 def test_a_conversion_without_theory_is_remarked_on():
     backbone = make_backbone("hsd_vggsnn", 6, width=0.0625, node_type="LIFNode")
-    assert "nothing says" in METHODS.build("hsd", backbone, steps=2).remarks()[1]
-    assert len(METHODS.build("hsd", backbone, steps=2, node="LIFNode").remarks()) == 1
+    assert "nothing says" in METHODS.build("hsd", backbone, steps=2).notes()[1]
+    assert len(METHODS.build("hsd", backbone, steps=2, node="LIFNode").notes()) == 1
 
 
 def test_its_weight_is_said_in_words():
-    (sentence,) = make().remarks()
+    (sentence,) = make().notes()
     assert "skd with temperature 10 and weight 5" in sentence
     assert "'mean', so that of one recording counts 1.66667" in sentence  # 5 / 3 classes
 

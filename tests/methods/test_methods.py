@@ -9,7 +9,7 @@ from torch.nn import functional
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.losses import cka
 from braincog_tmkt.methods import METHODS
-from braincog_tmkt.methods.mixing import Mixed, mix
+from braincog_tmkt.methods.mixing import MixedBatch, mix
 from tests.methods.toys import make_backbone, make_batch
 
 RATIO = {"mix_ratio": 0.4}
@@ -106,7 +106,7 @@ def test_mixed_frames_reach_the_mixed_stream_and_events_the_event_stream():
     batch = make_batch()
     seen = {}
     inner = net.streams
-    net.streams = lambda *blend: seen.update(blend=Mixed(*blend)) or inner(*blend)
+    net.streams = lambda *blend: seen.update(blend=MixedBatch(*blend)) or inner(*blend)
     METHODS.build("tmkt", net, mixing="sliding")(batch, 0.0)
     assert torch.equal(seen["blend"].frames, batch.static[:, None].expand_as(batch.events))
     assert torch.equal(seen["blend"].events, batch.events)

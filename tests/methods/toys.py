@@ -2,7 +2,7 @@
 
 import torch
 
-from braincog_tmkt.data.types import Batch, Draw
+from braincog_tmkt.data.batch import Batch, BatchRNG
 from braincog_tmkt.models import build_backbone
 
 
@@ -12,7 +12,9 @@ def make_batch(rows=6, steps=4, size=28, classes=3, seed=0, total=None, start=0)
     events = torch.poisson(torch.full((total or rows, steps, 2, size, size), 0.5), generator=generator)
     mine = slice(start, start + rows)
     label = torch.arange(total or rows) % classes
-    return Batch(static[mine], events[mine], label[mine], torch.arange(rows), Draw(seed, start, rows, total or rows))
+    return Batch(
+        static[mine], events[mine], label[mine], torch.arange(rows), BatchRNG(seed, start, rows, total or rows)
+    )
 
 
 def make_backbone(name="tmkt_scnn", steps=4, classes=3, **kwargs):

@@ -4,7 +4,7 @@ import timm
 import torch
 
 import braincog_tmkt  # noqa: F401  registers the backbones
-from braincog_tmkt.data.types import Batch, Draw
+from braincog_tmkt.data.batch import Batch, BatchRNG
 from braincog_tmkt.losses import cka
 from braincog_tmkt.methods import METHODS
 
@@ -43,7 +43,7 @@ def run(golden, mode, execution="multi_step", part="loss", **flags):
         events=torch.from_numpy(golden.events),
         label=torch.from_numpy(golden.label),
         index=torch.arange(len(golden.label)),
-        draw=Draw(seed=0, start=0, rows=len(golden.label), total=len(golden.label)),
+        rng=BatchRNG(seed=0, start=0, rows=len(golden.label), total=len(golden.label)),
     )
     parts = method(batch, progress=0.0)
     parts[part].backward()

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import braincog_tmkt  # noqa: F401  registers the backbones
-from braincog_tmkt.errors import RecipeError
-from braincog_tmkt.integration import (
+from braincog_tmkt.bridge import (
     VGG_SNN,
     BrainCogResNet19,
     ResNet19Block,
@@ -19,6 +18,7 @@ from braincog_tmkt.integration import (
     node_class,
     surrogate_class,
 )
+from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.models import build_backbone
 from braincog_tmkt.models.convert import convert
 from braincog_tmkt.models.nodes import multi_step_node

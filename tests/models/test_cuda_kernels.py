@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from braincog_tmkt.integration import node_class, surrogate_class
+from braincog_tmkt.bridge import node_class, surrogate_class
 from braincog_tmkt.models.kernels import SURROGATES, Neuron, cpu
 from braincog_tmkt.models.soft_reset import SoftResetIFNode
 

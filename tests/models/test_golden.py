@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from braincog_tmkt.integration import node_class, surrogate_class
+from braincog_tmkt.bridge import node_class, surrogate_class
 from braincog_tmkt.losses import cka
 from braincog_tmkt.models.nodes import multi_step_node
 from tests.golden import vectors

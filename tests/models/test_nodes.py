@@ -6,7 +6,7 @@ from torch import nn
 
 from braincog_tmkt.models.spikes import mark, use_spike_layers
 
-from .test_fire import KERNEL_NODES, make_node, make_norm
+from .test_fused_bn_neuron import KERNEL_NODES, make_node, make_norm
 
 
 @pytest.mark.parametrize("kind", KERNEL_NODES)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from braincog_tmkt.integration import node_class
+from braincog_tmkt.bridge import node_class
 from braincog_tmkt.models.nodes import multi_step_node
 from braincog_tmkt.models.norm import StepBatchNorm2d
 from braincog_tmkt.models.recompute import recomputed

@@ -6,15 +6,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from braincog_tmkt.integration import surrogate_class
+from braincog_tmkt.bridge import surrogate_class
 from braincog_tmkt.models import nodes
-from braincog_tmkt.models.fire import can_fire
+from braincog_tmkt.models.fused_bn_neuron import can_fire
 from braincog_tmkt.models.kernels import cpu
 from braincog_tmkt.models.nodes import multi_step_node
 from braincog_tmkt.models.soft_reset import SoftResetIFNode
 from braincog_tmkt.models.spikes import levels_of, use_spike_layers
 
-from .test_fire import KERNEL_SURROGATES, make_norm
+from .test_fused_bn_neuron import KERNEL_SURROGATES, make_norm
 
 MultiStep = multi_step_node(SoftResetIFNode)
 EXAMPLES = {"derandomize": True, "deadline": None, "suppress_health_check": list(HealthCheck)}

@@ -7,9 +7,9 @@ import timm
 import torchvision
 
 import braincog_tmkt
+from braincog_tmkt.bridge import node_class
 from braincog_tmkt.errors import RecipeError
-from braincog_tmkt.integration import node_class
-from braincog_tmkt.recipe_files import known_recipes
+from braincog_tmkt.recipe.files import known_recipes
 from braincog_tmkt.results.paper import PaperRow, find_table, paper_tables
 
 TMKT, HSD = "000_fcea3fd324d25212.txt", "003_5d5a5f6b91815058.txt"

@@ -11,7 +11,7 @@ from scipy.stats import t as student
 
 from braincog_tmkt.errors import RecipeError, TrainingError
 from braincog_tmkt.recipe import load_recipe
-from braincog_tmkt.recipe_files import find_recipe
+from braincog_tmkt.recipe.files import find_recipe
 from braincog_tmkt.results.report import write_report
 from tests.made_records import hsd
 

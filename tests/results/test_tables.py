@@ -9,7 +9,7 @@ import pytest
 
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.recipe import load_recipe
-from braincog_tmkt.recipe_files import find_recipe
+from braincog_tmkt.recipe.files import find_recipe
 from braincog_tmkt.results.paper import find_table
 from braincog_tmkt.results.render import render_table
 from braincog_tmkt.results.store import records_with

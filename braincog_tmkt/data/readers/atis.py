@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...compiled import compiled
 from ...errors import DataError
+from ...jit import compiled
 from ..types import EVENT_DTYPE
 from .check import AGAIN, check_events, check_writable, read_bytes, write_bytes
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...compiled import compiled
 from ...errors import DataError
+from ...jit import compiled
 
 MAX_EVENTS = 200_000_000
 """The most events that a reader makes of one file."""

@@ -16,7 +16,7 @@ from ..frames import to_frames
 from ..lost import check_seen, check_slices
 from ..types import FrameSpec, Index, Item
 
-DATASETS = Registry("data set")
+DATASETS = Registry("data set", __package__, ["DATASETS.register"])
 
 
 @dataclass(frozen=True)

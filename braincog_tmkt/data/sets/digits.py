@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..saccade import CameraParams, simulate_events
+from ..simulate.saccade import CameraParams, simulate_events
 from ..static import static_channel
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet

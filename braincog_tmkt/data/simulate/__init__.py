@@ -11,14 +11,14 @@ from pathlib import Path
 
 from ...errors import RecipeError
 from ...registry import did_you_mean
-from ..camera import SIMULATOR_VERSION, CameraParams
-from ..saccade import simulate_events
 from .caltech import Caltech
+from .camera import SIMULATOR_VERSION, CameraParams
 from .cepdvs import CepDvs
 from .cifar10dvs import Cifar10Dvs
 from .layout import Layout
 from .mnist import Mnist
 from .omniglot import Omniglot
+from .saccade import simulate_events
 from .tree import make_tree
 
 __all__ = ["LAYOUTS", "SIMULATOR_VERSION", "CameraParams", "simulate_events", "simulate_tree"]

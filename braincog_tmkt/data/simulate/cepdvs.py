@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..camera import CameraParams, Motion, path_through
 from ..images import read_image
 from ..readers.mat import write_mat
 from ..sets.cepdvs import CLASSES, IMAGES, LABELS, RECORDINGS
 from .caltech import fitted
+from .camera import CameraParams, Motion, path_through
 from .layout import ImageLayout, Job, Writer, as_classes, named_after
 
 ROOT = "CEP-DVS"

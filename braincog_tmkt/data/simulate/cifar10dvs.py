@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..camera import CameraParams, Motion, path_through
 from ..readers.aedat import write_aedat2
 from ..sets.cifar10 import CLASSES
+from .camera import CameraParams, Motion, path_through
 from .layout import ImageLayout, Job, as_classes, named_after
 
 SCREEN = 512

@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from ...errors import DataError
-from ..camera import CameraParams, Motion, film
 from ..images import image_suffixes, read_image, refuse_plain
-from ..saccade import saccade_path
 from ..sets.listing import files_in, parts_in, subfolders
+from .camera import CameraParams, Motion, film
+from .saccade import saccade_path
 
 Writer = Callable[[Path], object]
 """Writes one file at the path it is given."""

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError, RecipeError
-from ..camera import Camera, CameraParams
 from ..images import read_image
 from ..readers.aedat4 import write_aedat4
 from ..sets.listing import first_folder, subfolders
 from ..sets.omniglot import DRAWERS, STATIC_LAYOUTS, characters_in, drawer_files
-from ..strokes import Ink, Screen, ink_of_image, read_strokes
+from .camera import Camera, CameraParams
 from .layout import Job, Layout, Writer, write_text
+from .strokes import PenTrace, Screen, ink_of_image, read_strokes
 
 WIDTH, HEIGHT = 346, 260
 LEFT, TOP, SIDE = 54, 4, 250
@@ -100,13 +100,13 @@ def _session(source: Path, params: CameraParams, seed: int) -> tuple[np.ndarray,
     return camera.events(end + 2 * REST_US, seed), end
 
 
-def _ink(source: Path, params: CameraParams) -> Ink:
+def _ink(source: Path, params: CameraParams) -> PenTrace:
     """The drawing in a file of strokes or an image, hurried if it lasts longer than the camera records."""
     drawn = source.suffix.lower() == ".txt"
     ink = read_strokes(source) if drawn else ink_of_image(np.asarray(read_image(source, "L")))
     if not ink.t.size:
         raise DataError(f"{source} makes no events (there is no ink on it): replace it")
-    return Ink(ink.x, ink.y, ink.t * min(1.0, params.duration_us / max(ink.t[-1], 1.0)))
+    return PenTrace(ink.x, ink.y, ink.t * min(1.0, params.duration_us / max(ink.t[-1], 1.0)))
 
 
 def _table(times: np.ndarray, spans: np.ndarray, job: Job) -> str:

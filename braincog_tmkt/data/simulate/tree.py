@@ -19,9 +19,9 @@ from typing import Any
 from tqdm import tqdm
 
 from ...errors import DataError, RecipeError
-from ..camera import SIMULATOR_VERSION, CameraParams
 from ..sets.listing import SIMULATED
 from ..workers import interrupts_for_this_process_alone, start_worker
+from .camera import SIMULATOR_VERSION, CameraParams
 from .layout import Job, Layout, Writer, write_text
 
 DECISIVE = {

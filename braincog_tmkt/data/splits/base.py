@@ -19,7 +19,7 @@ from ...errors import DataError, RecipeError
 from ...registry import Registry
 from ..types import Index, Item
 
-PROTOCOLS = Registry("protocol")
+PROTOCOLS = Registry("protocol", __package__, ["PROTOCOLS.register"])
 """Protocol name -> function of (index, protocol) that returns a `Split`; a further protocol is one such function."""
 
 STATIC_POOLS = ("partners", "open")

@@ -17,7 +17,7 @@ from numba import types
 from numba.extending import intrinsic, overload
 from torch import Tensor
 
-from ...compiled import compiled
+from ...jit import compiled
 from . import Neuron
 
 BLOCK = 2048

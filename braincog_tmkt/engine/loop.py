@@ -1,0 +1,291 @@
+"""The loop: stages, epochs, steps. The only one there is."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from ..data.batch import BatchRNG
+from ..data.pairs import Part
+from ..errors import TrainingError
+from ..recipe import Recipe, recipe_hash
+from ..results.notes import notes_of
+from . import checkpoint
+from .deferred import DeferredValues
+from .devices import on_first_rank, reduced
+from .environment import machine, now, versions
+from .evaluate import Evaluation, evaluate, measure_activity
+from .log import open_log
+from .memory import peak_memory, reset_peak_memory
+from .optim import make_optimizer, make_scheduler
+from .sampling import epoch_rows, seed_of
+from .signals import Stopped, catch_signals
+from .stage_cache import claimed, keep, take
+from .stages import plan_stages
+from .state import Progress, Run, exclusive
+from .task import TaskData, build_method, load_task
+
+SELECTED_ON_TEST = "the test set, as the papers report"
+
+
+def fit(
+    recipe: Recipe, seed: int, run_dir: str | Path, resume: bool, fabric: Fabric, task: TaskData | None = None
+) -> dict[str, Any]:
+    """Train one recipe with one seed, stage by stage.
+
+    Every random number is a function of seed, stage, epoch and step, so that a resumed run ends with the very weights
+    of one that was never stopped (bitwise on the CPU, with the same number of processes and threads).
+
+    Args:
+        recipe: what to train.
+        seed: of the initial weights, the order and all draws.
+        run_dir: gets `checkpoints/`, `log.csv` and `tensorboard/`.
+        resume: go on from the newest checkpoint, if there is one.
+        fabric: launched, see `devices.make_fabric`.
+        task: the data, if they are loaded already.
+
+    Returns:
+        The record of the run, plain values; see `results.store`.
+
+    Raises:
+        TrainingError: for a loss that is not finite, a full disk, or a checkpoint of another recipe.
+        Stopped: after SIGINT or SIGTERM, once the state is saved.
+        DataError: if the data cannot be read.
+        RecipeError: if recipe and data do not fit together.
+    """
+    if recipe.train.threads:
+        torch.set_num_threads(recipe.train.threads)
+    reset_peak_memory(fabric.device)
+    task = task or load_task(recipe, fabric)
+    method = build_method(recipe, len(task.pairs.classes), seed)
+    plan = plan_stages(recipe, method, task.facts, len(task.pairs.rows("train")), seed, fabric.world_size)
+    folder = Path(run_dir)
+    with exclusive(folder, fabric), catch_signals() as stop:
+        run = Run(recipe, seed, folder, fabric, task, method, plan, Progress(), stop)
+        run.losses = DeferredValues(fabric.device, partial(_take_losses, run))
+        run.signals = DeferredValues(fabric.device, partial(_take_signal, run))
+        run.restore(resume)
+        fabric.to_device(method)
+        _train(run)
+        return on_first_rank(fabric, lambda: _record(run))
+
+
+def _train(run: Run) -> None:
+    """All stages that are left; a stop is saved before it is passed on."""
+    at, total = run.progress, sum(plan.epochs * plan.steps for plan in run.plan)
+    behind = sum(plan.epochs * plan.steps for plan in run.plan[: at.stage]) + at.epoch * run.now.steps + at.step
+    names = [plan.stage.name for plan in run.plan]
+    with open_log(run.fabric.is_global_zero, run.folder, total, behind, len(at.history), names) as run.log:
+        try:
+            _do_stage(run)
+            while run.progress.stage + 1 < len(run.plan):
+                run.next_stage()
+                _do_stage(run)
+        except Stopped as stopped:
+            _require_finite(run)
+            run.save(checkpoint.LAST)
+            place = f"{run.place} after {run.progress.step} of {run.now.steps} steps"
+            advice = "run the same command with --resume to go on"
+            raise Stopped(f"{stopped} in {place}; {advice}", stopped.signum) from None
+
+
+def _do_stage(run: Run) -> None:
+    """Take the stage that runs over from another run that has trained it; or train it, for this run and others."""
+    at, plan = run.progress, run.now
+    if plan.file is None:
+        _train_stage(run)
+        return
+    if plan.stage.name in at.results:  # taken over before the run was stopped
+        return
+    own = at.epoch == plan.epochs  # trained, but perhaps not kept, before the run was stopped
+    with claimed(run, plan.file, lambda: _check_stop(run)):
+        run.signals.flush()
+        if own or not take(run, plan.file):
+            _train_stage(run)
+            keep(run, plan.file)
+
+
+def _train_stage(run: Run) -> None:
+    """All epochs that are left of the stage that runs; a single evaluation where nothing is trained."""
+    plan = run.now
+    if plan.stage.trains:
+        wrapped = run.fabric.setup_module(run.method)
+        run.optimizer = make_optimizer(run.method.trainable(), plan.recipe)
+        scheduler = make_scheduler(run.optimizer, plan.recipe.optim, plan.epochs)
+        if run.optimizer_state is not None:
+            run.optimizer.load_state_dict(run.optimizer_state)
+            run.optimizer_state = None
+        optimizer = run.fabric.setup_optimizers(run.optimizer)
+    while run.progress.epoch < plan.epochs:
+        if plan.stage.trains:
+            # The schedule depends on the number of the epoch alone, so there is nothing of it to keep in a checkpoint.
+            scheduler.step(run.progress.epoch)
+            _train_epoch(run, wrapped, optimizer)
+        _finish_epoch(run)
+    run.progress.results[plan.stage.name] = run.progress.result()
+
+
+def _train_epoch(run: Run, wrapped: nn.Module, optimizer: Any) -> None:
+    """All steps that are left of this epoch."""
+    at, train = run.progress, run.now.recipe.train
+    rows = epoch_rows(run.task.pairs, train, seed_of(run.seed, at.stage, at.epoch))
+    while at.step < len(rows):
+        share_done = (at.epoch + at.step / len(rows)) / train.epochs
+        _train_step(run, wrapped, optimizer, rows[at.step], share_done)
+        at.step += 1
+        _check_stop(run)
+
+
+def _train_step(run: Run, wrapped: nn.Module, optimizer: Any, rows: Tensor, share_done: float) -> None:
+    """One optimiser step on a global batch; the parts of its loss, mean over the processes, go to `run.losses`."""
+    at, fabric = run.progress, run.fabric
+    seed = seed_of(run.seed, at.stage, at.epoch, at.step)
+    torch.manual_seed(seed + fabric.global_rank)  # for layers that draw by themselves (dropout)
+    share = len(rows) // fabric.world_size
+    start = fabric.global_rank * share
+    rng = BatchRNG(seed, start, share, len(rows))
+    batch = run.task.pairs.batch(rows[start : start + share], rng, tuple(run.recipe.data.augment))
+    optimizer.zero_grad()
+    parts = wrapped(batch, share_done)
+    fabric.backward(parts["loss"])
+    values = reduced(fabric, torch.stack([part.detach().float() for part in parts.values()]), "mean")
+    run.losses.send((at.step, tuple(parts)), values)  # on the CPU, a loss that is not finite raises here
+    optimizer.step()
+
+
+def _take_losses(run: Run, sent: tuple[int, tuple[str, ...]], values: list[float]) -> None:
+    """Check, add up and show the parts of the loss of one step of this epoch."""
+    at, (step, names) = run.progress, sent
+    parts = dict(zip(names, values, strict=True))
+    if not all(math.isfinite(value) for value in values):
+        shown = ", ".join(f"{name} {value:.6g}" for name, value in parts.items())
+        raise TrainingError(f"the loss is not finite in {run.place}, step {step + 1} ({shown}); {_way_back(run)}")
+    at.sums = {name: at.sums.get(name, 0.0) + value for name, value in parts.items()}
+    if run.log:
+        run.log.step(run.place, parts["loss"])
+
+
+def _require_finite(run: Run) -> None:
+    """Look at all losses and weights: nothing that is not finite is saved."""
+    run.losses.flush()
+    weights = [value for value in run.method.state_dict().values() if value.is_floating_point()]
+    if not torch.stack([value.isfinite().all() for value in weights]).all():
+        raise TrainingError(f"a weight is not finite after {run.place}, step {run.progress.step}; {_way_back(run)}")
+
+
+def _way_back(run: Run) -> str:
+    file = run.checkpoints / checkpoint.LAST
+    good = f"the last good checkpoint is {file}" if file.is_file() else "there is no checkpoint yet"
+    rate = f"stages.{run.now.stage.name}.optim.lr" if len(run.plan) > 1 else "optim.lr"
+    return f"{good}; a lower {rate} or a longer warm-up may help"
+
+
+def _check_stop(run: Run) -> None:
+    """Raise `Stopped` in all processes, at the same step, if one of them got a signal."""
+    if run.fabric.world_size == 1:
+        run.stop.check()
+        return
+    signum = torch.full((1,), float(run.stop.signum), device=run.fabric.device)
+    run.signals.send(None, reduced(run.fabric, signum, "max"))
+
+
+def _take_signal(run: Run, sent: None, values: list[float]) -> None:
+    """Stop if any process got a signal by the time of this value; one that came later is still on its way."""
+    if values[0]:
+        run.stop.signum = int(values[0])
+        run.stop.check()
+
+
+def _finish_epoch(run: Run) -> None:
+    """Evaluate, save, report."""
+    at, epochs = run.progress, run.now.epochs
+    _require_finite(run)
+    entry: dict[str, Any] = {"stage": at.stage, "epoch": at.epoch}
+    if run.optimizer is not None:
+        mean = {name: value / at.step for name, value in at.sums.items()}
+        entry |= {"lr": run.optimizer.param_groups[0]["lr"], "train": mean}
+    if (at.epoch + 1) % run.now.recipe.train.eval_every == 0 or at.epoch + 1 == epochs:
+        entry |= _evaluate(run)
+    run.tick()
+    at.history.append({**entry, "seconds": round(at.seconds, 3)})
+    at.epoch, at.step, at.sums = at.epoch + 1, 0, {}
+    run.save(checkpoint.LAST)
+    log = run.log
+    on_first_rank(run.fabric, lambda: log.epoch(at.history, epochs) if log else None)
+
+
+def _evaluate(run: Run) -> dict[str, dict[str, float]]:
+    """Accuracy on the validation (if there are any) and test recordings; keeps the best, returns both."""
+    at, pairs, train = run.progress, run.task.pairs, run.now.recipe.train
+    found: dict[str, Evaluation] = {}
+    parts: tuple[Part, ...] = ("val", "test")
+    for part in parts:
+        rows = pairs.rows(part)
+        if len(rows):
+            found[part] = evaluate(run.method, pairs, rows, train.at_once, run.fabric, lambda: _check_stop(run))
+    run.signals.flush()  # no signal stays on its way when the run may end
+    test = found["test"]
+    result = {"epoch": at.epoch, **test.summary(), "accuracy_by_step": test.accuracy_by_step}
+    if len(test.guessed) == 1 and len(pairs.labels[pairs.rows("test")].unique()) > 1:
+        result["one_class"] = pairs.classes[test.guessed[0]]
+        _say_one_class(run, result)
+    best_on_test = at.best_test is None or test.accuracy > at.best_test["accuracy"]
+    improved = best_on_test
+    at.last = result
+    if "val" in found:
+        result["val_accuracy"] = found["val"].accuracy
+        improved = at.best_val is None or result["val_accuracy"] > at.best_val["val_accuracy"]
+        at.best_val = result if improved else at.best_val
+    if best_on_test:
+        at.best_test = {**result, "selected_on": SELECTED_ON_TEST}
+    if improved:
+        run.save(checkpoint.BEST)
+    return {part: evaluation.summary() for part, evaluation in found.items()}
+
+
+def _say_one_class(run: Run, result: dict[str, Any]) -> None:
+    """Say, the first time, that the network tells nothing apart, and whether that is for want of spikes."""
+    if not run.told:
+        run.told = True
+        rows = run.task.pairs.rows("test")[: run.now.recipe.train.at_once]
+        activity = on_first_rank(
+            run.fabric, lambda: measure_activity(run.method, run.task.pairs, rows, len(rows), run.fabric)
+        )
+        run.say(f"{run.place}: {'; '.join(notes_of({'last': result, **activity}).values())}")
+
+
+def _record(run: Run) -> dict[str, Any]:
+    """What is kept of a finished run."""
+    at, pairs, train = run.progress, run.task.pairs, run.now.recipe.train
+    activity = measure_activity(run.method, pairs, pairs.rows("test"), train.at_once, run.fabric)
+    run.tick()
+    remarks = run.method.notes()
+    return {
+        "format": 1,
+        "name": run.recipe.name,
+        "recipe": run.recipe.as_dict(),
+        "recipe_hash": recipe_hash(run.recipe),
+        "seed": run.seed,
+        "data": run.task.facts,
+        "audit": run.task.audit,
+        "last": at.last,
+        "best_val": at.best_val,
+        "best_test": at.best_test,
+        **({"stages": at.results} if len(run.plan) > 1 else {}),
+        **({"remarks": remarks} if remarks else {}),
+        **activity,
+        "parameters": sum(parameter.numel() for parameter in run.method.parameters() if parameter.requires_grad),
+        "history": at.history,
+        "seconds": round(at.seconds, 3),
+        "peak_memory": peak_memory(run.fabric.device),
+        **machine(run.fabric),
+        "versions": versions(),
+        "started": at.started,
+        "finished": now(),
+    }

@@ -1,0 +1,128 @@
+"""What `tmkt doctor` tells: versions, devices, what the environment lacks, what BrainCog did to timm's registry.
+
+It runs where packages are missing: nothing is imported at the top that pip had to install.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.util import find_spec
+
+from ..engine.environment import versions
+
+PROJECT = "braincog_tmkt"
+EXTRAS = {"ray": "--launcher ray", "bench": "comparing with SpikingJelly in benchmarks/", "dev": "the tests"}
+"""What `pip install 'braincog_tmkt[EXTRA]'` is for."""
+
+
+def examine() -> bool:
+    """Print the report; False if something is missing that every run needs."""
+    for package, found in versions().items():
+        print(f"{package:18} {found or '-'}")
+    lacks = required()
+    told: list[str] = []
+    try:
+        print(*devices(), sep="\n")
+        told.extend(about_braincog())
+    except (ImportError, OSError) as error:  # OSError: a library that PyTorch loads is not there
+        lacks = lacks or [f"an import that works ({error}): install what it names once more"]
+    print("", *(f"Lacking: {line}" for line in lacks), *(f"Optional: {line}" for line in optional()), sep="\n")
+    if not lacks:
+        print("Nothing is lacking that every run needs.", *told, sep="\n")
+    return not lacks
+
+
+def required() -> list[str]:
+    """A line for everything that is missing or too old, by the metadata of this package and of what it needs."""
+    try:
+        missing = _missing(distribution(PROJECT), "")
+    except PackageNotFoundError:
+        return [f"{PROJECT} (not installed, so nothing says what it requires): in its folder, pip install -e ."]
+    return [f"{need} ({why}): pip install '{need}'" for need, why in missing.items()]
+
+
+def optional() -> Iterator[str]:
+    """Yield a line for everything that is not there and that only some commands, or the tests, want."""
+    try:
+        project = distribution(PROJECT)
+    except PackageNotFoundError:
+        return
+    named = _missing(project, "", deep=False)
+    for extra, purpose in EXTRAS.items():
+        missing = {need: why for need, why in _missing(project, extra, deep=False).items() if need not in named}
+        named.update(missing)
+        if missing:
+            yield f"{', '.join(missing)}, for {purpose}: pip install '{PROJECT}[{extra}]'"
+    if find_spec("playwright") and not shutil.which("chromium"):
+        yield "chromium, for the tests that open the page of `tmkt report`: apt install chromium"
+    tested = re.findall(r"Python :: (3\.\d+)", "\n".join(project.metadata.get_all("Classifier", [])))
+    here = ".".join(platform.python_version_tuple()[:2])
+    if tested and here not in tested:
+        yield f"Python {', '.join(tested)}, where the tests ran: this is {here}, where they did not"
+
+
+def _missing(project: Distribution, extra: str, deep: bool = True) -> dict[str, str]:
+    """`name>=version` -> why it is not met; of a package with one of its extras, `deep`: and of all that these need."""
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:
+        return {"packaging": "not installed, and without it no version can be compared"}
+    missing: dict[str, tuple[str, str]] = {}  # by name: many packages need one that is not there, the first is told
+    to_do, seen = [(project, frozenset({extra}))], set()
+    while to_do:
+        owner, extras = to_do.pop()
+        for need in map(Requirement, owner.requires or ()):
+            if need.marker and not any(need.marker.evaluate({"extra": name}) for name in extras):
+                continue
+            wanted, needed = f"{need.name}{need.specifier}", f"{owner.metadata['Name']} needs it"
+            try:
+                found = distribution(need.name)
+            except PackageNotFoundError:
+                missing.setdefault(need.name.lower(), (wanted, f"not installed, {needed}"))
+                continue
+            if not need.specifier.contains(found.version, prereleases=True):
+                missing.setdefault(need.name.lower(), (wanted, f"{found.version} is installed, {needed}"))
+            branch = need.name, frozenset({"", *need.extras})
+            if deep and branch not in seen:
+                seen.add(branch)
+                to_do.append((found, branch[1]))
+    return dict(missing.values())
+
+
+def devices() -> Iterator[str]:
+    """Yield what PyTorch computes on, and what its kernels on a GPU lack."""
+    import torch
+
+    yield f"{'CPU threads':18} {torch.get_num_threads()}"
+    count = torch.cuda.device_count()
+    yield f"{'GPUs':18} {', '.join(torch.cuda.get_device_name(number) for number in range(count)) or 'none'}"
+    if count and not find_spec("triton"):
+        yield "Triton is not there, so the neurons have no kernels on a GPU: pip install triton"
+    elif count and not any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))):
+        yield "There is no C compiler, which Triton wants for the kernels on a GPU: apt install gcc, or set CC"
+
+
+def about_braincog() -> Iterator[str]:
+    """Yield what the import of BrainCog changes elsewhere, and what had to be stood in for."""
+    taken = replaced_by_braincog()
+    yield f"BrainCog replaces {len(taken)} of timm's models when it is imported: {', '.join(taken)}."
+    yield "Its own scripts rely on that, so it stays; this project builds by the names tmkt_* and hsd_* only, and"
+    yield "imports BrainCog when the first one is built. Use timm's own of these models in a process that builds none."
+    for name, why in sys.modules[f"{PROJECT}.bridge"].STOOD_IN.items():
+        yield f"BrainCog runs without {name} ({why}); only its own reader of AEDAT 4 files needs it."
+
+
+def replaced_by_braincog() -> list[str]:
+    """Names that mean another model in timm's registry once BrainCog is imported; imports it."""
+    from timm.models import list_models, model_entrypoint
+
+    before = {name: model_entrypoint(name) for name in list_models()}
+    importlib.import_module(f"{PROJECT}.bridge")
+    return sorted(name for name, entry in before.items() if model_entrypoint(name) is not entry)

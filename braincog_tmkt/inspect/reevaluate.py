@@ -1,0 +1,123 @@
+"""Finished runs, evaluated again: as they were recorded, or with other numbers of time steps."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import fmean
+
+from ..data.sets import DATASETS
+from ..engine import checkpoint
+from ..engine.evaluate import evaluate, measure_activity
+from ..errors import RecipeError
+from ..files import write_whole
+from ..progress import counting
+from .reload import LoadedRun, load_run
+
+STEPS = "steps.csv"
+MOST_STEPS = 10_000
+COLUMNS = ("steps", "accuracy", "loss", "firing_rate", "synaptic_operations")
+
+
+def re_evaluate(place: Path, overrides: Iterable[str] = ()) -> bool:
+    """Evaluate the kept checkpoints of a finished run on its test recordings again, and compare with its record.
+
+    Args:
+        place: run folder, or the record in it.
+        overrides: settings that do not change the result, such as `data.root=/elsewhere`.
+
+    Returns:
+        Whether every accuracy is the recorded one.
+
+    Raises:
+        TrainingError: if the record or a checkpoint is missing, or the split is not the recorded one.
+    """
+    run = load_run(place, overrides)
+    record, rows, batch = run.record, run.task.pairs.rows("test"), run.recipe.train.at_once
+    selected = "best_val" if record["best_val"] else "best_test"
+    same = True
+    for name, entry in ((checkpoint.LAST, record["last"]), (checkpoint.BEST, record[selected])):
+        run.load_weights(name)
+        with counting(-(-len(rows) // batch), name, "batch") as count:
+            found = evaluate(run.method, run.task.pairs, rows, batch, run.fabric, count)
+        off = round(abs(found.accuracy - entry["accuracy"]) * found.count)
+        same = same and off == 0
+        verdict = "as recorded" if off == 0 else f"the record has {entry['accuracy']:.2%}, {off} recordings off"
+        print(f"{name}: {found.accuracy:.2%} of {found.count} test recordings, {verdict}")
+    return same
+
+
+def parse_steps(text: str) -> list[int]:
+    """Numbers of time steps, as on the command line.
+
+    Raises:
+        RecipeError: if it is no such text.
+
+    Example:
+        >>> parse_steps("1..4"), parse_steps("5"), parse_steps("1,2,4..6")
+        ([1, 2, 3, 4], [5], [1, 2, 4, 5, 6])
+    """
+    steps: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"([0-9]{1,9})(?:\.\.([0-9]{1,9}))?", part)
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+        if not 1 <= first <= last <= MOST_STEPS:
+            raise RecipeError(
+                f"'{text}' are no numbers of time steps: they look like 1..10, or 5, or 1,2,4, and go up to"
+                f" {MOST_STEPS}"
+            )
+        steps += range(first, last + 1)
+    return list(dict.fromkeys(steps))
+
+
+def evaluate_steps(place: Path, steps: Sequence[int], overrides: Iterable[str] = ()) -> Path:
+    """Run the network of a finished run with other numbers of time steps, on the test recordings.
+
+    Prints a table and writes it as `steps.csv` into the run folder: `steps`, `accuracy`, `loss`, `firing_rate` (mean
+    over the nodes of the spikes of a neuron in a time step) and `synaptic_operations` (of one recording, an estimate).
+
+    Args:
+        place: run folder, or the record in it.
+        steps: numbers of time steps.
+        overrides: settings that do not change the result, such as `data.root=/elsewhere`.
+
+    Returns:
+        The file.
+
+    Raises:
+        RecipeError: for more steps than a recording has frames, unless it stands still.
+        TrainingError: if the record or its last checkpoint is missing, or the split is not the recorded one.
+    """
+    run = load_run(place, overrides)
+    frames = run.task.pairs.steps
+    still = getattr(DATASETS[run.recipe.data.name], "still", False)
+    if still and frames > 1:
+        run.task.pairs.steps = max(frames, *steps)  # the one frame may be shown as often as one likes
+    elif max(steps) > frames > 1:  # a single frame is shown at all steps
+        raise RecipeError(f"{run} has recordings of {frames} frames, too few for {max(steps)} time steps")
+    print("  ".join(f"{column:>19}" for column in COLUMNS))
+    rows = []
+    for count in steps:
+        rows.append((count, *_measure(run, count)))
+        shown = (f"{count}", *(f"{value:.4f}" for value in rows[-1][1:4]), f"{rows[-1][4]:.4g}")
+        print("  ".join(f"{value:>19}" for value in shown), flush=True)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
+    file = run.folder / STEPS
+    write_whole(file, text.getvalue().encode())
+    return file
+
+
+def _measure(run: LoadedRun, steps: int) -> tuple[float, float, float, float]:
+    """Accuracy, loss, firing rate and synaptic operations with a number of time steps."""
+    run.method.set_steps(steps)
+    pairs, batch = run.task.pairs, run.recipe.train.at_once
+    rows = pairs.rows("test")
+    with counting(-(-len(rows) // batch), f"{run}, T {steps}", "batch") as count:
+        found = evaluate(run.method, pairs, rows, batch, run.fabric, count)
+    activity = measure_activity(run.method, pairs, rows, batch, run.fabric)
+    rates = activity["firing_rates"].values()
+    return found.accuracy, found.loss, fmean(rates) if rates else 0.0, activity["synaptic_operations"]

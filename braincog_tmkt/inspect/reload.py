@@ -1,0 +1,101 @@
+"""A finished run, taken up again: its record, its data, and its network with the weights of a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from ..engine import checkpoint
+from ..engine.devices import make_fabric
+from ..engine.state import changes_since
+from ..engine.task import TaskData, build_method, import_modules, load_task
+from ..errors import RecipeError, TrainingError
+from ..methods import Method
+from ..recipe import Recipe, recipe_from_dict, recipe_hash, with_overrides
+from ..results.store import read_record
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """What is needed to look into a finished run.
+
+    Args:
+        folder: run folder.
+        record: its record.
+        recipe: its recipe, with the places of the data as they are here.
+        fabric: one process.
+        task: the data and their split, the recorded one.
+        method: on the device, with the weights of the last epoch, in training mode as `fit` leaves it.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+    recipe: Recipe
+    fabric: Fabric
+    task: TaskData
+    method: Method
+
+    def load_weights(self, name: str = checkpoint.LAST) -> None:
+        """Take the weights of a checkpoint, `last.pt` or `best.pt`.
+
+        Raises:
+            TrainingError: if it is missing or damaged, or of another network.
+        """
+        file = self.folder / "checkpoints" / name
+        _take(self.method, checkpoint.load(file), file)
+
+    def __str__(self) -> str:
+        return f"{self.recipe.name} seed {self.record['seed']}"
+
+
+def load_run(place: str | Path, overrides: Iterable[str] = ()) -> LoadedRun:
+    """Take up a finished run.
+
+    Args:
+        place: run folder, or the record in it.
+        overrides: settings that do not change the result, such as `data.root=/elsewhere`.
+
+    Raises:
+        TrainingError: if the record or its last checkpoint is missing, or the split or the content of the data is not
+            what was trained on.
+        RecipeError: for an override that would change the result.
+        DataError: if the data are not there.
+    """
+    place = Path(place)
+    record = read_record(place)
+    recipe = _elsewhere(recipe_from_dict(record["recipe"], str(place)), overrides)
+    import_modules(recipe)
+    folder = place if place.is_dir() else place.parent
+    file = folder / "checkpoints" / checkpoint.LAST
+    state = checkpoint.load(file)  # before frames are made for nothing
+    fabric = make_fabric(recipe.train.precision, 1)
+    task = load_task(recipe, fabric)
+    if task.facts["split"] != record["data"]["split"]:
+        raise TrainingError(f"the data in {recipe.data.root} give another split than the record's: use the same files")
+    if changes := changes_since(state, task):
+        raise TrainingError(f"{changes} since {folder} was trained: use the same files")
+    method = build_method(recipe, len(task.pairs.classes), record["seed"])
+    fabric.to_device(method)
+    _take(method, state, file)
+    return LoadedRun(folder, record, recipe, fabric, task, method)
+
+
+def _take(method: Method, state: dict[str, Any], file: Path) -> None:
+    """Put the weights of a checkpoint into a network."""
+    try:
+        method.load_state_dict(state["method"])
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise TrainingError(f"{file} does not fit the network of the record: {reason}") from error
+
+
+def _elsewhere(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
+    """The recipe with settings that do not change the result."""
+    changed = with_overrides(recipe, overrides)
+    if recipe_hash(changed) != recipe_hash(recipe):
+        raise RecipeError("only settings that do not change the result can be given here, such as data.root")
+    return changed

@@ -1,0 +1,1 @@
+"""Several runs or processes: which are to come, where they go, what they would cost."""

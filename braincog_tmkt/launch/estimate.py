@@ -1,0 +1,85 @@
+"""What a run would cost, from a few real steps."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from lightning_fabric import Fabric
+
+from ..data.batch import BatchRNG
+from ..data.pairs import PairSet
+from ..engine.evaluate import evaluate
+from ..engine.memory import peak_memory, reset_peak_memory
+from ..engine.optim import make_optimizer
+from ..engine.sampling import epoch_rows, seed_of
+from ..engine.stages import StagePlan, plan_stages
+from ..engine.task import TaskData, build_method
+from ..methods import Method
+from ..recipe import Recipe
+
+TIMED_STEPS = 3
+
+
+class Estimate(NamedTuple):
+    """What a run would cost: seconds, and peak memory as in its record."""
+
+    seconds: float
+    memory: dict[str, float]
+
+
+def estimate(recipe: Recipe, seed: int, task: TaskData, fabric: Fabric, trained: set[Path]) -> Estimate:
+    """What a run would cost, from a few steps and one batch of an evaluation of each stage.
+
+    Args:
+        recipe: of the run.
+        seed: of the run.
+        task: its data.
+        fabric: one process.
+        trained: files of stages that runs before this one will have trained; this one's are added. They cost nothing,
+            as those that are there already.
+    """
+    reset_peak_memory(fabric.device)
+    method = build_method(recipe, len(task.pairs.classes), seed)
+    fabric.to_device(method)
+    seconds = 0.0
+    for plan in plan_stages(recipe, method, task.facts, len(task.pairs.rows("train")), seed):
+        method.begin_stage(plan.stage.name)
+        if plan.file is not None and (plan.file in trained or plan.file.is_file()):
+            continue
+        trained |= {plan.file} if plan.file else set()
+        evaluations = -(-plan.epochs // plan.recipe.train.eval_every)
+        seconds += evaluations * _time_evaluation(method, task.pairs, plan, fabric)
+        if plan.stage.trains:
+            seconds += plan.epochs * plan.steps * _time_step(method, task.pairs, plan, seed, fabric)
+    return Estimate(seconds, peak_memory(fabric.device))
+
+
+def _time_step(method: Method, pairs: PairSet, plan: StagePlan, seed: int, fabric: Fabric) -> float:
+    """Seconds of an optimiser step."""
+    wrapped = fabric.setup_module(method)
+    optimizer: Any = fabric.setup_optimizers(make_optimizer(method.trainable(), plan.recipe))
+    rows = epoch_rows(pairs, plan.recipe.train, seed_of(seed, 0, 0))
+    times = []
+    for number in range(TIMED_STEPS + 1):
+        chosen = rows[number % len(rows)]
+        start = time.perf_counter()
+        batch = pairs.batch(chosen, BatchRNG(number, 0, len(chosen), len(chosen)), tuple(plan.recipe.data.augment))
+        optimizer.zero_grad()
+        loss = wrapped(batch, 0.0)["loss"]
+        fabric.backward(loss)
+        optimizer.step()
+        loss.item()  # waits for the device
+        times.append(time.perf_counter() - start)
+    return min(times[1:])  # the first one also compiles and allocates
+
+
+def _time_evaluation(method: Method, pairs: PairSet, plan: StagePlan, fabric: Fabric) -> float:
+    """Seconds of an evaluation on all validation and test recordings."""
+    held_out = torch.cat([pairs.rows("val"), pairs.rows("test")])
+    few = held_out[: plan.recipe.train.at_once]
+    start = time.perf_counter()
+    evaluate(method, pairs, few, len(few), fabric)
+    return (time.perf_counter() - start) / len(few) * len(held_out)

@@ -1,0 +1,89 @@
+"""Whether a training step fits into the memory: told from a small one, before frames are made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from ..data.batch import Batch, BatchRNG
+from ..data.room import bytes_in_words, memory_bytes, size_in_words
+from ..data.sets import DATASETS
+from ..engine.task import build_method, frame_spec
+from ..errors import RecipeError
+from ..recipe import Recipe
+
+ROWS, STEPS, SIZE, CLASSES = 2, 2, 48, 2
+"""The small step: recordings, time steps, side of a frame (at most), classes."""
+MOST = 4000
+"""A network keeps less than so many times the bytes of its frames: as long as that fits, nothing is tried."""
+
+
+def need_training_memory(recipe: Recipe, fabric: Fabric) -> None:
+    """Refuse a recipe whose training step needs more memory than the machine, or its GPU, has.
+
+    What the layers keep for the backward pass grows with recordings, time steps and pixels: it is measured in a small
+    step and multiplied. Where the frames of a batch are small enough, nothing is measured.
+
+    Raises:
+        RecipeError: with the bytes and the settings they come from.
+    """
+    data, rows = recipe.data, max(1, recipe.train.batch // fabric.world_size)
+    here = memory_bytes()
+    if fabric.device.type == "cuda":
+        here = torch.cuda.get_device_properties(fabric.device).total_memory
+    channels: int = DATASETS[data.name].channels  # type: ignore[attr-defined]
+    frames = rows * data.steps * channels * data.size**2 * 4
+    if frames * MOST <= here:
+        return
+    shown: int = build_method(recipe, CLASSES, seed=0).backbone.step  # a method may show fewer frames than there are
+    steps = min(shown, STEPS) if shown == data.steps else shown
+    small = replace(recipe, data=replace(data, steps=steps, size=min(data.size, SIZE)))
+    factor = rows / ROWS * (shown / steps) * (data.size / small.data.size) ** 2
+    needed = frames + int(_kept(small, channels, fabric) * factor)
+    if needed > here:
+        raise RecipeError(
+            f"{recipe.name}: {size_in_words(frame_spec(data))} with train.batch={recipe.train.batch} and"
+            f" model.width={recipe.model.width} need at least {bytes_in_words(needed)} for one training step, but there"
+            f" are {bytes_in_words(here)} of memory: make one of them smaller"
+            f"{'' if recipe.model.recompute else ', or try model.recompute=true'}"
+        )
+
+
+def _kept(recipe: Recipe, channels: int, fabric: Fabric) -> int:
+    """Bytes that a step with `ROWS` recordings keeps for the backward pass, in the stage that keeps most."""
+    method = build_method(recipe, CLASSES, seed=0)
+    fabric.to_device(method)
+    side, steps, device = recipe.data.size, recipe.data.steps, fabric.device
+    events = torch.rand(ROWS, steps, channels, side, side, device=device)
+    batch = Batch(
+        static=torch.rand(ROWS, 2, side, side, device=device),
+        events=events,
+        label=torch.arange(ROWS, device=device) % CLASSES,
+        index=torch.arange(ROWS, device=device),
+        rng=BatchRNG(0, 0, ROWS, ROWS),
+    )
+    most = 0
+    for stage in method.stages():
+        method.begin_stage(stage.name)
+        if stage.trains:
+            most = max(most, _saved(method, batch, fabric))
+    return most
+
+
+def _saved(method: torch.nn.Module, batch: Batch, fabric: Fabric) -> int:
+    """Bytes of all tensors that a forward pass saves, but for the weights."""
+    weights = {tensor.untyped_storage().data_ptr() for tensor in (*method.parameters(), *method.buffers())}
+    saved: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with fabric.autocast(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        method(batch, 0.0)
+    return sum(saved.values())

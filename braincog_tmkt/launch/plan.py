@@ -1,0 +1,227 @@
+"""Runs by the dozen: several recipes and seeds, skipping what is finished, and a look at what is to come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from ..engine.devices import make_fabric, on_first_rank
+from ..engine.loop import fit
+from ..engine.optim import make_optimizer
+from ..engine.stages import describe_stages, plan_stages
+from ..engine.task import TaskData, build_method, describe_data, import_modules, load_task
+from ..errors import DataError, RecipeError, TrainingError
+from ..recipe import DataConfig, Recipe, load_recipe, recipe_hash
+from ..recipe.files import find_recipe
+from ..recipe.stages import warmup_that_fits
+from ..results.notes import notes_of
+from ..results.store import RECORD, find_record, run_folder, write_record
+from .estimate import TIMED_STEPS, estimate
+from .forecast import need_training_memory
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run to come: a recipe and a seed; and a sentence if it is not quite the recipe that was asked for."""
+
+    recipe: Recipe
+    seed: int
+    note: str = ""
+
+    def folder(self, runs: Path) -> Path:
+        """Its run folder."""
+        return run_folder(runs, self.recipe, self.seed)
+
+    def __str__(self) -> str:
+        return f"{self.recipe.name} ({recipe_hash(self.recipe)[:8]}) seed {self.seed}"
+
+
+def plan(
+    names: Iterable[str], overrides: Iterable[str] = (), tier: str | None = None, seeds: Iterable[int] | None = None
+) -> list[RunSpec]:
+    """All runs of some recipes, those of one recipe together.
+
+    Args:
+        names: recipes, see `recipe_files.find_recipe`.
+        overrides: texts such as `train.epochs=3`, for all of them.
+        tier: a tier that all of them have.
+        seeds: instead of the recipes' own.
+
+    Raises:
+        RecipeError: for a bad recipe; all are loaded before anything is trained.
+    """
+    chosen = [*overrides, *([f"train.seeds={list(seeds)}"] if seeds else [])]
+    cells = [cell for name in names for cell in _cells(find_recipe(name), chosen, tier)]
+    for recipe in {id(cell.recipe): cell.recipe for cell in cells}.values():
+        import_modules(recipe)
+    if len({cell.recipe.train.precision for cell in cells}) > 1:
+        raise RecipeError("the recipes differ in train.precision: train them with one command for each precision")
+    return cells
+
+
+def _cells(file: Path, overrides: list[str], tier: str | None) -> list[RunSpec]:
+    """The runs of one recipe file, whose warm-up gives way to fewer epochs."""
+    shorter = warmup_that_fits(file, overrides, tier)
+    recipe = load_recipe(file, [*overrides, *shorter], tier)
+    note = f"{recipe.name}: the warm-up would not end within so few epochs, so it is cut: {' '.join(shorter)}"
+    return [RunSpec(recipe, seed, note if shorter else "") for seed in recipe.train.seeds]
+
+
+def share_of(cells: list[RunSpec], shard: tuple[int, int]) -> list[RunSpec]:
+    """One shard of a sweep, for array jobs: (i, n) is the i-th (from 1) of n parts.
+
+    Raises:
+        RecipeError: if there is no such part.
+    """
+    number, parts = shard
+    if not 1 <= number <= parts:
+        raise RecipeError(f"shard {number}/{parts} does not exist: it goes from 1/{parts} to {parts}/{parts}")
+    return cells[number - 1 :: parts]
+
+
+def train(cells: list[RunSpec], runs: Path, devices: int | None = None, resume: bool = False) -> None:
+    """Train what is not finished yet, one run after the other, and write the records.
+
+    Raises:
+        TrainingError: see `fit.fit`.
+        DataError: if the data of a run are missing.
+    """
+    if not cells:
+        return
+    fabric = make_fabric(cells[0].recipe.train.precision, devices)
+    fabric.launch()
+    validate(cells, fabric.world_size)
+    for cell, task in _with_tasks(cells, runs, fabric):
+        folder = cell.folder(runs)
+        _announce(cell, task, folder, fabric)
+        record = fit(cell.recipe, cell.seed, folder, resume, fabric, task)
+        on_first_rank(fabric, partial(write_record, folder, record))
+        fabric.print("\n".join([result_in_words(record), *notes_of(record).values(), f"{folder / RECORD}\n"]))
+
+
+def with_data(cells: list[RunSpec]) -> tuple[list[RunSpec], dict[str, str]]:
+    """The runs whose data are here, and for the other data sets what is missing, in words."""
+    missing: dict[str, str] = {}
+    for recipe in {cell.recipe.data.name: cell.recipe for cell in cells}.values():
+        try:
+            describe_data(recipe.data)
+        except DataError as error:
+            missing[recipe.data.name] = str(error)
+    return [cell for cell in cells if cell.recipe.data.name not in missing], missing
+
+
+def finished(cells: Iterable[RunSpec], runs: Path) -> list[dict[str, Any]]:
+    """The records of those runs that are finished."""
+    found = [find_record(cell.folder(runs), cell.recipe, cell.seed) for cell in cells]
+    return [record for record in found if record is not None]
+
+
+def dry_run(cells: list[RunSpec], runs: Path) -> None:
+    """Print what `train` would do; a few real steps give the time it would take."""
+    if not cells:
+        return
+    fabric = make_fabric(cells[0].recipe.train.precision)
+    validate(cells, fabric.world_size)
+    total, trained = 0.0, set[Path]()
+    for cell, task in _with_tasks(cells, runs, fabric):
+        _announce(cell, task, cell.folder(runs), fabric)
+        cost = estimate(cell.recipe, cell.seed, task, fabric, trained)
+        total += cost.seconds
+        print(
+            f"about {_duration(cost.seconds)} on this {fabric.device.type}, one process, from {TIMED_STEPS} steps\n"
+            f"peak memory {', '.join(f'{name[:-4]} {value:.0f} MiB' for name, value in cost.memory.items())}\n"
+        )
+    print(f"about {_duration(total)} in all")
+
+
+def result_in_words(record: dict[str, Any]) -> str:
+    """The accuracies of a record in one sentence."""
+    words = [f"{record['name']} seed {record['seed']}: test accuracy {record['last']['accuracy']:.2%} at the end"]
+    if record["best_val"]:
+        words.append(f"{record['best_val']['accuracy']:.2%} where validation was best")
+    words.append(f"{record['best_test']['accuracy']:.2%} at best (selected on the test set)")
+    return ", ".join(words)
+
+
+def validate(cells: list[RunSpec], world_size: int) -> None:
+    """Find what is wrong with any recipe before frames are made for the first and hours are spent on it.
+
+    Raises:
+        RecipeError: for a recipe that cannot be trained.
+        DataError: if its data are missing.
+    """
+    for recipe in {recipe_hash(cell.recipe): cell.recipe for cell in cells}.values():
+        facts = describe_data(recipe.data)
+        method = build_method(recipe, facts["classes"], seed=0)
+        if method.needs_static and not facts["pool"]:
+            raise RecipeError(
+                f"{recipe.name}: method '{recipe.method['name']}' draws static images, but there are none for"
+                f" {recipe.data.name} under protocol '{recipe.data.protocol}': "
+                + "; ".join(facts.get("remarks", ["use the baseline, or another protocol"]))
+            )
+        for stage in plan_stages(recipe, method, facts, facts["train"], 0, world_size):
+            method.begin_stage(stage.stage.name)
+            if stage.stage.trains:
+                make_optimizer(method.trainable(), stage.recipe)
+
+
+def _with_tasks(cells: list[RunSpec], runs: Path, fabric: Fabric) -> Iterator[tuple[RunSpec, TaskData]]:
+    """The unfinished runs with their data, which are loaded once for all that follow each other."""
+    loaded: tuple[DataConfig, TaskData] | None = None
+    for cell in cells:
+        if on_first_rank(fabric, partial(is_finished, cell, runs)):
+            continue
+        need_training_memory(cell.recipe, fabric)
+        if loaded is None or loaded[0] != cell.recipe.data:
+            loaded = (cell.recipe.data, load_task(cell.recipe, fabric))
+        yield cell, loaded[1]
+
+
+def is_finished(cell: RunSpec, runs: Path) -> bool:
+    """Whether the record is there, and say so; it must be of the same data, which the recipe's hash does not cover.
+
+    Raises:
+        TrainingError: if it is of other data.
+    """
+    folder = cell.folder(runs)
+    record = find_record(folder, cell.recipe, cell.seed)
+    if record is None:
+        return False
+    facts = describe_data(cell.recipe.data)
+    for key in ("kind", "split"):
+        if facts[key] != record["data"][key]:
+            raise TrainingError(
+                f"{folder} is finished, but with other data ({key} {record['data'][key]}, yours {facts[key]}): choose"
+                " another folder with --runs"
+            )
+    changed = facts["fingerprint"] != record["data"]["fingerprint"]
+    hint = f" (warning: the files of the data set have changed since, or are copies: tmkt eval {folder} compares them)"
+    note = hint if changed else ""
+    lines = [f"finished already: {result_in_words(record)}{note}", *notes_of(record).values(), f"{folder / RECORD}\n"]
+    print("\n".join(lines))
+    return True
+
+
+def _announce(cell: RunSpec, task: TaskData, folder: Path, fabric: Fabric) -> None:
+    recipe = cell.recipe
+    method = build_method(recipe, task.facts["classes"], cell.seed)
+    stages = plan_stages(recipe, method, task.facts, task.facts["train"], cell.seed, fabric.world_size)
+    fabric.print(
+        f"{cell} -> {folder}\n"
+        f"{recipe.method['name']} on {recipe.model.name}, {recipe.data.name} ({task.facts['kind']} data),"
+        f" {fabric.world_size} x {fabric.device.type}\n"
+        f"{task.sentence}\n"
+        f"{describe_stages(stages)}"
+    )
+    for remark in (*task.facts.get("remarks", ()), *method.notes()):
+        fabric.print(remark)
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"

@@ -1,0 +1,193 @@
+"""What may stand in a recipe: known keys, their types, their ranges."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
+from typing import Any
+
+from ..errors import RecipeError
+from ..registry import did_you_mean
+from ..value_types import fits, hints_of, in_words
+from .identity import flat
+
+
+def _some_text(text: str | None) -> bool:
+    return text != ""
+
+
+_PRECISIONS = ("32-true", "bf16-mixed")
+_SCHEDULES = ("cosine", "step", "none")
+_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (lambda name: bool(re.fullmatch(r"[\w.+=-]+(/[\w.+=-]+)*", name)) and ".." not in name, "a relative path"),
+    "data.root": (_some_text, "a folder, not an empty text"),
+    "data.static_root": (_some_text, "null or a folder, not an empty text"),
+    "data.cache": (_some_text, "a folder, not an empty text"),
+    "data.steps": (lambda steps: steps >= 1, "1 or more"),
+    "data.size": (lambda size: size >= 1, "1 or more"),
+    "data.train_portion": (lambda share: 0 < share < 1, "above 0 and below 1"),
+    "data.val_portion": (lambda share: 0 <= share < 1, "from 0 to below 1"),
+    "data.train_per_class": (lambda count: count is None or count >= 1, "null or 1 or more"),
+    "data.sensor": (
+        lambda sides: sides is None or (len(sides) == 2 and all(1 <= side <= 4096 for side in sides)),
+        "null or a height and a width from 1 to 4096, as [720, 1280]",
+    ),
+    "model.threshold": (lambda level: level > 0, "above 0"),
+    "model.tau": (lambda tau: tau >= 1, "1 or more"),
+    "model.levels": (lambda levels: levels >= 1, "1 or more"),
+    "model.width": (lambda width: 0 < width <= 1000, "above 0, and 1000 or less"),
+    "optim.lr": (lambda lr: lr > 0, "above 0"),
+    "optim.lr_scale_base": (lambda base: base is None or base > 0, "null or above 0"),
+    "optim.weight_decay": (lambda decay: decay >= 0, "0 or more"),
+    "optim.schedule": (lambda name: name in _SCHEDULES, f"one of {', '.join(_SCHEDULES)}"),
+    "optim.warmup_epochs": (lambda epochs: epochs >= 0, "0 or more"),
+    "optim.warmup_lr": (lambda lr: lr >= 0, "0 or more"),
+    "optim.min_lr": (lambda lr: lr >= 0, "0 or more"),
+    "optim.step_epochs": (lambda epochs: epochs >= 1, "1 or more"),
+    "optim.step_rate": (lambda rate: 0 < rate <= 1, "above 0 and not above 1"),
+    "train.epochs": (lambda epochs: 1 <= epochs <= 10**6, "from 1 to 1,000,000"),
+    "train.batch": (lambda batch: batch >= 2, "2 or more (alignment and batch norm compare samples)"),
+    "train.eval_batch": (lambda batch: batch is None or batch >= 1, "null or 1 or more"),
+    "train.eval_every": (lambda epochs: epochs >= 1, "1 or more"),
+    "train.precision": (lambda name: name in _PRECISIONS, f"one of {', '.join(_PRECISIONS)}"),
+    "train.seeds": (
+        lambda seeds: seeds and len(set(seeds)) == len(seeds) and min(seeds) >= 0 and max(seeds) < 2**64,
+        "a list of different whole numbers, from 0 to 2^64 - 1",
+    ),
+    "train.threads": (lambda threads: threads is None or 1 <= threads <= 1024, "null or from 1 to 1024"),
+}
+
+_STAGED = {"optim": None, "train": ("epochs", "batch", "eval_every", "balanced")}
+"""The sections, and which keys of them (None: all), that may differ between the stages of a method."""
+
+
+def check_layer(source: str, layer: Mapping[str, Any], recipe: type) -> None:
+    """Refuse unknown keys and wrong types in a part of a recipe.
+
+    Args:
+        source: file, tier or override it comes from.
+        layer: nested sections; any of them and of their keys may be missing.
+        recipe: the dataclass of a whole recipe.
+
+    Raises:
+        RecipeError: naming the source, the key, and the nearest known key or the type it must have.
+    """
+    _check_section(source, layer, recipe, "", recipe)
+    for key, value in layer.get("stages", {}).items():
+        _check_stage_key(source, str(key), value, recipe)
+    for key, value in flat(layer).items():
+        _check_texts(source, key, value)
+
+
+def hint_of(key: str, recipe: type) -> Any:
+    """The annotation of a dotted key of a recipe, `Any` where there is none.
+
+    Args:
+        key: of a section, or of a stage: `stages.ann.optim.lr`.
+        recipe: the dataclass of a whole recipe.
+    """
+    section, _, leaf = key.partition(".")
+    if section == "stages":
+        section, _, leaf = leaf.partition(".")[2].partition(".")
+    hint = hints_of(recipe).get(section, Any)
+    if is_dataclass(hint):
+        return hints_of(hint).get(leaf, Any)  # type: ignore[arg-type]
+    return Any if leaf else hint
+
+
+def _check_texts(source: str, key: str, value: Any) -> None:
+    """Refuse what would be read as something else: interpolations, which other libraries' files have; and NUL."""
+    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        _check_texts(source, key, inner)
+    if isinstance(value, str) and "${" in value:
+        raise RecipeError(f"{source}: {key} is {value!r}, but recipes have no ${{...}}: write the value itself")
+    if isinstance(value, str) and "\0" in value:
+        raise RecipeError(f"{source}: {key} is {value!r}, but no text may hold the character NUL")
+
+
+def _check_section(source: str, layer: Mapping[str, Any], config: Any, prefix: str, recipe: type) -> None:
+    hints = hints_of(config)
+    for key, value in layer.items():
+        if key not in hints:
+            raise RecipeError(f"{source}: unknown key '{prefix}{key}', {_nearest(key, prefix, hints, recipe)}")
+        hint = hints[key]
+        if is_dataclass(hint):
+            if not isinstance(value, Mapping):
+                raise RecipeError(f"{source}: '{key}' is a section and must hold keys, not {value!r}")
+            _check_section(source, value, hint, f"{key}.", recipe)
+        elif not fits(value, hint):
+            raise RecipeError(f"{source}: {prefix}{key} must be {in_words(hint)}, not {value!r}")
+
+
+def _nearest(key: str, prefix: str, hints: Mapping[str, Any], recipe: type) -> str:
+    """What a wrong key could have meant: the same key of another section, or a similar one of its own."""
+    for name, section in hints_of(recipe).items():
+        if is_dataclass(section) and key in hints_of(section):  # type: ignore[arg-type]
+            return f"did you mean '{name}.{key}'?"
+    return did_you_mean(f"{prefix}{key}", [f"{prefix}{name}" for name in hints])
+
+
+def _check_stage_key(source: str, key: str, value: Any, recipe: type) -> None:
+    """Refuse a key below `stages` that is no `<stage>.<section>.<key>`, and a value of a wrong type."""
+    stage, *parts = key.split(".")
+    if not stage or len(parts) != 2:
+        raise RecipeError(f"{source}: 'stages.{key}' must look like stages.ann.optim.lr: a stage, a section and a key")
+    (section, leaf), hints = parts, hints_of(recipe)
+    known = {name: keys or tuple(hints_of(hints[name])) for name, keys in _STAGED.items()}
+    if section not in known:
+        raise RecipeError(f"{source}: stages.{key}: a stage has no section '{section}', {did_you_mean(section, known)}")
+    if leaf not in known[section]:
+        homes = [name for name in known if leaf in known[name]]
+        names = [f"{name}.{leaf}" for name in homes] or [f"{section}.{name}" for name in known[section]]
+        near = did_you_mean(f"{section}.{leaf}", names)
+        raise RecipeError(f"{source}: stages.{key}: a stage has no key '{section}.{leaf}', {near}")
+    hint = hints_of(hints[section])[leaf]
+    if not fits(value, hint):
+        raise RecipeError(f"{source}: stages.{key} must be {in_words(hint)}, not {value!r}")
+
+
+def check_ranges(source: str, values: Mapping[str, Any]) -> None:
+    """Refuse values out of range.
+
+    Args:
+        source: file the recipe comes from.
+        values: all values, by dotted key.
+
+    Raises:
+        RecipeError: naming the source, the key and the values it may have.
+    """
+    for key, (holds, words) in _RANGES.items():
+        if not holds(values[key]):
+            raise RecipeError(f"{source}: {key} is {values[key]!r}, but must be {words}")
+    if values["optim.warmup_epochs"] >= values["train.epochs"]:
+        raise RecipeError(
+            f"{source}: optim.warmup_epochs is {values['optim.warmup_epochs']}, but must be below train.epochs"
+            f" ({values['train.epochs']}), or the learning rate is never reached"
+        )
+
+
+def settings_of_stage(stages: Mapping[str, Any], stage: str) -> dict[str, Any]:
+    """What `stages` says about one of them.
+
+    Example:
+        >>> settings_of_stage({"ann.optim.lr": 0.1, "distil.train.epochs": 30}, "ann")
+        {'optim.lr': 0.1}
+    """
+    parts = [(*key.partition("."), value) for key, value in stages.items()]
+    return {key: value for name, _, key, value in parts if name == stage}
+
+
+def check_stages(source: str, values: Mapping[str, Any], stages: Mapping[str, Any]) -> None:
+    """Refuse values out of range in the settings of a stage.
+
+    Args:
+        source: file the recipe comes from.
+        values: all values, by dotted key.
+        stages: the values of single stages that lie over them.
+
+    Raises:
+        RecipeError: naming the source, the stage, the key and the values it may have.
+    """
+    for stage in dict.fromkeys(key.partition(".")[0] for key in stages):
+        check_ranges(f"{source}, stage '{stage}'", {**values, **settings_of_stage(stages, stage)})

@@ -1,0 +1,43 @@
+"""Where recipes and the papers' numbers are found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import RecipeError
+from ..files import user_path
+from ..registry import did_you_mean
+
+
+def find_recipe(name: str) -> Path:
+    """The file of a recipe, given as a path or as `<folder>/<file>` below `experiments/`.
+
+    Raises:
+        RecipeError: if there is none, with the nearest known name.
+        DataError: if no file can be called so.
+    """
+    if (path := user_path(name)).is_file():
+        return path
+    known = known_recipes()
+    if name not in known:
+        raise RecipeError(f"no recipe file or name '{name}': {did_you_mean(name, known)}")
+    return known[name]
+
+
+def known_recipes(folders: Iterable[Path] | None = None) -> dict[str, Path]:
+    """Name -> file of the recipes below some folders, by default those of `experiment_folders`; the last one wins.
+
+    `common.yaml` holds what recipes of a folder share, `paper/` the papers' numbers; these are no recipes.
+    """
+    found: dict[str, Path] = {}
+    for folder in folders or experiment_folders():
+        files = [path for path in sorted(folder.rglob("*.yaml")) if path.stem != "common"]
+        names = {path.relative_to(folder).with_suffix("").as_posix(): path for path in files}
+        found |= {name: path for name, path in names.items() if not name.startswith("paper/")}
+    return found
+
+
+def experiment_folders() -> tuple[Path, Path]:
+    """Where recipes and the papers' numbers lie: beside the package, and in the current folder, which goes first."""
+    return Path(__file__).resolve().parents[2] / "experiments", Path("experiments")

@@ -1,0 +1,209 @@
+"""Recipes: one YAML file says everything that makes a result; loading is strict.
+
+A recipe has five sections of plain keys (`data`, `model`, `method`, `optim`, `train`). It may extend another file,
+whose keys lie below its own, and name `tiers`: sets of overrides such as `{smoke: {train.epochs: 1}}`. A method with
+several training stages may have settings for each, under `stages`: `{ann.optim.lr: 0.1}`. A recipe that names another
+method than the file it extends starts with empty `method` and `stages` sections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from ..errors import RecipeError
+from ..files import user_path
+from ..registry import did_you_mean
+from ..value_types import hints_of
+from .check import check_layer, check_ranges, check_stages, hint_of
+from .identity import flat
+from .schema import Recipe
+from .text import read_value, read_yaml
+
+PAPER = "paper"
+"""The tier that every recipe has: its full settings."""
+
+
+def load_recipe(path: str | Path, overrides: Iterable[str] = (), tier: str | None = None) -> Recipe:
+    """Load a recipe file, apply a tier and then overrides.
+
+    Args:
+        path: the YAML file.
+        overrides: texts such as `train.epochs=3`; how the value is read: `text.read_value`.
+        tier: one of the recipe's tiers, or `paper`: the recipe as it stands, with its full settings.
+
+    Raises:
+        RecipeError: naming the file (or override), the key, and the nearest valid key or the values it may have.
+    """
+    return recipe_from_dict(merged_values(path, overrides, tier), str(path))
+
+
+def merged_values(path: str | Path, overrides: Iterable[str] = (), tier: str | None = None) -> dict[str, Any]:
+    """The nested values of a recipe file, its tier and overrides, each over those before it; see `load_recipe`."""
+    path = Path(path)
+    merged = _merged_files(path)
+    merged.setdefault("name", f"{path.resolve().parent.name}/{path.stem}")
+    if tier not in (None, PAPER):
+        tiers = merged.get("tiers", {})
+        if tier not in tiers:
+            raise RecipeError(f"{path} has no tier '{tier}': {did_you_mean(str(tier), [*tiers, PAPER])}")
+        merged = _over(merged, _nested(tiers[tier]))
+    for override in overrides:
+        merged = _over(merged, parse_override(override))
+    return merged
+
+
+def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recipe:
+    """Build a recipe from plain values, checking keys, types and ranges.
+
+    Args:
+        values: as `Recipe.as_dict` gives them; missing keys take their defaults.
+        source: what to call them in errors.
+
+    Raises:
+        RecipeError: naming the source, the key, and the nearest valid key or the values it may have.
+    """
+    check_layer(source, values, Recipe)
+    for key in ("data.name", "method.name"):
+        section, leaf = key.split(".")
+        if not isinstance(values.get(section, {}).get(leaf), str):
+            raise RecipeError(f"{source}: {key} is missing; it must be a text (`tmkt list` shows the names)")
+    recipe = _built(Recipe, values)
+    assert isinstance(recipe, Recipe)
+    settings = flat(recipe.as_dict())
+    check_ranges(source, settings)
+    check_stages(source, settings, recipe.stages)
+    return recipe
+
+
+def _built(config: type, values: Mapping[str, Any]) -> Any:
+    """A dataclass of checked values; a whole number becomes a float where that is asked for."""
+    hints = hints_of(config)
+    return config(**{key: _as(hints[key], value) for key, value in values.items()})
+
+
+def _as(hint: Any, value: Any) -> Any:
+    if is_dataclass(hint):
+        return _built(hint, value)  # type: ignore[arg-type]
+    asked = hint is float or float in get_args(hint)
+    return float(value) if asked and isinstance(value, int) else value
+
+
+def with_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
+    """The recipe with overrides such as `data.root=/data` applied.
+
+    Raises:
+        RecipeError: naming the override, as `load_recipe` does.
+    """
+    values = recipe.as_dict()
+    for override in overrides:
+        values = _over(values, parse_override(override))
+    return recipe_from_dict(values)
+
+
+def _merged_files(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The checked content of a file over that of the files it extends."""
+    if path.resolve() in above:
+        raise RecipeError(f"{path} extends itself, by way of {' and '.join(file.name for file in above)}")
+    own = _read(path)
+    check_layer(str(path), own, Recipe)
+    for tier, settings in own.get("tiers", {}).items():
+        check_layer(f"{path}, tier '{tier}'", _nested(settings), Recipe)
+    base = own.pop("extends", None)
+    if base is None:
+        return own
+    below = _merged_files(path.parent / user_path(base), (*above, path.resolve()))
+    below.pop("name", None)  # two recipes are two names
+    return _over(below, own)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = read_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(f"there is no recipe file {path}") from None
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise RecipeError(f"{path} cannot be read as a recipe: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path} must hold sections (data, model, method, optim, train), not {_short(content)}")
+    return content
+
+
+def _short(value: Any) -> str:
+    return "nothing" if value is None else "a list" if isinstance(value, list) else repr(value)[:80]
+
+
+def parse_override(override: str) -> dict[str, Any]:
+    """The nested dictionary of a text such as `train.epochs=3`, checked.
+
+    Raises:
+        RecipeError: naming the override, and the nearest valid key or the type the value must have.
+    """
+    layer = _nested(parse_settings([override], lambda key: hint_of(key, Recipe)))
+    if meant := {"tiers", "extends"} & layer.keys():
+        raise RecipeError(f"override '{override}': {meant.pop()} is for recipe files; --tier chooses a tier")
+    check_layer(f"override '{override}'", layer, Recipe)
+    return layer
+
+
+def parse_settings(texts: Iterable[str], hint: Callable[[str], Any] = lambda key: Any) -> dict[str, Any]:
+    """Texts such as `train.epochs=3` as key -> value, see `text.read_value`.
+
+    Args:
+        texts: to read.
+        hint: gives the annotation of a key.
+
+    Raises:
+        RecipeError: naming the text that has no key or no valid value.
+
+    Example:
+        >>> parse_settings(["grid=21", "classes=[0, 5]"])
+        {'grid': 21, 'classes': [0, 5]}
+    """
+    settings = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise RecipeError(f"override '{text}' must look like section.key=value")
+        try:
+            settings[key] = read_value(value, hint(key))
+        except ValueError as error:
+            raise RecipeError(f"override '{text}' has no valid value: {error}") from error
+    return settings
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"train.epochs": 1}` -> `{"train": {"epochs": 1}}`."""
+    nested: dict[str, Any] = {}
+    for key, value in flat.items():
+        section, _, leaf = key.partition(".")
+        if leaf and not isinstance(nested.get(section, {}), dict):
+            continue  # `{train: 3, train.epochs: 4}`: what is no section stays, to be refused
+        nested = _lay(nested, {section: {leaf: value}} if leaf else {key: value})
+    return nested
+
+
+def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Lay one dictionary of sections over another; another method's name drops what was meant for the old one."""
+    result = dict(below)
+    if _names_another(above, below):
+        result |= {"method": {}, "stages": {}}
+    return _lay(result, above)
+
+
+def _lay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one dictionary of sections over another, key by key."""
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _names_another(above: Mapping[str, Any], below: Mapping[str, Any]) -> bool:
+    name, old = above.get("method", {}).get("name"), below.get("method", {}).get("name")
+    return None not in (name, old) and name != old

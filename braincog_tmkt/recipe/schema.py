@@ -1,0 +1,169 @@
+"""What stands in a recipe: its sections, their keys, and what these are by default."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass
+class DataConfig:
+    """Which recordings and images, as which frames, in which split.
+
+    Args:
+        name: data set, see `tmkt list`.
+        root: folder with the official folders.
+        static_root: folder of the static images, where it is not inside `root`.
+        steps: T, frames of a recording.
+        size: height and width of a frame.
+        protocol: how recordings are divided, see `data.splits.PROTOCOLS`.
+        train_portion: share of each class that is not test.
+        val_portion: share of the training recordings that is held out to select a checkpoint.
+        train_per_class: training recordings of each class, instead of a share.
+        static_pool: `partners` of the training recordings, or `open` (see `data.splits.Protocol`).
+        frames: what a frame holds, see `data.frames.FRAMES`.
+        antialias: whether the resize of the frames averages over all pixels, instead of leaving some out.
+        sensor: height and width of the sensor, for the data set `folder`, which does not know it.
+        appearance: which channel stands for a static image, see `data.static.APPEARANCES`.
+        augment: augmentations of the event frames, in order, see `data.augment.AUGMENTS`.
+        cache: folder of the frame cache.
+    """
+
+    name: str = ""
+    root: str = "data"
+    static_root: str | None = None
+    steps: int = 10
+    size: int = 48
+    protocol: str = "clean"
+    train_portion: float = 0.9
+    val_portion: float = 0.1
+    train_per_class: int | None = None
+    static_pool: str = "partners"
+    frames: str = "time"
+    antialias: bool = False
+    sensor: list[int] | None = None
+    appearance: str = "value"
+    augment: list[str] = field(default_factory=list)
+    cache: str = "cache"
+
+
+@dataclass
+class ModelConfig:
+    """The backbone; the keys are constructor arguments, see `models.two_stream.TwoStream`.
+
+    Args:
+        name: registered name, see `tmkt list`.
+        node_type: BrainCog's node.
+        act_fun: BrainCog's surrogate gradient.
+        threshold: firing threshold.
+        tau: membrane time constant of leaky nodes, in steps.
+        levels: L of quantised activations (`QCFSNode`).
+        width: factor on all channel numbers.
+        execution: `multi_step` (fast) or `step` (BrainCog's own, the reference); the numbers agree up to rounding.
+        recompute: keep the inputs of layers only and compute the rest again in the backward pass: the same numbers
+            from less memory, in more time.
+    """
+
+    name: str = "tmkt_vggsnn"
+    node_type: str = "LIFNode"
+    act_fun: str = "QGateGrad"
+    threshold: float = 0.5
+    tau: float = 2.0
+    levels: int = 4
+    width: float = 1.0
+    execution: str = "multi_step"
+    recompute: bool = False
+
+
+@dataclass
+class OptimConfig:
+    """Optimiser and learning rate, both timm's.
+
+    Args:
+        name: timm's name of the optimiser.
+        lr: learning rate at a batch of `lr_scale_base`.
+        lr_scale_base: the rate used is lr * batch / lr_scale_base; null uses `lr` as it is.
+        weight_decay: of parameters with two axes or more; all others have none.
+        schedule: `cosine`, `step` or `none`, after the warm-up.
+        warmup_epochs: epochs over which the rate rises from `warmup_lr`.
+        warmup_lr: rate of the first warm-up epoch.
+        min_lr: where `cosine` ends.
+        step_epochs: epochs between two steps of `step`.
+        step_rate: factor of one step of `step`.
+    """
+
+    name: str = "adamw"
+    lr: float = 5e-3
+    lr_scale_base: float | None = 1024.0
+    weight_decay: float = 0.01
+    schedule: str = "cosine"
+    warmup_epochs: int = 5
+    warmup_lr: float = 1e-6
+    min_lr: float = 1e-5
+    step_epochs: int = 40
+    step_rate: float = 0.1
+
+
+@dataclass
+class TrainConfig:
+    """How long, how many at once, how often to look.
+
+    Args:
+        epochs: of each stage of the method that `stages` gives no other number.
+        batch: recordings of one optimiser step, over all processes together.
+        eval_batch: recordings of one evaluation step; null takes twice `batch`, whose one stream has as many frames as
+            the two of a training step.
+        eval_every: epochs between two evaluations; the last epoch always has one.
+        balanced: draw every class equally often, with replacement; otherwise each recording once an epoch.
+        precision: `32-true` or `bf16-mixed`.
+        seeds: one run each.
+        threads: CPU threads; null leaves it to torch.
+    """
+
+    epochs: int = 300
+    batch: int = 120
+    eval_batch: int | None = None
+    eval_every: int = 1
+    balanced: bool = True
+    precision: str = "32-true"
+    seeds: list[int] = field(default_factory=lambda: [42, 1024, 90210])
+    threads: int | None = None
+
+    @property
+    def at_once(self) -> int:
+        """Recordings of one evaluation step, over all processes together."""
+        return self.eval_batch or 2 * self.batch
+
+
+@dataclass
+class Recipe:
+    """One cell of a table: everything but the seed.
+
+    Args:
+        name: what the run folder is called, by default `<folder>/<file>` of the recipe file.
+        data: see `DataConfig`.
+        model: see `ModelConfig`.
+        method: `name` and the constructor arguments of the method, see `tmkt list`.
+        optim: see `OptimConfig`.
+        train: see `TrainConfig`.
+        stages: settings of `optim` and `train` for one stage of the method, as `{ann.optim.lr: 0.1}`; see
+            `stages.stage_recipe`.
+        tiers: named sets of overrides, as `{smoke: {train.epochs: 1}}`.
+        extends: another recipe file, relative to this one, whose keys lie below these.
+        imports: modules of yours to import first, e.g. one that registers a method; found from the current folder.
+    """
+
+    name: str = ""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    method: dict[str, Any] = field(default_factory=dict)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    stages: dict[str, Any] = field(default_factory=dict)
+    tiers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    extends: str | None = None
+    imports: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for records; `recipe_from_dict` is its inverse."""
+        return asdict(self)

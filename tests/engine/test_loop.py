@@ -1,0 +1,329 @@
+"""The loop on a toy: what is trained, what is kept, how it stops and goes on, how it fails."""
+
+import csv
+import errno
+import json
+import os
+import resource
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+from filelock import FileLock
+
+from braincog_tmkt.engine import checkpoint
+from braincog_tmkt.engine.evaluate import Evaluation
+from braincog_tmkt.engine.signals import Stopped
+from braincog_tmkt.errors import RecipeError, TrainingError
+
+from .toys import equal, make_recipe, make_task
+
+STEPS_PER_EPOCH = 5  # round(.7 n) = 7 + 14 + 21 of each class, less .2 of it for validation: 6 + 11 + 17 = 34 in sixes
+
+
+def kill_at(call, signum=signal.SIGTERM):
+    """Have the method send a real signal to this process in its n-th step."""
+
+    def prepare(method):
+        method.before = lambda number: os.kill(os.getpid(), signum) if number == call else None
+
+    return prepare
+
+
+def test_it_learns_and_tells_what_it_did(bench):
+    record = bench.fit(recipe=make_recipe(epochs=10))
+    assert record["last"]["accuracy"] > 0.8  # chance is 1/3, or .5 for the largest class
+    for number, entry in enumerate(record["history"]):
+        losses = bench.method.losses[number * STEPS_PER_EPOCH : (number + 1) * STEPS_PER_EPOCH]
+        assert entry["train"]["loss"] == sum(losses) / STEPS_PER_EPOCH
+    assert record["history"][-1]["train"]["loss"] < 0.5 * record["history"][0]["train"]["loss"]
+    assert len(bench.method.calls) == 10 * STEPS_PER_EPOCH
+    assert [progress for _, progress in bench.method.calls] == pytest.approx([i / 50 for i in range(50)])
+    assert len(record["last"]["accuracy_by_step"]) == 4
+    assert record["last"]["accuracy_by_step"][-1] == record["last"]["accuracy"]
+    assert record["parameters"] == 72 * 3 + 3
+    assert record["seed"] == 1
+    assert record["recipe"]["train"]["epochs"] == 10
+    assert record["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert record["peak_memory"]["host_mib"] > 50
+    assert (record["device"], record["world_size"]) == ("cpu", 1)
+    assert record["started"] <= record["finished"]
+    json.dumps(record, allow_nan=False)
+
+
+def test_every_class_is_drawn_equally_often_though_the_sizes_differ(bench):
+    bench.fit(recipe=make_recipe(epochs=30, balanced=True))
+    rows = torch.tensor([row for index, _ in bench.method.calls for row in index])
+    shares = torch.bincount(bench.task.pairs.labels[rows]) / len(rows)
+    assert (shares - 1 / 3).abs().max() < 0.05
+    bench.fit(recipe=make_recipe(epochs=2, balanced=False), folder="plain")
+    for start in (0, STEPS_PER_EPOCH):
+        epoch = [row for index, _ in bench.method.calls[start : start + STEPS_PER_EPOCH] for row in index]
+        assert len(set(epoch)) == len(epoch) == 30
+
+
+def test_seeds_differ_and_a_seed_repeats(bench):
+    bench.fit(seed=1, folder="a")
+    first = bench.weights()
+    order = [index for index, _ in bench.method.calls]
+    bench.fit(seed=1, folder="b")
+    assert equal(first, bench.weights())
+    bench.fit(seed=2, folder="c")
+    assert order != [index for index, _ in bench.method.calls]
+
+
+@pytest.mark.parametrize("call", [1, 3, 5, 6, 11, 15])
+def test_a_stopped_run_goes_on_to_the_same_weights(bench, call):
+    whole = bench.fit(folder="whole")
+    expected = bench.weights()
+    with pytest.raises(Stopped, match=r"SIGTERM.*--resume") as stopped:
+        bench.fit(prepare=kill_at(call))
+    assert stopped.value.signum == signal.SIGTERM
+    assert len(bench.method.calls) == call  # the step is finished, no other begun
+    record = bench.fit(resume=True)
+    assert len(bench.method.calls) == 15 - call
+    assert equal(expected, bench.weights())
+    for entry, other in zip(record["history"], whole["history"], strict=True):
+        assert {**entry, "seconds": 0} == {**other, "seconds": 0}
+    for key in ("last", "best_val", "best_test"):
+        assert record[key] == whole[key]
+
+
+def test_stopped_twice_and_by_ctrl_c(bench):
+    bench.fit(folder="whole")
+    expected = bench.weights()
+    with pytest.raises(Stopped, match="SIGINT") as stopped:
+        bench.fit(prepare=kill_at(4, signal.SIGINT))
+    assert stopped.value.signum == signal.SIGINT
+    with pytest.raises(Stopped):
+        bench.fit(resume=True, prepare=kill_at(3))
+    bench.fit(resume=True)
+    assert equal(expected, bench.weights())
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_stop_during_evaluation_repeats_the_evaluation_only(bench, monkeypatch):
+    whole = bench.fit(folder="whole")
+    expected = bench.weights()
+
+    def prepare(method):
+        inner = method.predict
+
+        def predict(events):
+            if not method.training and len(method.calls) == STEPS_PER_EPOCH:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return inner(events)
+
+        method.predict = predict
+
+    with pytest.raises(Stopped, match="after 5 of 5 steps"):
+        bench.fit(prepare=prepare)
+    record = bench.fit(resume=True)
+    assert len(bench.method.calls) == 2 * STEPS_PER_EPOCH
+    assert equal(expected, bench.weights())
+    assert record["best_val"] == whole["best_val"]
+
+
+def test_after_a_kill_in_the_middle_of_saving_the_checkpoint_before_is_taken(bench):
+    bench.fit(folder="whole")
+    expected = bench.weights()
+    with pytest.raises(Stopped):
+        bench.fit(prepare=kill_at(12))
+    folder = bench.folder / "run" / "checkpoints"
+    (folder / "last.pt").unlink()  # the moment between the two renames
+    bench.fit(resume=True)
+    assert len(bench.method.calls) == STEPS_PER_EPOCH
+    assert equal(expected, bench.weights())
+
+
+def test_a_truncated_checkpoint_is_passed_over_with_a_warning(bench, capsys):
+    bench.fit(folder="whole")
+    expected = bench.weights()
+    with pytest.raises(Stopped):
+        bench.fit(prepare=kill_at(12))
+    folder = bench.folder / "run" / "checkpoints"
+    content = (folder / "last.pt").read_bytes()
+    (folder / "last.pt").write_bytes(content[: len(content) // 2])
+    bench.fit(resume=True)
+    said = capsys.readouterr().out
+    assert "last.pt is damaged" in said
+    assert "previous.pt" in said
+    assert equal(expected, bench.weights())
+
+
+def test_no_readable_checkpoint_is_an_error_that_names_them(bench):
+    with pytest.raises(Stopped):
+        bench.fit(prepare=kill_at(12))
+    folder = bench.folder / "run" / "checkpoints"
+    for name in ("last.pt", "previous.pt"):
+        (folder / name).write_bytes(b"")
+    with pytest.raises(TrainingError, match=r"last\.pt is damaged.*previous\.pt is damaged.*remove"):
+        bench.fit(resume=True)
+
+
+def test_an_unfinished_run_is_not_overwritten(bench):
+    with pytest.raises(Stopped):
+        bench.fit(prepare=kill_at(2))
+    before = (bench.folder / "run" / "checkpoints" / "last.pt").read_bytes()
+    with pytest.raises(TrainingError, match=r"unfinished run.*--resume"):
+        bench.fit()
+    assert (bench.folder / "run" / "checkpoints" / "last.pt").read_bytes() == before
+
+
+def test_resume_without_a_checkpoint_starts_at_the_beginning(bench):
+    bench.fit(resume=True)
+    assert len(bench.method.calls) == 15
+
+
+def test_resume_with_other_settings_names_what_differs(bench):
+    with pytest.raises(Stopped):
+        bench.fit(prepare=kill_at(2))
+    with pytest.raises(TrainingError, match=r"train\.batch \(6, 4\)"):
+        bench.fit(resume=True, recipe=make_recipe(batch=4))
+    with pytest.raises(TrainingError, match=r"seed \(1, 2\)"):
+        bench.fit(resume=True, seed=2)
+    with pytest.raises(TrainingError, match="split of the data"):
+        bench.fit(resume=True, task=make_task(val_portion=0.1))
+    bench.fit(resume=True, recipe=make_recipe(threads=1))  # this changes no result
+
+
+@pytest.mark.parametrize(("eval_batch", "expected"), [(None, [8, 12, 6]), (5, [5, 3, 5, 5, 5, 3])])
+def test_evaluation_takes_twice_the_batch_unless_told_otherwise(bench, eval_batch, expected):
+    sizes = []
+
+    def prepare(method):
+        inner = method.predict
+
+        def predict(events):
+            if not method.training:
+                sizes.append(len(events))
+            return inner(events)
+
+        method.predict = predict
+
+    bench.fit(recipe=make_recipe(eval_batch=eval_batch, eval_every=3), prepare=prepare)
+    assert sizes[: len(expected)] == expected  # 8 validation, then 18 test recordings
+
+
+def test_best_epochs_are_selected_on_their_own_recordings(bench, monkeypatch):
+    scores = {"val": [0.5, 0.7, 0.7, 0.6], "test": [0.4, 0.5, 0.9, 0.8]}
+    sizes = {len(bench.task.pairs.rows(part)): part for part in scores}
+
+    def scripted(method, pairs, rows, *others):
+        accuracy = scores[sizes[len(rows)]].pop(0)
+        return Evaluation(accuracy, [accuracy] * 4, 1.0, len(rows), (0, 1))
+
+    monkeypatch.setattr("braincog_tmkt.engine.loop.evaluate", scripted)
+    record = bench.fit(recipe=make_recipe(epochs=4))
+    assert (record["last"]["epoch"], record["last"]["accuracy"]) == (3, 0.8)
+    assert (record["best_val"]["epoch"], record["best_val"]["accuracy"]) == (1, 0.5)  # the first of two equal ones
+    assert record["best_val"]["val_accuracy"] == 0.7
+    assert (record["best_test"]["epoch"], record["best_test"]["accuracy"]) == (2, 0.9)
+    assert "test set" in record["best_test"]["selected_on"]
+    best = checkpoint.load(bench.folder / "run" / "checkpoints" / "best.pt")
+    assert best["progress"]["epoch"] == 1
+
+
+def test_without_validation_the_best_checkpoint_is_the_best_on_test(bench, monkeypatch):
+    scores = [0.4, 0.9, 0.8]
+    monkeypatch.setattr(
+        "braincog_tmkt.engine.loop.evaluate", lambda *_: (lambda a: Evaluation(a, [a], 1.0, 1, (0,)))(scores.pop(0))
+    )
+    record = bench.fit(task=make_task(val_portion=0.0))
+    assert record["best_val"] is None
+    assert record["best_test"]["epoch"] == 1
+    assert checkpoint.load(bench.folder / "run" / "checkpoints" / "best.pt")["progress"]["epoch"] == 1
+
+
+def test_evaluation_every_few_epochs_and_after_the_last(bench):
+    record = bench.fit(recipe=make_recipe(epochs=5, eval_every=2))
+    assert [entry["epoch"] for entry in record["history"] if "test" in entry] == [1, 3, 4]
+
+
+def test_log_csv_and_tensorboard_hold_every_epoch_once_even_after_a_stop(bench):
+    with pytest.raises(Stopped):
+        bench.fit(prepare=kill_at(12))
+    record = bench.fit(resume=True)
+    rows = list(csv.DictReader((bench.folder / "run" / "log.csv").open()))
+    assert [int(row["epoch"]) for row in rows] == [0, 1, 2]
+    assert float(rows[2]["train_loss"]) == pytest.approx(record["history"][2]["train"]["loss"])
+    assert float(rows[2]["test_accuracy"]) == record["last"]["accuracy"]
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(bench.folder / "run" / "tensorboard")).Reload()
+    scalars = board.Scalars("test/accuracy")
+    assert [scalar.step for scalar in scalars] == [0, 1, 2]
+    assert scalars[2].value == pytest.approx(record["last"]["accuracy"])
+
+
+def test_the_learning_rate_follows_the_schedule(bench):
+    record = bench.fit()
+    rates = [entry["lr"] for entry in record["history"]]
+    assert rates[0] == pytest.approx(1e-6)  # warm-up
+    assert rates[1] == pytest.approx(1e-5 + (0.05 - 1e-5) * 0.75)  # (1 + cos(pi/3)) / 2
+    assert rates[2] == pytest.approx(1e-5 + (0.05 - 1e-5) * 0.25)
+
+
+def test_a_second_process_in_the_same_folder_is_refused(bench):
+    (bench.folder / "run").mkdir()
+    with (
+        FileLock(bench.folder / "run" / ".lock"),
+        pytest.raises(TrainingError, match=r"another process trains in .*run"),
+    ):
+        bench.fit()
+    bench.fit()
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(bench):
+    (bench.folder / "run").write_text("a file")
+    with pytest.raises(TrainingError, match="run cannot be written"):
+        bench.fit()
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(bench):
+    """The limit on file sizes stands for the disk: it fails a write in the middle, as a full disk does."""
+    bench.fit(folder="whole")
+    expected = bench.weights()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(call):
+        if call == 12:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2048, hard))
+
+    try:
+        with pytest.raises(TrainingError, match=r"checkpoints/.*cannot be written.*run the command again"):
+            bench.fit(prepare=lambda method: setattr(method, "before", fill))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    folder = bench.folder / "run" / "checkpoints"
+    assert not [path for path in folder.iterdir() if "partial" in path.name]
+    assert checkpoint.load(folder / "last.pt")["progress"]["epoch"] == 2
+    bench.fit(resume=True)
+    assert equal(expected, bench.weights())
+
+
+def test_a_full_disk_under_the_log_is_an_error_too(bench, monkeypatch):
+    from torch.utils.tensorboard import SummaryWriter
+
+    def refuse(self):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(SummaryWriter, "flush", refuse)
+    with pytest.raises(TrainingError, match="tensorboard cannot be written: No space left"):
+        bench.fit()
+
+
+def test_too_few_recordings_for_a_batch(bench):
+    with pytest.raises(RecipeError, match=r"train\.batch is 35, but the split has 34 training recordings"):
+        bench.fit(recipe=make_recipe(batch=35))
+
+
+def test_augmentations_reach_the_batches(bench, monkeypatch):
+    from braincog_tmkt.data.augment import AUGMENTS
+
+    called = []
+    monkeypatch.setitem(AUGMENTS, "flip", lambda frames, rng: called.append(rng.total) or frames)
+    recipe = make_recipe()
+    bench.fit(recipe=replace(recipe, data=replace(recipe.data, augment=["flip"])))
+    assert called == [6] * 15

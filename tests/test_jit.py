@@ -1,0 +1,29 @@
+"""Compiled kernels where their machine code can be kept, and where it cannot."""
+
+import numpy as np
+import pytest
+
+from braincog_tmkt import jit as module
+from braincog_tmkt.jit import compiled
+
+
+def test_a_kernel_is_made_where_no_machine_code_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    original, asked = module.njit, []
+
+    def njit(cache: bool = False, **options: bool) -> object:
+        asked.append(cache)
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return original(**options)
+
+    monkeypatch.setattr(module, "njit", njit)
+
+    @compiled
+    def double(numbers):  # type: ignore[no-untyped-def]
+        for index in range(numbers.size):
+            numbers[index] *= 2
+
+    numbers = np.arange(3)
+    double(numbers)
+    assert numbers.tolist() == [0, 2, 4]
+    assert asked == [True, False]
