@@ -41,7 +41,7 @@ from execution_report import RESULTS, machine
 from memory import GIB, Step, measure, through
 from tabulate import tabulate
 
-from braincog_tmkt.data.augment import AUGMENTS
+from braincog_tmkt.data.augment import build_augmentations
 from braincog_tmkt.data.sets import DATASETS
 from braincog_tmkt.data.sets.ncaltech101 import COUNTS
 from braincog_tmkt.data.sets.nomniglot import TEST_DRAWERS
@@ -49,8 +49,7 @@ from braincog_tmkt.data.splits import make_split
 from braincog_tmkt.data.types import Index, Item
 from braincog_tmkt.engine.devices import make_fabric
 from braincog_tmkt.engine.memory import peak_memory, reset_peak_memory
-from braincog_tmkt.engine.optim import make_optimizer
-from braincog_tmkt.engine.sampling import steps_per_epoch
+from braincog_tmkt.engine.step import make_optimizer, steps_per_epoch
 from braincog_tmkt.engine.task import protocol_of
 from braincog_tmkt.recipe import Recipe
 from braincog_tmkt.recipe.files import known_recipes
@@ -189,8 +188,8 @@ def timed(case: Case, precision: str, device: torch.device) -> tuple[float, floa
 
     def step() -> None:
         events = batch.events
-        for name in recipe.data.augment:
-            events = AUGMENTS[name](events, batch.rng)
+        for augmentation in build_augmentations(recipe.data.augment):
+            events, _ = augmentation(events, batch.label, batch.rng)
         optimizer.zero_grad()
         with autocast():
             loss = method(type(batch)(batch.static, events, batch.label, batch.index, batch.rng), 0.0)["loss"]

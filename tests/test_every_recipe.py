@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from braincog_tmkt.cli import main
-from braincog_tmkt.data.batch import BatchRNG
+from braincog_tmkt.data.augment import build_augmentations
 from braincog_tmkt.data.readers.atis import write_atis
 from braincog_tmkt.data.simulate import LAYOUTS, simulate_tree
 from braincog_tmkt.engine.devices import make_fabric
-from braincog_tmkt.engine.optim import make_optimizer
-from braincog_tmkt.engine.sampling import epoch_rows, seed_of
 from braincog_tmkt.engine.stages import plan_stages
+from braincog_tmkt.engine.step import Trainer, epoch_rows, make_batch, seed_of
 from braincog_tmkt.engine.task import build_method, load_task
 from braincog_tmkt.launch.plan import plan
 from braincog_tmkt.recipe import load_recipe
@@ -84,7 +83,7 @@ def test_all_recipes_of_a_set_take_a_step_in_every_stage_and_the_first_trains(na
         steps = 0
         for stage in stages:
             method.begin_stage(stage.stage.name)
-            steps += stage.stage.trains and step(method, stage.recipe, task.pairs)
+            steps += stage.stage.trains and step(method, stage, task.pairs)
         assert steps == (2 if len(stages) > 1 else 1), recipe.name
     assert main(["train", recipes[0], "--tier", "smoke", "--seeds", "1", "--threads", "1", *CHANGES]) == 0
     (record,) = read_records(["runs"])
@@ -96,16 +95,14 @@ def test_all_recipes_of_a_set_take_a_step_in_every_stage_and_the_first_trains(na
     assert not record["audit"]["leaks"]
 
 
-def step(method, recipe, pairs):
+def step(method, plan, pairs):
     """One step of a stage: every part of its loss is finite, and it moves weights, all of which stay finite."""
-    trainable = method.trainable()
-    optimizer = make_optimizer(trainable, recipe)
-    rows = epoch_rows(pairs, recipe.train, seed_of(1, 0, 0))[0]
-    parts = method(pairs.batch(rows, BatchRNG(1, 0, len(rows), len(rows)), tuple(recipe.data.augment)), 0.5)
-    assert all(math.isfinite(part.item()) for part in parts.values()), recipe.name
-    parts["loss"].backward()
+    trainable, recipe, parts = method.trainable(), plan.recipe, {}
     before = [weight.detach().clone() for weight in trainable.parameters()]
-    optimizer.step()
+    rows = epoch_rows(pairs, recipe.train, seed_of(1, 0, 0))[0]
+    batch = make_batch(pairs, rows, 1, plan.stage, build_augmentations(recipe.data.augment))
+    Trainer(method, recipe, make_fabric()).step(batch, 0.5, parts.update)
+    assert all(math.isfinite(part.item()) for part in parts.values()), recipe.name
     moved = [not torch.equal(weight, old) for weight, old in zip(trainable.parameters(), before, strict=True)]
     assert any(moved), recipe.name
     assert all(weight.isfinite().all() for weight in trainable.parameters()), recipe.name

@@ -27,7 +27,7 @@ ALLOWED = {
     "bridge": {"errors", "registry"},
     "data": {"jit", "errors", "files", "registry"},
     "models": {"jit", "errors", "registry", "bridge"},
-    "losses": {"errors"},
+    "losses": {"errors", "registry"},
     "methods": {"errors", "registry", "data", "losses", "models"},
     "results": {"errors", "files", "registry", "recipe"},
     "engine": {"errors", "files", "progress", "registry", "recipe", "data", "models", "methods", "results"},

@@ -6,19 +6,19 @@ Frames stay in their memory maps and rows are read when a batch asks for them, o
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ..errors import DataError
-from .augment import AUGMENTS
+from .augment import Augmentation
 from .batch import Batch, BatchRNG, to_device
 from .splits import Split, drawable
 from .types import Index
-
-PARTNER_STREAM = 1
 
 Part = Literal["train", "val", "test"]
 
@@ -108,23 +108,41 @@ class PairSet:
             self._events, self._images = self._events.to(self.device), self._images.to(self.device)
         return self
 
-    def batch(self, rows: Tensor, rng: BatchRNG, augment: tuple[str, ...] = ()) -> Batch:
+    def batch(
+        self, rows: Tensor, rng: BatchRNG, augmentations: Sequence[Augmentation] = (), static_only: bool = False
+    ) -> Batch:
         """Pair training recordings with images of their class, drawn uniformly from the pool.
 
+        Where recordings are mixed, each rank makes the global batch and keeps its own rows of it.
+
         Args:
-            rows: rows of training recordings in the index `[B]`, on the CPU, this rank's share.
-            rng: random numbers of the global batch, for `B` rows here.
-            augment: names in `AUGMENTS`, applied to the event frames in this order.
+            rows: rows of training recordings in the index, all of the global batch, on the CPU.
+            rng: random numbers of the global batch; this rank's rows are the ones that it draws for.
+            augmentations: of the event frames, in this order.
+            static_only: whether the images stand in the place of the event frames, one a sample.
+
+        Returns:
+            This rank's share.
 
         Raises:
-            DataError: if a row is no training recording.
+            DataError: if a row is no training recording, or there are no images for `static_only`.
         """
         if not self._trains[rows].all():
-            raise DataError("a batch to train on holds validation or test recordings: take its rows from rows('train')")
-        events, label = self.events(rows)
-        for name in augment:
-            events = AUGMENTS[name](events, rng)
-        return Batch(self._statics(rows, rng), events, label, to_device(rows, self.device), rng)
+            raise DataError("a batch to train on has validation or test recordings: take its rows from rows('train')")
+        if static_only and not self.has_statics:
+            raise DataError("a stage of static images alone needs static images, but there are none to draw")
+        own = slice(rng.start, rng.start + rng.rows)
+        mixing = any(augmentation.mixes for augmentation in augmentations)
+        made, drawn = (rows, rng.of_all_ranks()) if mixing else (rows[own], rng)
+        label = to_device(self.labels[made], self.device)
+        static = self._statics(made, drawn)
+        events = static[:, None] if static_only else self.events(made)[0]
+        target = functional.one_hot(label, len(self.classes)).float() if mixing else label
+        for augmentation in augmentations:
+            events, target = augmentation(events, target, drawn)
+        if mixing:
+            static, events, label, target = static[own], events[own], label[own], target[own]
+        return Batch(static, events, label, to_device(rows[own], self.device), rng, target)
 
     def _statics(self, rows: Tensor, rng: BatchRNG) -> Tensor:
         """Drawn images `[B, 2, H, W]` in [0, 1], or `[B, 0, H, W]` if there are none to draw."""
@@ -158,7 +176,7 @@ class PairSet:
         """Rows of the drawn images in `index.statics` `[B]`."""
         labels = self.labels[rows]
         # u < 1 in float64, so that u * size rounds down below size for every size that fits in memory.
-        place = (rng.uniform(stream=PARTNER_STREAM) * self._pool_sizes[labels]).long()
+        place = (rng.uniform(stream="partner") * self._pool_sizes[labels]).long()
         return self._pool[labels, place]
 
 
@@ -178,7 +196,7 @@ def _rows_of_parts(index: Index, split: Split) -> dict[Part, Tensor]:
 
 
 def _pool_table(index: Index, split: Split) -> tuple[Tensor, Tensor]:
-    """For each class the rows of the images it may rng, `[K, P]` padded with 0, and how many they are, `[K]`."""
+    """For each class the rows of the images it may draw, `[K, P]` padded with 0, and how many they are, `[K]`."""
     row_of = {item.key: row for row, item in enumerate(index.statics)}
     groups = {name: [row_of[key] for key in keys] for name, keys in drawable(index, split).items()}
     sizes = torch.tensor([len(groups.get(name, ())) for name in index.classes])

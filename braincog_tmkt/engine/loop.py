@@ -1,37 +1,39 @@
-"""The loop: stages, epochs, steps. The only one there is."""
+"""The training loop: stages, epochs, steps; one step is in `engine.step`."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..data.batch import BatchRNG
+from ..data.augment import build_augmentations
+from ..data.batch import Batch
 from ..data.pairs import Part
 from ..errors import TrainingError
 from ..recipe import Recipe, recipe_hash
 from ..results.notes import notes_of
 from . import checkpoint
-from .deferred import DeferredValues
 from .devices import on_first_rank, reduced
 from .environment import machine, now, versions
 from .evaluate import Evaluation, evaluate, measure_activity
 from .log import open_log
 from .memory import peak_memory, reset_peak_memory
-from .optim import make_optimizer, make_scheduler
-from .sampling import epoch_rows, seed_of
 from .signals import Stopped, catch_signals
 from .stage_cache import claimed, keep, take
 from .stages import plan_stages
 from .state import Progress, Run, exclusive
+from .step import DeferredValues, Trainer, epoch_rows, make_batch, seed_of
 from .task import TaskData, build_method, load_task
 
 SELECTED_ON_TEST = "the test set, as the papers report"
+CALIBRATION = 2**31
+"""Stands for the number of the epoch whose batches a calibration gets."""
 
 
 def fit(
@@ -67,7 +69,8 @@ def fit(
     plan = plan_stages(recipe, method, task.facts, len(task.pairs.rows("train")), seed, fabric.world_size)
     folder = Path(run_dir)
     with exclusive(folder, fabric), catch_signals() as stop:
-        run = Run(recipe, seed, folder, fabric, task, method, plan, Progress(), stop)
+        augmentations = build_augmentations(recipe.data.augment)
+        run = Run(recipe, seed, folder, fabric, task, method, plan, augmentations, Progress(), stop)
         run.losses = DeferredValues(fabric.device, partial(_take_losses, run))
         run.signals = DeferredValues(fabric.device, partial(_take_signal, run))
         run.restore(resume)
@@ -114,49 +117,67 @@ def _do_stage(run: Run) -> None:
 def _train_stage(run: Run) -> None:
     """All epochs that are left of the stage that runs; a single evaluation where nothing is trained."""
     plan = run.now
+    _calibrate(run)
     if plan.stage.trains:
-        wrapped = run.fabric.setup_module(run.method)
-        run.optimizer = make_optimizer(run.method.trainable(), plan.recipe)
-        scheduler = make_scheduler(run.optimizer, plan.recipe.optim, plan.epochs)
-        if run.optimizer_state is not None:
-            run.optimizer.load_state_dict(run.optimizer_state)
-            run.optimizer_state = None
-        optimizer = run.fabric.setup_optimizers(run.optimizer)
+        run.trainer = Trainer(run.method, plan.recipe, run.fabric, run.optimizer_state)
+        run.optimizer_state = None
     while run.progress.epoch < plan.epochs:
-        if plan.stage.trains:
-            # The schedule depends on the number of the epoch alone, so there is nothing of it to keep in a checkpoint.
-            scheduler.step(run.progress.epoch)
-            _train_epoch(run, wrapped, optimizer)
+        if run.trainer is not None:
+            _train_epoch(run, run.trainer)
         _finish_epoch(run)
     run.progress.results[plan.stage.name] = run.progress.result()
 
 
-def _train_epoch(run: Run, wrapped: nn.Module, optimizer: Any) -> None:
+def _calibrate(run: Run) -> None:
+    """Let the method look at training batches, once in the stage that runs; the result is in a checkpoint."""
+    at, calibration = run.progress, run.now.stage.calibration
+    if calibration is None or at.calibrated:
+        return
+    before = {name: value.clone() for name, value in run.method.state_dict().items()}
+    run.method.train(calibration.training)
+    try:
+        with torch.no_grad(), run.fabric.autocast():
+            run.method.calibrate(_calibration_batches(run, calibration.augment))
+    except Stopped:
+        run.method.load_state_dict(before)  # a resumed run calibrates from the beginning
+        raise
+    finally:
+        run.method.train()
+    at.calibrated = True
+    _require_finite(run)
+    run.save(checkpoint.LAST)
+
+
+def _calibration_batches(run: Run, augment: bool) -> Iterator[Batch]:
+    """Global batches of an epoch; each process gets all of them whole, and so the same result."""
+    at, pairs, plan = run.progress, run.task.pairs, run.now
+    rows = epoch_rows(pairs, plan.recipe.train, seed_of(run.seed, at.stage, CALIBRATION))
+    for step, chosen in enumerate(rows):
+        seed = seed_of(run.seed, at.stage, CALIBRATION, step)
+        yield make_batch(pairs, chosen, seed, plan.stage, run.augmentations if augment else ())
+        _check_stop(run)
+
+
+def _train_epoch(run: Run, trainer: Trainer) -> None:
     """All steps that are left of this epoch."""
-    at, train = run.progress, run.now.recipe.train
-    rows = epoch_rows(run.task.pairs, train, seed_of(run.seed, at.stage, at.epoch))
+    at, plan, pairs, fabric = run.progress, run.now, run.task.pairs, run.fabric
+    trainer.begin_epoch(at.epoch)
+    rows = epoch_rows(pairs, plan.recipe.train, seed_of(run.seed, at.stage, at.epoch))
     while at.step < len(rows):
-        share_done = (at.epoch + at.step / len(rows)) / train.epochs
-        _train_step(run, wrapped, optimizer, rows[at.step], share_done)
+        seed = seed_of(run.seed, at.stage, at.epoch, at.step)
+        batch = make_batch(
+            pairs, rows[at.step], seed, plan.stage, run.augmentations, fabric.global_rank, fabric.world_size
+        )
+        share_done = (at.epoch + at.step / len(rows)) / plan.recipe.train.epochs
+        trainer.step(batch, share_done, partial(_send_losses, run))
         at.step += 1
         _check_stop(run)
 
 
-def _train_step(run: Run, wrapped: nn.Module, optimizer: Any, rows: Tensor, share_done: float) -> None:
-    """One optimiser step on a global batch; the parts of its loss, mean over the processes, go to `run.losses`."""
-    at, fabric = run.progress, run.fabric
-    seed = seed_of(run.seed, at.stage, at.epoch, at.step)
-    torch.manual_seed(seed + fabric.global_rank)  # for layers that draw by themselves (dropout)
-    share = len(rows) // fabric.world_size
-    start = fabric.global_rank * share
-    rng = BatchRNG(seed, start, share, len(rows))
-    batch = run.task.pairs.batch(rows[start : start + share], rng, tuple(run.recipe.data.augment))
-    optimizer.zero_grad()
-    parts = wrapped(batch, share_done)
-    fabric.backward(parts["loss"])
-    values = reduced(fabric, torch.stack([part.detach().float() for part in parts.values()]), "mean")
-    run.losses.send((at.step, tuple(parts)), values)  # on the CPU, a loss that is not finite raises here
-    optimizer.step()
+def _send_losses(run: Run, parts: dict[str, Tensor]) -> None:
+    """Send the parts of the loss, mean over the processes, to the log; on the CPU, one that is not finite raises."""
+    values = reduced(run.fabric, torch.stack([part.detach().float() for part in parts.values()]), "mean")
+    run.losses.send((run.progress.step, tuple(parts)), values)
 
 
 def _take_losses(run: Run, sent: tuple[int, tuple[str, ...]], values: list[float]) -> None:
@@ -207,9 +228,9 @@ def _finish_epoch(run: Run) -> None:
     at, epochs = run.progress, run.now.epochs
     _require_finite(run)
     entry: dict[str, Any] = {"stage": at.stage, "epoch": at.epoch}
-    if run.optimizer is not None:
+    if run.trainer is not None:
         mean = {name: value / at.step for name, value in at.sums.items()}
-        entry |= {"lr": run.optimizer.param_groups[0]["lr"], "train": mean}
+        entry |= {"lr": run.trainer.optimizer.param_groups[0]["lr"], "train": mean}
     if (at.epoch + 1) % run.now.recipe.train.eval_every == 0 or at.epoch + 1 == epochs:
         entry |= _evaluate(run)
     run.tick()
@@ -250,7 +271,7 @@ def _evaluate(run: Run) -> dict[str, dict[str, float]]:
 
 
 def _say_one_class(run: Run, result: dict[str, Any]) -> None:
-    """Say, the first time, that the network tells nothing apart, and whether that is for want of spikes."""
+    """Warn, the first time, that all test recordings get one class, and whether the network has no spikes."""
     if not run.told:
         run.told = True
         rows = run.task.pairs.rows("test")[: run.now.recipe.train.at_once]

@@ -13,8 +13,7 @@ from ..methods.base import Method, Stage
 from ..recipe import Recipe
 from ..recipe.identity import relevant
 from ..recipe.stages import check_stage_names, stage_recipe
-from .optim import learning_rate_in_words
-from .sampling import steps_per_epoch
+from .step import learning_rate_in_words, steps_per_epoch
 
 
 class StagePlan(NamedTuple):
@@ -62,11 +61,13 @@ def plan_stages(
     settings = [stage_recipe(recipe, stage.name) for stage in stages]
     plans = []
     for place, (stage, own) in enumerate(zip(stages, settings, strict=True)):
-        steps = steps_per_epoch(count, own.train, world_size) if stage.trains else 0
+        reads = stage.trains or stage.calibration is not None
+        steps = steps_per_epoch(count, own.train, world_size) if reads else 0
         file = None
         if stage.depends is not None and place + 1 < len(stages):
             file = _file(stages[: place + 1], settings[: place + 1], facts, seed)
-        plans.append(StagePlan(stage, own, own.train.epochs if stage.trains else 1, steps, file))
+        epochs, steps = (own.train.epochs, steps) if stage.trains else (1, 0)
+        plans.append(StagePlan(stage, own, epochs, steps, file))
     return plans
 
 

@@ -11,19 +11,19 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
-from torch.optim import Optimizer
 
+from ..data.augment import Augmentation
 from ..errors import TrainingError
 from ..methods import Method
 from ..recipe import Recipe, recipe_hash
 from ..recipe.identity import differences
 from . import checkpoint
-from .deferred import DeferredValues
 from .devices import on_first_rank
 from .environment import now
 from .log import Log
 from .signals import StopRequest
 from .stages import StagePlan
+from .step import DeferredValues, Trainer
 from .task import TaskData
 
 
@@ -35,6 +35,7 @@ class Progress:
         stage: number of the method's stage.
         epoch: epoch within the stage, from 0.
         step: optimiser step within the epoch, from 0.
+        calibrated: whether the stage's calibration is over.
         sums: sums of the parts of the loss over the steps of this epoch.
         history: one entry an epoch.
         results: of the stages that are finished, by name, as in the record.
@@ -49,6 +50,7 @@ class Progress:
     stage: int = 0
     epoch: int = 0
     step: int = 0
+    calibrated: bool = False
     sums: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -77,7 +79,8 @@ class Run:
     Args:
         recipe: of the whole run; that of the stage that runs is in `now`.
         plan: all stages.
-        optimizer: None before the stage that runs has one, and where nothing is trained.
+        augmentations: of the event frames.
+        trainer: None before the stage that runs has one, and where nothing is trained.
         told: whether it was said that the network gives all test recordings one class.
         losses: brings in the parts of the loss, step by step.
         signals: brings in the signal that any process got, if there are several.
@@ -90,13 +93,14 @@ class Run:
     task: TaskData
     method: Method
     plan: list[StagePlan]
+    augmentations: list[Augmentation]
     progress: Progress
     stop: StopRequest
     log: Log | None = None
     told: bool = False
     losses: DeferredValues = field(init=False)
     signals: DeferredValues = field(init=False)
-    optimizer: Optimizer | None = None
+    trainer: Trainer | None = None
     optimizer_state: dict[str, Any] | None = None
     clock: float = field(default_factory=time.perf_counter)
 
@@ -125,7 +129,7 @@ class Run:
 
     def next_stage(self) -> None:
         """Go on to the next stage; no optimiser and no gradient is left of the one before."""
-        self.progress, self.optimizer = self.progress.next_stage(), None
+        self.progress, self.trainer = self.progress.next_stage(), None
         self.method.zero_grad(set_to_none=True)
         self.method.begin_stage(self.now.stage.name)
 
@@ -144,7 +148,7 @@ class Run:
             "data": {key: self.task.facts[key] for key in ("kind", "split")},
             "content": self.task.content and self.task.content.marks,
             "method": self.method.state_dict(),
-            "optimizer": self.optimizer.state_dict() if self.optimizer else None,
+            "optimizer": self.trainer.optimizer.state_dict() if self.trainer else None,
             "progress": asdict(self.progress),
         }
         on_first_rank(self.fabric, lambda: checkpoint.save(self.checkpoints / name, state))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from ..data.audit import Audit, audit, require_clean, require_two_classes
-from ..data.augment import AUGMENTS
+from ..data.augment import build_augmentations
 from ..data.cache import prepare
 from ..data.content import Content, content_of
 from ..data.frames import check_spec
@@ -24,7 +26,8 @@ from ..data.sets import DATASETS, DataSet, build_dataset
 from ..data.splits import Protocol, Split, make_split
 from ..data.types import FrameSpec, Index
 from ..errors import RecipeError
-from ..methods import METHODS, Method
+from ..methods import Method
+from ..methods.base import build_from_settings
 from ..models import build_backbone
 from ..recipe import DataConfig, Recipe
 from .memory import frames_budget, require_memory
@@ -101,8 +104,7 @@ def describe_data(data: DataConfig) -> dict[str, Any]:
             one class only.
         RecipeError: for an unknown data set, protocol, augmentation or kind of frames.
     """
-    for name in data.augment:
-        AUGMENTS[name]  # an unknown name raises now, not at the first step
+    build_augmentations(data.augment)  # a wrong name or keyword raises now, not at the first step
     spec = frame_spec(data)
     dataset, index = open_dataset(data)
     need_memory(dataset, index, spec)
@@ -163,16 +165,37 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
         with torch.device("meta"):
             require_memory(build())
     torch.manual_seed(seed)
-    backbone = build()
-    arguments = {key: value for key, value in recipe.method.items() if key != "name"}
-    method = METHODS.build(recipe.method["name"], backbone, **arguments)
-    assert isinstance(method, Method)
+    method = build_from_settings(recipe.method, build(), partial(_further_network, recipe, classes, channels))
+    mixing = [each for each in build_augmentations(data.augment) if each.mixes]
+    if mixing and not method.takes_mixtures:
+        raise RecipeError(
+            f"{recipe.name}: method '{recipe.method['name']}' pairs a recording with an image of its class, so"
+            f" recordings of two classes must not be mixed, as {type(mixing[0]).__name__} does: leave it out of"
+            " data.augment, or use the baseline"
+        )
     if method.needs_static and channels != 2:
         raise RecipeError(
             f"{recipe.name}: method '{recipe.method['name']}' mixes grey images with event frames of 2 channels, but"
             f" the frames of {data.name} have {channels}: use another method, or another data set"
         )
     return method.train()
+
+
+def _further_network(
+    recipe: Recipe,
+    classes: int,
+    channels: int,
+    settings: Mapping[str, Any],
+    steps: int | None = None,
+    in_chans: int | None = None,
+) -> nn.Module:
+    """A network beside the backbone, for methods; see `methods.base.BuildNetwork`."""
+    keywords = {"in_chans": channels if in_chans is None else in_chans, **settings}
+    if not isinstance(name := keywords.pop("name", None), str):
+        raise RecipeError(f"{recipe.name}: a network needs a name, as in {{name: hsd_resnet18}}, not {dict(settings)}")
+    if keywords["in_chans"] == 2:  # a backbone of a user's own need not know the keyword
+        del keywords["in_chans"]
+    return build_backbone(name, classes, steps or recipe.data.steps, recipe.data.size, **keywords)
 
 
 def _facts(

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from lightning_fabric import Fabric
 
-from ..data.batch import BatchRNG
+from ..data.augment import build_augmentations
 from ..data.pairs import PairSet
 from ..engine.evaluate import evaluate
 from ..engine.memory import peak_memory, reset_peak_memory
-from ..engine.optim import make_optimizer
-from ..engine.sampling import epoch_rows, seed_of
 from ..engine.stages import StagePlan, plan_stages
+from ..engine.step import Trainer, epoch_rows, make_batch, seed_of
 from ..engine.task import TaskData, build_method
 from ..methods import Method
 from ..recipe import Recipe
@@ -31,7 +30,7 @@ class Estimate(NamedTuple):
 
 
 def estimate(recipe: Recipe, seed: int, task: TaskData, fabric: Fabric, trained: set[Path]) -> Estimate:
-    """What a run would cost, from a few steps and one batch of an evaluation of each stage.
+    """What a run would cost, from a few steps and one batch of an evaluation of each stage, without calibrations.
 
     Args:
         recipe: of the run.
@@ -59,19 +58,13 @@ def estimate(recipe: Recipe, seed: int, task: TaskData, fabric: Fabric, trained:
 
 def _time_step(method: Method, pairs: PairSet, plan: StagePlan, seed: int, fabric: Fabric) -> float:
     """Seconds of an optimiser step."""
-    wrapped = fabric.setup_module(method)
-    optimizer: Any = fabric.setup_optimizers(make_optimizer(method.trainable(), plan.recipe))
+    trainer, augmentations = Trainer(method, plan.recipe, fabric), build_augmentations(plan.recipe.data.augment)
     rows = epoch_rows(pairs, plan.recipe.train, seed_of(seed, 0, 0))
     times = []
     for number in range(TIMED_STEPS + 1):
-        chosen = rows[number % len(rows)]
         start = time.perf_counter()
-        batch = pairs.batch(chosen, BatchRNG(number, 0, len(chosen), len(chosen)), tuple(plan.recipe.data.augment))
-        optimizer.zero_grad()
-        loss = wrapped(batch, 0.0)["loss"]
-        fabric.backward(loss)
-        optimizer.step()
-        loss.item()  # waits for the device
+        batch = make_batch(pairs, rows[number % len(rows)], number, plan.stage, augmentations)
+        trainer.step(batch, 0.0, lambda parts: parts["loss"].item())  # waits for the device
         times.append(time.perf_counter() - start)
     return min(times[1:])  # the first one also compiles and allocates
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..data.batch import Batch, BatchRNG
 from ..data.room import bytes_in_words, memory_bytes, size_in_words
 from ..data.sets import DATASETS
+from ..engine.step import Trainer
 from ..engine.task import build_method, frame_spec
 from ..errors import RecipeError
 from ..recipe import Recipe
@@ -57,10 +58,9 @@ def _kept(recipe: Recipe, channels: int, fabric: Fabric) -> int:
     method = build_method(recipe, CLASSES, seed=0)
     fabric.to_device(method)
     side, steps, device = recipe.data.size, recipe.data.steps, fabric.device
-    events = torch.rand(ROWS, steps, channels, side, side, device=device)
     batch = Batch(
         static=torch.rand(ROWS, 2, side, side, device=device),
-        events=events,
+        events=torch.rand(ROWS, steps, channels, side, side, device=device),
         label=torch.arange(ROWS, device=device) % CLASSES,
         index=torch.arange(ROWS, device=device),
         rng=BatchRNG(0, 0, ROWS, ROWS),
@@ -69,12 +69,13 @@ def _kept(recipe: Recipe, channels: int, fabric: Fabric) -> int:
     for stage in method.stages():
         method.begin_stage(stage.name)
         if stage.trains:
-            most = max(most, _saved(method, batch, fabric))
+            given = replace(batch, events=batch.static[:, None]) if stage.static_only else batch
+            most = max(most, _saved(method, Trainer(method, recipe, fabric), given))
     return most
 
 
-def _saved(method: torch.nn.Module, batch: Batch, fabric: Fabric) -> int:
-    """Bytes of all tensors that a forward pass saves, but for the weights."""
+def _saved(method: torch.nn.Module, trainer: Trainer, batch: Batch) -> int:
+    """Bytes of all tensors that a training step saves, but for the weights."""
     weights = {tensor.untyped_storage().data_ptr() for tensor in (*method.parameters(), *method.buffers())}
     saved: dict[int, int] = {}
 
@@ -84,6 +85,6 @@ def _saved(method: torch.nn.Module, batch: Batch, fabric: Fabric) -> int:
             saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with fabric.autocast(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        method(batch, 0.0)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        trainer.step(batch, 0.0, lambda parts: None)
     return sum(saved.values())

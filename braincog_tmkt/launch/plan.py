@@ -12,8 +12,8 @@ from lightning_fabric import Fabric
 
 from ..engine.devices import make_fabric, on_first_rank
 from ..engine.loop import fit
-from ..engine.optim import make_optimizer
 from ..engine.stages import describe_stages, plan_stages
+from ..engine.step import make_optimizer
 from ..engine.task import TaskData, build_method, describe_data, import_modules, load_task
 from ..errors import DataError, RecipeError, TrainingError
 from ..recipe import DataConfig, Recipe, load_recipe, recipe_hash

@@ -1,5 +1,13 @@
-"""Losses on per-step tensors `[T, B, ...]`: functions for formulas, modules where there is a parameter."""
+"""Losses on per-step tensors `[T, B, ...]`.
 
+Classification losses, which a recipe names as `method.loss`, are found in the files of this folder by their decorators
+(`LOSSES`). The formulas and modules that methods share are in `__all__`.
+"""
+
+from .base import LOSSES as LOSSES
+from .base import Loss as Loss
+from .base import StepLoss as StepLoss
+from .base import build_loss as build_loss
 from .cka import cka
 from .distillation import kd, kl_weight, skd
 from .gather import gather

@@ -53,12 +53,21 @@ def skd(logits: Tensor, teacher: Tensor, temperature: float = 10.0, reduction: s
     return _divergence(logits.flatten(0, 1), teacher.repeat(len(logits), 1), temperature, reduction)
 
 
-def _divergence(student: Tensor, teacher: Tensor, temperature: float, reduction: str) -> Tensor:
-    """`K^2 KL(teacher || student)` of softened logits `[N, classes]`."""
+def check_distillation(temperature: float, reduction: str) -> None:
+    """Refuse settings that `kd` and `skd` cannot use.
+
+    Raises:
+        RecipeError: for an unknown reduction or a temperature that is not above 0.
+    """
     if reduction not in REDUCTIONS:
         raise RecipeError(f"the reduction of a divergence is one of {', '.join(REDUCTIONS)}, not '{reduction}'")
     if not temperature > 0:
         raise RecipeError(f"the temperature of a distillation must be above 0, not {temperature}")
+
+
+def _divergence(student: Tensor, teacher: Tensor, temperature: float, reduction: str) -> Tensor:
+    """`K^2 KL(teacher || student)` of softened logits `[N, classes]`."""
+    check_distillation(temperature, reduction)
     wanted = functional.log_softmax(teacher.detach().float() / temperature, 1)
     given = functional.log_softmax(student.float() / temperature, 1)
     divergence = functional.kl_div(given, wanted, reduction="batchmean", log_target=True)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ..data.batch import Batch
 from ..errors import RecipeError
-from ..losses import kd, kl_weight, skd
+from ..losses import build_loss, kd, kl_weight, skd
+from ..losses.distillation import check_distillation
 from ..models.convert import convert
 from ..models.qcfs import QCFSNode
 from ..registry import did_you_mean
-from .base import METHODS, Method, Stage
+from .base import METHODS, BuildNetwork, Method, Stage, build_from_settings
 
 DISTILLATIONS = {"skd": skd, "kd": kd}
 
@@ -27,7 +27,9 @@ SHOWN = {
 """Which of a recording's frames the student sees, one a step."""
 
 
-@METHODS.register("hsd")
+@METHODS.register(
+    "hsd", label="HSD", paper="Zhong et al., ACM MM 2024", year=2024, arxiv="2409.12507", colour="#762a83"
+)
 class HSD(Method):
     """Three stages: train an ANN (`ann`), put spiking nodes in its nodes' places (`convert`), distil (`distil`).
 
@@ -47,8 +49,10 @@ class HSD(Method):
         distillation: `skd` (every step) or `kd` (the mean).
         temperature: K of the softened classes; 10 in the paper.
         weight: lambda; 5 in the paper. 0 fine-tunes without a teacher.
+        loss: of the student's classes, the cross-entropy of the mean output in the paper; see `losses.LOSSES`.
         kl_reduction: `mean` or `batchmean`, see `losses.kd`.
         student_frames: `first` (as HSD's code), `last` or `spread` evenly.
+        build: builds further networks, for a pretraining that takes it.
 
     Raises:
         RecipeError: for an unknown name, or more steps than frames.
@@ -63,34 +67,39 @@ class HSD(Method):
         distillation: str = "skd",
         temperature: float = 10.0,
         weight: float = 5.0,
+        loss: str | Mapping[str, Any] = "ce_mean",
         kl_reduction: str = "mean",
         student_frames: str = "first",
+        build: BuildNetwork | None = None,
     ) -> None:
         for name, known in ((distillation, DISTILLATIONS), (student_frames, SHOWN)):
             if name not in known:
                 raise RecipeError(f"method hsd knows no '{name}': {did_you_mean(name, known)}")
         if not weight >= 0:
             raise RecipeError(f"the weight of the distillation must be 0 or more, not {weight}")
+        check_distillation(temperature, kl_reduction)
         student = convert(backbone, node)
         if isinstance(student.nodes[0], QCFSNode):
             raise RecipeError("the student's nodes must spike: take SoftResetIFNode, or another than QCFSNode")
         student.set_steps(steps)
         super().__init__(student)
-        arguments = dict(pretraining or {"name": "baseline", "tet": False})
-        self.pretraining: Method = METHODS.build(arguments.pop("name", "baseline"), backbone, **arguments)
+        settings = {"name": "baseline", **(pretraining or {"tet": False})}
+        self.pretraining = build_from_settings(settings, backbone, build)
         if len(self.pretraining.stages()) > 1:
             raise RecipeError("the pretraining of hsd has stages of its own: take baseline, knowledge_transfer or tmkt")
         self.needs_static = self.pretraining.needs_static  # type: ignore[misc]
+        self.takes_mixtures = self.pretraining.takes_mixtures  # type: ignore[misc]
+        self.loss = build_loss(loss)
         self.steps, self.node, self.student_frames = steps, node, student_frames
         self.distillation, self.temperature, self.weight = distillation, temperature, weight
         self.kl_reduction = kl_reduction
-        self._rows(backbone.step)
-        self._distance(torch.zeros(1, 1, 2), torch.zeros(1, 2))
+        _check_frames(backbone.step, steps)
         self._learnt = {part: _learnt(part_of) for part, part_of in self._parts().items()}
 
     def stages(self) -> tuple[Stage, ...]:
         """`ann`, which other runs may take over, `convert`, `distil`."""
-        return Stage("ann", depends=("pretraining",)), Stage("convert", trains=False), Stage("distil")
+        ann = self.pretraining.stages()[0]._replace(name="ann", depends=("pretraining",))
+        return ann, Stage("convert", trains=False), Stage("distil")
 
     def begin_stage(self, stage: str) -> None:
         """Make the student of the teacher in `convert`; let only what the stage trains have gradients."""
@@ -103,6 +112,10 @@ class HSD(Method):
             for name, parameter in part_of.named_parameters():
                 parameter.requires_grad_(part == trained and name in self._learnt[part])
         self.train(self.training)
+
+    def calibrate(self, batches: Iterator[Batch]) -> None:
+        """That of the pretraining, before the ANN is trained."""
+        self.pretraining.calibrate(batches)
 
     def trainable(self) -> nn.Module:
         """The pretraining's method, ANN included; then the student."""
@@ -122,8 +135,8 @@ class HSD(Method):
         with torch.no_grad():
             teacher = self.pretraining.predict(batch.events).mean(0)
         logits = self.predict(batch.events)
-        classification = functional.cross_entropy(logits.mean(0), batch.label)
-        distance = self._distance(logits, teacher)
+        classification = self.loss(logits, batch.target, progress)["loss"]
+        distance = DISTILLATIONS[self.distillation](logits, teacher, self.temperature, self.kl_reduction)
         loss = classification + self.weight * distance
         return {"loss": loss, "classification": classification, "distillation": distance}
 
@@ -156,15 +169,14 @@ class HSD(Method):
 
     def _rows(self, frames: int) -> list[int]:
         """The frames that the student sees, of so many."""
-        steps = self.backbone.step
-        if frames == 1:
-            return [0]
-        if steps > frames:
-            raise RecipeError(f"the student has {steps} steps, but a recording has {frames} frames: take fewer steps")
-        return SHOWN[self.student_frames](frames, steps)
+        _check_frames(frames, self.backbone.step)
+        return [0] if frames == 1 else SHOWN[self.student_frames](frames, self.backbone.step)
 
-    def _distance(self, logits: Tensor, teacher: Tensor) -> Tensor:
-        return DISTILLATIONS[self.distillation](logits, teacher, self.temperature, self.kl_reduction)
+
+def _check_frames(frames: int, steps: int) -> None:
+    """Refuse a student of more steps than there are frames; a single frame is shown at all steps."""
+    if 1 < frames < steps:
+        raise RecipeError(f"the student has {steps} steps, but a recording has {frames} frames: take fewer steps")
 
 
 def _learnt(part: nn.Module) -> set[str]:

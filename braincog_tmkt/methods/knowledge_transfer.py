@@ -1,63 +1,74 @@
-"""Knowledge-Transfer (He et al., AAAI 2024), as its public code computes it (spec/baseline.md, section 2)."""
+"""Knowledge-Transfer (He et al., AAAI 2024), as its public code computes it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ..data.batch import Batch
-from ..losses import cka, gather, per_step_tet
-from .base import METHODS, Method
+from ..losses import StepLoss, cka, gather
+from .base import METHODS, Method, classification_loss
 from .mixing import MIXINGS, mix
 
 
-@METHODS.register("knowledge_transfer")
+@METHODS.register(
+    "knowledge_transfer",
+    label="Knowledge-Transfer",
+    paper="He et al., AAAI 2024",
+    year=2024,
+    arxiv="2303.13077",
+    colour="#1b7fbd",
+)
 class KnowledgeTransfer(Method):
     """A static stream, slowly replaced by events, and the event stream; CKA between them; learnable step weights.
 
-    Loss: `mean_t l(static_t) + mean_t (1 - s_t) l(event_t) + w * mean_t s_t (1 - CKA_t)`, with `s = sigmoid(theta)` and
-    l the TET term of `losses.per_step_tet`.
+    Loss: `l(static) + mean_t (1 - s_t) l_t(events) + w * mean_t s_t (1 - CKA_t)`, with `s = sigmoid(theta)`. A loss
+    without a value per time step (all but `tet` and other `losses.StepLoss`) is not weighted: its s_t is 0.
 
     Args:
         backbone: a two-stream network.
         sliding: replace whole static samples with probability progress^3; otherwise, as the code, no sample in the
             first half of the training, all in the second, and no alignment loss.
         alignment_weight: w; 0 switches the alignment off.
-        tet: per-step losses; otherwise the cross-entropy of the mean logits, which no step weight touches.
+        loss: of both streams; `{name: tet, weight: 0.001}` if None; see `losses.LOSSES`.
+        tet: an older key: `false` stands for the loss `ce_mean`.
+        mse_weight: an older key: the `weight` of the loss `tet`.
         regularise: use the step weights; otherwise s = 1 in the alignment and no factor on the event loss.
-        mse_weight: weight of the squared term in TET.
+
+    Raises:
+        RecipeError: for an unknown loss or keyword, or `loss` together with an older key.
     """
+
+    takes_mixtures = False
 
     def __init__(
         self,
         backbone: Any,
         sliding: bool = True,
         alignment_weight: float = 0.5,
-        tet: bool = True,
+        loss: str | Mapping[str, Any] | None = None,
+        tet: bool | None = None,
+        mse_weight: float | None = None,
         regularise: bool = True,
-        mse_weight: float = 1e-3,
     ) -> None:
         super().__init__(backbone)
         self.law = MIXINGS.build("sliding", backbone.step)
-        self.sliding, self.tet, self.regularise = sliding, tet, regularise
+        self.sliding, self.regularise = sliding, regularise
         self.alignment_weight = alignment_weight if sliding else 0.0
-        self.mse_weight = mse_weight
+        self.loss = classification_loss(loss, tet, mse_weight, default_weight=1e-3)
 
     def forward(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """`loss` and its parts `static`, `events`, `alignment` (before its weight)."""
         chance = progress if self.sliding else float(progress >= 0.5)
         mixed, events = self.backbone.streams(*mix(batch, self.law.switch_points(batch, chance)))
         share = torch.sigmoid(self.backbone.step_weights)
-        static_loss = self._classification(mixed.logits, batch.label, None)
-        event_loss = self._classification(events.logits, batch.label, 1 - share if self.regularise else None)
+        static_loss = self.loss(mixed.logits, batch.target, progress)["loss"]
+        if self.regularise and isinstance(self.loss, StepLoss):
+            event_loss = ((1 - share) * self.loss.steps(events.logits, batch.target, progress)).mean()
+        else:
+            event_loss = self.loss(events.logits, batch.target, progress)["loss"]
         distance = 1 - cka(gather(mixed.aligned), gather(events.aligned))
         alignment = (share * distance).mean() if self.regularise else distance.mean()
         loss = static_loss + event_loss + self.alignment_weight * alignment
         return {"loss": loss, "static": static_loss, "events": event_loss, "alignment": alignment}
-
-    def _classification(self, logits: Tensor, label: Tensor, step_factor: Tensor | None) -> Tensor:
-        if not self.tet:
-            return functional.cross_entropy(logits.mean(0), label)
-        steps = per_step_tet(logits, label, self.mse_weight)
-        return (steps if step_factor is None else step_factor * steps).mean()

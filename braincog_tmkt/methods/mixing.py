@@ -104,7 +104,7 @@ class TimeStepMixup:
 
     def switch_points(self, batch: Batch, progress: float) -> Tensor:
         """Draw t* for every sample from the law on 1..T+1."""
-        chance = batch.rng.uniform()
+        chance = batch.rng.uniform(stream="mixing")
         return torch.searchsorted(self.law.cumsum(0)[:-1], chance, right=True) + 1
 
 
@@ -192,5 +192,5 @@ class SlidingReplacement:
 
     def switch_points(self, batch: Batch, progress: float) -> Tensor:
         """t* = 1 where the sample is replaced, T+1 where it is not."""
-        replaced = batch.rng.uniform() < progress**3
+        replaced = batch.rng.uniform(stream="mixing") < progress**3
         return torch.where(replaced, 1, self.steps + 1)

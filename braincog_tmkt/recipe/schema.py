@@ -25,7 +25,8 @@ class DataConfig:
         antialias: whether the resize of the frames averages over all pixels, instead of leaving some out.
         sensor: height and width of the sensor, for the data set `folder`, which does not know it.
         appearance: which channel stands for a static image, see `data.static.APPEARANCES`.
-        augment: augmentations of the event frames, in order, see `data.augment.AUGMENTS`.
+        augment: augmentations of the event frames, in order, each a name or `{name: rotate, degrees: 10}`; see
+            `data.augment.AUGMENTS`.
         cache: folder of the frame cache.
     """
 
@@ -43,7 +44,7 @@ class DataConfig:
     antialias: bool = False
     sensor: list[int] | None = None
     appearance: str = "value"
-    augment: list[str] = field(default_factory=list)
+    augment: list[str | dict[str, Any]] = field(default_factory=list)
     cache: str = "cache"
 
 

@@ -1,3 +1,7 @@
+"""The augmentations against torchvision's, and the random numbers that they draw."""
+
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -5,11 +9,12 @@ from hypothesis import strategies as st
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
-from braincog_tmkt.data.augment import AUGMENTS
-from braincog_tmkt.data.batch import BatchRNG
+from braincog_tmkt.data.augment import AUGMENTS, build_augmentations
+from braincog_tmkt.data.batch import NUMBERED, BatchRNG
+from braincog_tmkt.errors import RecipeError
 
-CROP, FLIP, ROTATE, ROLL = 2, 3, 4, 5  # streams of the random numbers
 SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 4), st.integers(5, 20), st.integers(5, 20))
+GEOMETRIES = ["crop", "flip", "rotate", "roll"]
 
 
 def whole(seed: int, rows: int) -> BatchRNG:
@@ -23,53 +28,68 @@ def counts(shape, seed=0) -> torch.Tensor:
     return torch.randint(1, 10_000, (b, t, 2, h, w), generator=generator).float()
 
 
+def augmented(name, frames, rng, **keywords) -> torch.Tensor:
+    """The frames after one augmentation, which leaves the labels alone."""
+    label = torch.arange(len(frames))
+    events, target = AUGMENTS.build(name, **keywords)(frames, label, rng)
+    assert target is label
+    return events
+
+
 @settings(max_examples=60, deadline=None)
-@given(SHAPES, st.integers(0, 2**31))
-def test_crop_is_torchvisions_pad_and_crop(shape, seed):
+@given(SHAPES, st.integers(0, 2**31), st.integers(0, 6))
+def test_crop_is_torchvisions_pad_and_crop(shape, seed, padding):
     frames, rng = counts(shape), whole(seed, shape[0])
     height, width = shape[2:]
-    offsets = (rng.uniform(2, stream=CROP) * 9).floor().int().tolist()
+    offsets = (rng.uniform(2, stream="crop") * (2 * padding + 1)).floor().int().tolist()
     expected = [
-        TF.crop(TF.pad(sample, [4, 4, 4, 4]), top, left, height, width)
+        TF.crop(TF.pad(sample, [padding] * 4), top, left, height, width)
         for sample, (top, left) in zip(frames, offsets, strict=True)
     ]
-    assert torch.equal(AUGMENTS["crop"](frames, rng), torch.stack(expected))
+    assert torch.equal(augmented("crop", frames, rng, padding=padding), torch.stack(expected))
 
 
 @settings(max_examples=60, deadline=None)
-@given(SHAPES, st.integers(0, 2**31))
-def test_rotate_is_torchvisions_rotate(shape, seed):
+@given(SHAPES, st.integers(0, 2**31), st.sampled_from([0, 10, 15.0, 90.0]))
+def test_rotate_is_torchvisions_rotate(shape, seed, degrees):
     frames, rng = counts(shape), whole(seed, shape[0])
-    angles = (rng.uniform(stream=ROTATE) * 30 - 15).tolist()
+    angles = (rng.uniform(stream="rotate") * 2 * degrees - degrees).tolist()
     expected = [
         TF.rotate(sample, angle, InterpolationMode.NEAREST) for sample, angle in zip(frames, angles, strict=True)
     ]
-    assert torch.equal(AUGMENTS["rotate"](frames, rng), torch.stack(expected))
+    assert torch.equal(augmented("rotate", frames, rng, degrees=degrees), torch.stack(expected))
 
 
 @settings(max_examples=60, deadline=None)
-@given(SHAPES, st.integers(0, 2**31))
-def test_roll_is_torchs_roll_by_up_to_five_pixels(shape, seed):
+@given(SHAPES, st.integers(0, 2**31), st.integers(0, 7))
+def test_roll_is_torchs_roll(shape, seed, most):
     frames, rng = counts(shape), whole(seed, shape[0])
-    shifts = ((rng.uniform(2, stream=ROLL) * 11).floor().int() - 5).tolist()
+    shifts = ((rng.uniform(2, stream="roll") * (2 * most + 1)).floor().int() - most).tolist()
     expected = [sample.roll(shift, (-2, -1)) for sample, shift in zip(frames, shifts, strict=True)]
-    assert torch.equal(AUGMENTS["roll"](frames, rng), torch.stack(expected))
+    assert torch.equal(augmented("roll", frames, rng, most=most), torch.stack(expected))
 
 
 @settings(max_examples=30, deadline=None)
-@given(SHAPES, st.integers(0, 2**31))
-def test_flip_is_torchvisions_flip_of_half_the_samples(shape, seed):
+@given(SHAPES, st.integers(0, 2**31), st.sampled_from([0.0, 0.3, 0.5, 1.0]))
+def test_flip_is_torchvisions_flip_of_a_share_of_the_samples(shape, seed, p):
     frames, rng = counts(shape), whole(seed, shape[0])
-    heads = (rng.uniform(stream=FLIP) < 0.5).tolist()
+    heads = (rng.uniform(stream="flip") < p).tolist()
     expected = [TF.hflip(sample) if head else sample for sample, head in zip(frames, heads, strict=True)]
-    assert torch.equal(AUGMENTS["flip"](frames, rng), torch.stack(expected))
+    assert torch.equal(augmented("flip", frames, rng, p=p), torch.stack(expected))
 
 
-@pytest.mark.parametrize("name", ["crop", "flip", "rotate", "roll"])
+def test_without_parameters_they_are_those_of_the_references():
+    frames, rng = counts((8, 2, 12, 12)), whole(9, 8)
+    for name, keywords in (("crop", {"padding": 4}), ("flip", {"p": 0.5}), ("roll", {"most": 5})):
+        assert torch.equal(augmented(name, frames, rng), augmented(name, frames, rng, **keywords))
+    assert torch.equal(augmented("rotate", frames, rng), augmented("rotate", frames, rng, degrees=15.0))
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
 def test_one_geometry_for_all_steps_and_its_own_for_each_sample(name):
     still = counts((1, 1, 24, 24)).expand(16, 5, 2, -1, -1)
     before = still.clone()
-    moved = AUGMENTS[name](still, whole(4, 16))
+    moved = augmented(name, still, whole(4, 16))
     assert moved.shape == still.shape
     assert moved.dtype == still.dtype
     assert torch.equal(moved, moved[:, :1].expand_as(moved)), "each step is moved alike"
@@ -77,11 +97,11 @@ def test_one_geometry_for_all_steps_and_its_own_for_each_sample(name):
     assert torch.equal(still, before), "the input is left as it is"
 
 
-@pytest.mark.parametrize("name", ["crop", "flip", "rotate", "roll"])
+@pytest.mark.parametrize("name", GEOMETRIES)
 def test_both_polarities_move_together(name):
     frames = counts((8, 2, 16, 16))
     frames[:, :, 1] = frames[:, :, 0] + 20_000
-    moved = AUGMENTS[name](frames, whole(1, 8))
+    moved = augmented(name, frames, whole(1, 8))
     inside = moved[:, :, 1] > 0
     assert torch.equal(moved[:, :, 0][inside] + 20_000, moved[:, :, 1][inside])
     assert not moved[:, :, 0][~inside].any()
@@ -90,34 +110,59 @@ def test_both_polarities_move_together(name):
 def test_crop_reaches_every_offset_equally_often():
     spot = torch.zeros(9 * 9 * 60, 1, 2, 9, 9)
     spot[..., 4, 4] = 1  # the centre stays in view at every offset, each one elsewhere
-    moved = AUGMENTS["crop"](spot, whole(0, len(spot)))
+    moved = augmented("crop", spot, whole(0, len(spot)))
     assert moved.sum().item() == spot.sum().item()
     hits = moved[:, 0, 0].sum(0)
     assert hits.min() > 60 - 5 * 60**0.5
     assert hits.max() < 60 + 5 * 60**0.5
 
 
-def test_rotation_stays_within_fifteen_degrees_and_turns_both_ways():
-    size = 201
-    bar = torch.zeros(64, 1, 2, size, size)
-    bar[..., size // 2, :] = 1
-    moved = AUGMENTS["rotate"](bar, whole(0, 64))[:, 0, 0]
-    column = size // 2 + 80
-    heights = torch.stack([image[:, column].argmax() for image in moved]).double() - size // 2
-    degrees = torch.rad2deg(torch.atan2(-heights, torch.tensor(80.0)))
-    assert degrees.abs().max() < 15.5
-    assert degrees.min() < -12
-    assert degrees.max() > 12
-    assert degrees.mean().abs() < 4
+@pytest.mark.parametrize(
+    ("augment", "words"),
+    [
+        ("corp", "unknown augmentation 'corp': did you mean 'crop'"),
+        ({"name": "rotate", "degree": 10}, "augmentation 'rotate' takes no 'degree': did you mean 'degrees'"),
+        ({"name": "flip", "p": "half"}, "p must be a number, not 'half'"),
+        ({"degrees": 10}, "needs a name"),
+        ({"name": "flip", "p": 1.5}, "p must be from 0 to 1, not 1.5"),
+        ({"name": "crop", "padding": -1}, "padding must be 0 or more"),
+        ({"name": "roll", "most": -1}, "most must be 0 or more"),
+        ({"name": "rotate", "degrees": -1}, "degrees must be 0 or more"),
+    ],
+)
+def test_a_wrong_augmentation_is_one_sentence(augment, words):
+    with pytest.raises(RecipeError, match=words):
+        build_augmentations(["crop", augment])
 
 
-@pytest.mark.parametrize("name", ["crop", "flip", "rotate", "roll"])
-def test_ranks_share_the_draws_of_the_global_batch(name):
-    frames = counts((8, 2, 12, 12))
-    one = AUGMENTS[name](frames, whole(9, 8))
-    two = [AUGMENTS[name](frames[at : at + 4], BatchRNG(seed=9, start=at, rows=4, total=8)) for at in (0, 4)]
-    assert torch.equal(one, torch.cat(two))
+NAMES = st.lists(st.text(min_size=1), min_size=2, max_size=20, unique=True)
 
 
-def test_all_are_registered():
-    assert list(AUGMENTS) == ["crop", "flip", "roll", "rotate"]
+@settings(max_examples=200, deadline=None)
+@given(NAMES, st.integers(0, 2**63 - 1))
+def test_streams_of_different_names_never_agree(names, seed):
+    rng, names = whole(seed, 3), {*names, *NUMBERED}
+    for name in names:
+        assert torch.equal(rng.uniform(2, stream=name), rng.uniform(2, stream=name))
+    drawn = [rng.uniform(2, stream=name).flatten() for name in names]
+    drawn += [torch.from_numpy(rng.generator(name).random(6)) for name in names]
+    for one, other in itertools.combinations(drawn, 2):
+        assert not (one == other).any()
+
+
+@pytest.mark.parametrize("stream", ["mixing", "crop", "my own"])
+def test_one_process_and_several_draw_the_same(stream):
+    one = whole(9, 8).uniform(3, stream=stream)
+    several = [BatchRNG(seed=9, start=at, rows=2, total=8) for at in range(0, 8, 2)]
+    assert torch.equal(one, torch.cat([rng.uniform(3, stream=stream) for rng in several]))
+    assert len({tuple(rng.generator(stream).normal(size=3)) for rng in several}) == 1
+    assert not torch.equal(one, whole(10, 8).uniform(3, stream=stream))
+
+
+def test_a_stream_must_be_named_and_those_with_a_number_keep_their_seeds():
+    with pytest.raises(TypeError, match="stream"):
+        whole(0, 2).uniform(2)
+    for number, name in enumerate(("mixing", "partner", "crop", "flip", "rotate", "roll")):
+        generator = torch.Generator().manual_seed(7 * 1_000_003 + number)
+        expected = torch.rand(4, generator=generator, dtype=torch.float64)
+        assert torch.equal(whole(7, 4).uniform(stream=name), expected)

@@ -7,12 +7,13 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from braincog_tmkt.data.augment import AUGMENTS
+from braincog_tmkt.data.augment import build_augmentations
 from braincog_tmkt.data.batch import BatchRNG
 from braincog_tmkt.data.pairs import PairSet
 from braincog_tmkt.data.splits import Protocol, Split, make_split
 from braincog_tmkt.data.types import Index, Item
-from braincog_tmkt.errors import DataError, RecipeError
+from braincog_tmkt.errors import DataError
+from tests.engine import toys  # noqa: F401  registers the augmentation blend
 
 COUNTS = {"ant": 12, "bee": 30, "cup": 21}
 EXTRA = {"ant": 0, "bee": 3, "cup": 40}
@@ -104,18 +105,50 @@ def test_labels_follow_the_class_order_of_the_index():
     assert [index.classes[label] for label in batch.label] == [INDEX.recordings[row].class_name for row in rows]
 
 
-@pytest.mark.parametrize("augment", [(), ("crop", "flip", "rotate")])
+@pytest.mark.parametrize("augment", [[], ["crop", "flip", "rotate"], ["crop", "blend", "flip"]])
 def test_two_ranks_draw_what_one_rank_draws(augment):
     split = make_split(INDEX, Protocol())
     frames = telling_frames(INDEX)
     frames.events[:] = np.random.default_rng(0).poisson(1.0, frames.events.shape)
     pairs = PairSet(INDEX, split, frames)
     rows = pairs.rows("train")[torch.randperm(40, generator=torch.Generator().manual_seed(0))[:8]]
-    one = pairs.batch(rows, BatchRNG(seed=11, start=0, rows=8, total=8), augment)
-    two = [pairs.batch(rows[at : at + 4], BatchRNG(seed=11, start=at, rows=4, total=8), augment) for at in (0, 4)]
-    for field in ("static", "events", "label", "index"):
+    augmentations = build_augmentations(augment)
+    one = pairs.batch(rows, whole(11, 8), augmentations)
+    two = [pairs.batch(rows, BatchRNG(seed=11, start=at, rows=4, total=8), augmentations) for at in (0, 4)]
+    for field in ("static", "events", "label", "index", "target"):
         assert torch.equal(getattr(one, field), torch.cat([getattr(half, field) for half in two]))
-    assert not torch.equal(one.static, pairs.batch(rows, BatchRNG(seed=12, start=0, rows=8, total=8)).static)
+    assert not torch.equal(one.static, pairs.batch(rows, whole(12, 8)).static)
+
+
+def test_mixed_recordings_come_with_the_shares_of_their_classes():
+    pairs, _ = make_pairs()
+    rows = pairs.rows("train")[::5]
+    batch = pairs.batch(rows, rng := whole(3, len(rows)), build_augmentations(["blend"]))
+    draw = rng.generator("blend")
+    share, partner = draw.beta(2, 2, len(rows)), draw.permutation(len(rows))
+    pixels = share * rows.numpy() + (1 - share) * rows.numpy()[partner]
+    assert batch.events[:, 0, 0, 0, 0].numpy() == pytest.approx(pixels, rel=1e-5)
+    classes = np.eye(3)[batch.label.numpy()]
+    assert batch.target.numpy() == pytest.approx(share[:, None] * classes + (1 - share[:, None]) * classes[partner])
+    assert torch.equal(pairs.batch(rows, rng).target, batch.label)
+
+
+def test_static_images_alone_stand_in_the_place_of_the_events():
+    pairs, _ = make_pairs()
+    rows, rng = pairs.rows("train")[:8], whole(3, 8)
+    expected = pairs.batch(rows, rng)
+    pairs._events = None  # no event frame is read
+    batch = pairs.batch(rows, rng, static_only=True)
+    assert torch.equal(batch.events, expected.static[:, None])
+    assert torch.equal(batch.static, expected.static)
+    assert torch.equal(batch.target, expected.label)
+
+
+def test_static_images_alone_need_some():
+    index = Index(INDEX.classes, INDEX.recordings, ())
+    pairs = PairSet(index, make_split(index, Protocol("clean")), telling_frames(index))
+    with pytest.raises(DataError, match="none to draw"):
+        pairs.batch(pairs.rows("train")[:5], whole(0, 5), static_only=True)
 
 
 def test_each_presentation_draws_uniformly():
@@ -133,7 +166,7 @@ def test_each_presentation_draws_uniformly():
 def test_partners_come_from_their_own_stream_of_random_numbers():
     pairs, split = make_pairs()
     rows = pairs.rows("train")
-    uniform = whole(7, len(rows)).uniform(stream=1).tolist()
+    uniform = whole(7, len(rows)).uniform(stream="partner").tolist()
     expected = []
     for row, u in zip(rows.tolist(), uniform, strict=True):
         drawable = [key for key in split.pool if key.startswith(INDEX.recordings[row].class_name)]
@@ -148,13 +181,12 @@ def test_augmentations_run_in_the_order_listed_and_on_events_only():
     pairs = PairSet(INDEX, split, frames)
     rows, rng = pairs.rows("train")[:16], whole(2, 16)
     plain = pairs.batch(rows, rng)
-    for order in (("crop", "rotate"), ("rotate", "crop")):
-        batch = pairs.batch(rows, rng, order)
-        assert torch.equal(batch.events, AUGMENTS[order[1]](AUGMENTS[order[0]](plain.events, rng), rng))
+    for order in (["crop", "rotate"], ["rotate", "crop"]):
+        first, second = build_augmentations(order)
+        batch = pairs.batch(rows, rng, (first, second))
+        assert torch.equal(batch.events, second(*first(plain.events, plain.label, rng), rng)[0])
         assert torch.equal(batch.static, plain.static)
     assert torch.equal(pairs.events(rows)[0], plain.events), "the stored frames are left as they are"
-    with pytest.raises(RecipeError, match="did you mean 'crop'"):
-        pairs.batch(rows, rng, ("corp",))
 
 
 def test_evaluation_touches_no_static_image():
@@ -170,7 +202,7 @@ def test_evaluation_touches_no_static_image():
 def test_held_out_recordings_cannot_be_trained_on(part):
     pairs, _ = make_pairs()
     rows = torch.cat([pairs.rows("train")[:3], pairs.rows(part)[:1]])
-    with pytest.raises(DataError, match="holds validation or test recordings"):
+    with pytest.raises(DataError, match="has validation or test recordings"):
         pairs.batch(rows, whole(0, 4))
 
 
@@ -199,7 +231,7 @@ def test_read_only_memory_maps_raise_no_warning(tmp_path):
 
 def test_batches_live_on_the_device_and_frames_only_if_they_fit():
     # The meta device stands for an accelerator: what has moved there has lost its numbers and cannot come back.
-    rows, augment = torch.tensor([0, 1]), ("crop", "flip", "rotate")
+    rows, augment = torch.tensor([0, 1]), build_augmentations(["crop", "flip", "rotate"])
     frames = telling_frames(INDEX)
     size = frames.events.nbytes + frames.images.nbytes
     for max_bytes, stays in ((size - 1, True), (size, False)):
@@ -217,7 +249,7 @@ def test_batches_live_on_the_device_and_frames_only_if_they_fit():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_the_gpu_makes_the_same_batches():
-    rows, augment = torch.arange(8), ("crop", "flip", "rotate")
+    rows, augment = torch.arange(8), build_augmentations(["crop", "flip", "rotate"])
     here = make_pairs()[0].batch(rows, whole(0, 8), augment)
     for max_bytes in (0, 2**30):
         there = make_pairs()[0].to("cuda", max_bytes).batch(rows, whole(0, 8), augment)

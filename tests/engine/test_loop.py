@@ -12,6 +12,7 @@ import pytest
 import torch
 from filelock import FileLock
 
+from braincog_tmkt.data.augment import AUGMENTS, Augmentation
 from braincog_tmkt.engine import checkpoint
 from braincog_tmkt.engine.evaluate import Evaluation
 from braincog_tmkt.engine.signals import Stopped
@@ -320,10 +321,16 @@ def test_too_few_recordings_for_a_batch(bench):
 
 
 def test_augmentations_reach_the_batches(bench, monkeypatch):
-    from braincog_tmkt.data.augment import AUGMENTS
+    class Seen(Augmentation):
+        def __init__(self, most: int):
+            self.most = most
+
+        def __call__(self, events, target, rng):
+            called.append((rng.total, self.most))
+            return events, target
 
     called = []
-    monkeypatch.setitem(AUGMENTS, "flip", lambda frames, rng: called.append(rng.total) or frames)
+    monkeypatch.setitem(AUGMENTS, "seen", Seen)
     recipe = make_recipe()
-    bench.fit(recipe=replace(recipe, data=replace(recipe.data, augment=["flip"])))
-    assert called == [6] * 15
+    bench.fit(recipe=replace(recipe, data=replace(recipe.data, augment=[{"name": "seen", "most": 2}])))
+    assert called == [(6, 2)] * 15

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from braincog_tmkt.engine import checkpoint, deferred
+from braincog_tmkt.engine import checkpoint, step
 from braincog_tmkt.engine.signals import Stopped
 from braincog_tmkt.errors import TrainingError
 
@@ -69,7 +69,7 @@ def test_weights_that_are_not_finite_are_not_saved_at_a_stop_either(bench):
 @pytest.fixture(params=[1, 3, 100])
 def lag(request, monkeypatch):
     """Let losses arrive some steps late, as on a GPU."""
-    monkeypatch.setitem(deferred.LAG, "cpu", request.param)
+    monkeypatch.setitem(step.LAG, "cpu", request.param)
     return request.param
 
 
@@ -107,7 +107,7 @@ def test_late_losses_change_neither_the_history_nor_the_weights(bench, lag, call
         bench.fit(prepare=kill_at(call))
     found = bench.fit(resume=True)
     weights = bench.weights()
-    monkeypatch.setitem(deferred.LAG, "cpu", 0)
+    monkeypatch.setitem(step.LAG, "cpu", 0)
     whole = bench.fit(folder="whole")
     assert equal(weights, bench.weights())
     assert [{**entry, "seconds": 0} for entry in found["history"]] == [

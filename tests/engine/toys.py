@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from braincog_tmkt.data.augment import AUGMENTS, Augmentation
 from braincog_tmkt.data.pairs import PairSet
 from braincog_tmkt.data.splits import Protocol, make_split
 from braincog_tmkt.data.types import Index, Item
@@ -52,7 +53,7 @@ class Toy(Method):
         self.calls.append((batch.index.tolist(), progress))
         self.before(len(self.calls))
         logits = self.predict(functional.dropout(batch.events, 0.5))
-        noise = batch.rng.uniform().float() + batch.static.mean((1, 2, 3))
+        noise = batch.rng.uniform(stream="mixing").float() + batch.static.mean((1, 2, 3))
         classes = functional.cross_entropy(logits.mean(0), batch.label)
         draws = (logits.mean((0, 2)) * noise).mean() * 0.1
         self.losses.append(((classes + draws) * self.scale).item())
@@ -60,6 +61,21 @@ class Toy(Method):
 
     def predict(self, events):
         return self.backbone(events.flatten(2)).transpose(0, 1)
+
+
+@AUGMENTS.register("blend")
+class Blend(Augmentation):
+    """Mixes each recording with another one of the global batch."""
+
+    mixes = True
+
+    def __call__(self, events, target, rng):
+        draw = rng.generator("blend")
+        share = torch.from_numpy(draw.beta(2, 2, rng.total)).float()
+        partner = torch.from_numpy(draw.permutation(rng.total))
+        own = share.view(-1, 1, 1, 1, 1)
+        mixed = share[:, None] * target + (1 - share[:, None]) * target[partner]
+        return own * events + (1 - own) * events[partner], mixed
 
 
 class Line(nn.Linear):
@@ -120,7 +136,7 @@ class Handover(Method):
         distance = (logits - self.teacher.event_logits(batch.events)).square().mean()
         return {"loss": self.scale * (loss + self.teaching * distance), "distance": distance}
 
-    def remarks(self):
+    def notes(self):
         return [f"the teacher counts {self.teaching:g}"]
 
 

@@ -7,7 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from braincog_tmkt.losses import MixRatioPerception, ModalityGuidance, cka, per_step_tet, rda, tet
+from braincog_tmkt.errors import RecipeError
+from braincog_tmkt.losses import (
+    LOSSES,
+    MixRatioPerception,
+    ModalityGuidance,
+    StepLoss,
+    build_loss,
+    cka,
+    per_step_tet,
+    rda,
+    tet,
+)
 
 
 def tensor(*shape, seed=0):
@@ -58,10 +69,55 @@ def test_tet_is_the_mean_cross_entropy_over_steps():
 
 def test_the_squared_term_draws_logits_to_the_threshold():
     logits, label = tensor(3, 6, 5), torch.arange(6) % 5
-    steps = per_step_tet(logits, label, mse_weight=0.25, mse_target=0.5)
+    steps = per_step_tet(logits, label, weight=0.25, phi=0.5)
     for t in range(3):
         entropy, squared = functional.cross_entropy(logits[t], label), (logits[t] - 0.5).square().mean()
         torch.testing.assert_close(steps[t], 0.75 * entropy + 0.25 * squared)
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_every_loss_takes_hard_and_soft_targets(name):
+    loss, logits, label = build_loss(name), tensor(4, 6, 5).requires_grad_(), torch.arange(6) % 5
+    hard = functional.one_hot(label, 5).float()
+    parts = loss(logits, label, 0.3)
+    assert all(part.shape == () for part in parts.values())
+    torch.testing.assert_close(loss(logits, hard, 0.3)["loss"], parts["loss"])
+    value = loss(logits, 0.7 * hard + 0.3 * hard.roll(1, 0), 0.3)["loss"]
+    assert value != parts["loss"]
+    value.backward()
+    assert logits.grad.abs().sum() > 0
+
+
+def test_soft_targets_are_probabilities_of_the_classes():
+    logits, soft = tensor(4, 6, 5), tensor(6, 5, seed=1).softmax(1)
+    mean = logits.mean(0)
+    for name, expected in (
+        ("tet", sum(-(soft * step.log_softmax(1)).sum(1).mean() for step in logits) / 4),
+        ("ce_mean", -(soft * mean.log_softmax(1)).sum(1).mean()),
+        ("mse_rate", (mean - soft).square().sum() / 30),
+    ):
+        torch.testing.assert_close(build_loss(name)(logits, soft, 0.0)["loss"], expected)
+
+
+def test_a_step_loss_is_the_mean_of_its_steps():
+    loss, logits, label = build_loss({"name": "tet", "weight": 0.25, "phi": 1.0}), tensor(3, 6, 5), torch.arange(6) % 5
+    assert isinstance(loss, StepLoss)
+    torch.testing.assert_close(loss(logits, label, 0.0)["loss"], loss.steps(logits, label, 0.0).mean())
+    torch.testing.assert_close(loss.steps(logits, label, 0.0), per_step_tet(logits, label, 0.25, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("ttet", "unknown loss 'ttet': did you mean 'tet'"),
+        ({"name": "tet", "wieght": 0.1}, "loss 'tet' takes no 'wieght': did you mean 'weight'"),
+        ({"name": "tet", "weight": "much"}, "weight must be a number, not 'much'"),
+        ({"weight": 0.1}, "method.loss needs a name"),
+    ],
+)
+def test_a_wrong_loss_is_one_sentence(settings, words):
+    with pytest.raises(RecipeError, match=words):
+        build_loss(settings)
 
 
 def test_rda_with_a_mean_event_loss_and_with_one_a_step():

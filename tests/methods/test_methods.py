@@ -1,13 +1,14 @@
 """The methods: Eq. 17 put together by hand, switches, streams and heads, the floor of learning."""
 
 import inspect
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.nn import functional
 
 from braincog_tmkt.errors import RecipeError
-from braincog_tmkt.losses import cka
+from braincog_tmkt.losses import cka, per_step_tet
 from braincog_tmkt.methods import METHODS
 from braincog_tmkt.methods.mixing import MixedBatch, mix
 from tests.methods.toys import make_backbone, make_batch
@@ -192,3 +193,62 @@ def test_every_method_documents_every_argument():
     for name, method in ours.items():
         for argument in list(inspect.signature(method).parameters)[1:]:
             assert f"{argument}:" in method.__doc__, f"{name}: {argument}"
+
+
+@pytest.mark.parametrize("name", ["baseline", "knowledge_transfer"])
+@pytest.mark.parametrize(
+    ("older", "loss"),
+    [
+        ({"tet": False}, "ce_mean"),
+        ({"tet": True, "mse_weight": 0.0}, "tet"),
+        ({"mse_weight": 0.2}, {"name": "tet", "weight": 0.2}),
+    ],
+)
+def test_the_older_keys_stand_for_losses(name, older, loss):
+    batch = make_batch()
+    one, other = (METHODS.build(name, make_backbone(), **keys)(batch, 0.2) for keys in (older, {"loss": loss}))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+@pytest.mark.parametrize("name", ["baseline", "knowledge_transfer", "tmkt", "hsd"])
+def test_every_method_takes_a_loss_and_targets_of_both_kinds(name):
+    settings = {"tmkt": {"mixing": "fixed", **RATIO}, "hsd": {"steps": 2}}.get(name, {})
+    batch = make_batch()
+    hard = functional.one_hot(batch.label, 3).float()
+    backbone = make_backbone(node_type="QCFSNode" if name == "hsd" else "LIFNode")
+    for loss in ("tet", "ce_mean", "mse_rate"):
+        method = METHODS.build(name, backbone, loss=loss, **settings)
+        method.begin_stage(method.stages()[-1].name)
+        values = [
+            method(replace(batch, target=target), 0.2)["loss"] for target in (batch.label, hard, hard[:1].expand(6, 3))
+        ]
+        torch.testing.assert_close(values[0], values[1])
+        assert values[0] != values[2], "the target decides, not the label"
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("baseline", {"loss": "tet", "mse_weight": 0.1}, "give one or the other"),
+        ("knowledge_transfer", {"loss": "tet", "tet": False}, "give one or the other"),
+        ("baseline", {"loss": "ce_meen"}, "did you mean 'ce_mean'"),
+        ("tmkt", {"loss": "ce_mean", "per_step": True, **RATIO}, "a value per time step"),
+        ("tmkt", {"loss": {"name": "tet", "labda": 1.0}, **RATIO}, "loss 'tet' takes no 'labda'"),
+    ],
+)
+def test_losses_that_do_not_fit_are_refused(name, settings, words):
+    with pytest.raises(RecipeError, match=words):
+        METHODS.build(name, make_backbone(), **settings)
+
+
+def test_step_weights_weigh_the_loss_of_each_step():
+    net, batch, seen = make_backbone(), make_batch(), []
+    with torch.no_grad():
+        for t, weight in enumerate(net.coefficient):
+            weight.fill_(0.3 * t - 0.2)
+    streams = net.streams
+    net.streams = lambda *blend: seen.append(streams(*blend)) or seen[-1]
+    parts = METHODS.build("knowledge_transfer", net, loss={"name": "tet", "weight": 0.1, "phi": 1.0})(batch, 0.2)
+    steps = per_step_tet(seen[0][1].logits, batch.label, 0.1, 1.0)
+    torch.testing.assert_close(parts["events"], ((1 - torch.sigmoid(net.step_weights)) * steps).mean())

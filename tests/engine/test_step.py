@@ -1,0 +1,161 @@
+"""The parts of a training step: seeds, rows, learning rates, the optimiser, and values that arrive late."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from braincog_tmkt.engine import step
+from braincog_tmkt.engine.step import (
+    DeferredValues,
+    epoch_rows,
+    learning_rate,
+    learning_rate_in_words,
+    make_optimizer,
+    make_scheduler,
+    seed_of,
+    steps_per_epoch,
+)
+from braincog_tmkt.errors import RecipeError
+from braincog_tmkt.methods import METHODS
+from braincog_tmkt.models import build_backbone
+from braincog_tmkt.recipe import OptimConfig, Recipe, TrainConfig
+
+from .toys import make_task
+
+
+def test_every_step_epoch_stage_and_seed_has_its_own_number():
+    steps = [None, *range(4)]
+    seeds = [seed_of(*place) for place in itertools.product(range(3), range(3), range(3), steps)]
+    assert len(set(seeds)) == len(seeds) == 135
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert seed_of(42, 0, 3, 5) == seed_of(42, 0, 3, 5)
+
+
+def test_an_epoch_is_a_function_of_its_seed():
+    pairs, train = make_task().pairs, TrainConfig(batch=6)
+    assert torch.equal(epoch_rows(pairs, train, 7), epoch_rows(pairs, train, 7))
+    assert not torch.equal(epoch_rows(pairs, train, 7), epoch_rows(pairs, train, 8))
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_only_training_recordings_in_whole_batches(balanced):
+    pairs = make_task().pairs
+    rows = epoch_rows(pairs, TrainConfig(batch=6, balanced=balanced), 7)
+    assert rows.shape == (len(pairs.rows("train")) // 6, 6)
+    assert set(rows.flatten().tolist()) <= set(pairs.rows("train").tolist())
+
+
+def test_sharing_a_batch_among_processes():
+    assert steps_per_epoch(34, TrainConfig(batch=6), world_size=3) == 5
+    with pytest.raises(RecipeError, match="6, which 4 processes cannot share"):
+        steps_per_epoch(34, TrainConfig(batch=6), world_size=4)
+
+
+def test_the_rate_is_scaled_by_the_batch():
+    recipe = Recipe(name="r", train=TrainConfig(batch=120))
+    assert learning_rate(recipe) == pytest.approx(5.859e-4, rel=1e-3)  # spec/baseline.md: 5.86e-4 at 120
+    assert learning_rate_in_words(recipe) == "learning rate 0.0005859 (= 0.005 * batch 120 / 1024)"
+    plain = Recipe(name="r", optim=OptimConfig(lr=1e-3, lr_scale_base=None))
+    assert learning_rate(plain) == 1e-3
+
+
+def test_weight_decay_spares_all_parameters_with_one_axis():
+    backbone = build_backbone("tmkt_vggsnn", num_classes=3, steps=2, img_size=48, width=0.125)
+    method = METHODS.build("tmkt", backbone, mix_ratio=0.6)
+    optimizer = make_optimizer(method, Recipe(name="r"))
+    assert isinstance(optimizer, torch.optim.AdamW)
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    seen = {0.0: set(), 0.01: set()}
+    for name, parameter in method.named_parameters():
+        if parameter.requires_grad:
+            assert decay[id(parameter)] == (0.01 if parameter.ndim > 1 else 0.0), name
+            seen[decay[id(parameter)]].add(name)
+    assert {"backbone.coefficient.0", "backbone.coefficient.1"} <= seen[0.0]
+    assert any(name.endswith("conv.weight") for name in seen[0.01])
+    assert any(name.endswith("bn.weight") for name in seen[0.0])
+
+
+def rates(optim, epochs, order=None):
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=optim.lr)
+    scheduler = make_scheduler(optimizer, optim, epochs)
+    found = {}
+    for epoch in order or range(epochs):
+        scheduler.step(epoch)
+        found[epoch] = optimizer.param_groups[0]["lr"]
+    return [found[epoch] for epoch in range(epochs)]
+
+
+def test_cosine_with_warm_up():
+    optim = OptimConfig(lr=1e-3)
+    found = rates(optim, 300)
+    for epoch in range(5):
+        assert found[epoch] == pytest.approx(1e-6 + (1e-3 - 1e-6) * epoch / 5)
+    for epoch in range(5, 300):
+        assert found[epoch] == pytest.approx(1e-5 + (1e-3 - 1e-5) * (1 + math.cos(math.pi * epoch / 300)) / 2)
+
+
+def test_steps_as_n_omniglot_is_trained():
+    found = rates(OptimConfig(lr=1.2, schedule="step", step_epochs=40, step_rate=0.1, warmup_epochs=0), 50)
+    assert found == pytest.approx([1.2] * 40 + [0.12] * 10)
+
+
+def test_no_schedule_and_a_single_epoch_keep_the_rate(caplog):
+    assert rates(OptimConfig(lr=0.3, schedule="none", warmup_epochs=0), 50) == [0.3] * 50
+    assert rates(OptimConfig(lr=0.3, warmup_epochs=0), 1) == [0.3]
+    assert not caplog.records
+
+
+def test_a_rate_depends_on_the_number_of_its_epoch_alone():
+    optim = OptimConfig(lr=1e-3)
+    assert rates(optim, 20) == rates(optim, 20, order=reversed(range(20)))
+
+
+def test_an_optimiser_that_timm_does_not_know():
+    with pytest.raises(RecipeError, match=r"optim\.name is 'adamm'"):
+        make_optimizer(nn.Linear(1, 1), Recipe(name="r", optim=OptimConfig(name="adamm")))
+
+
+@pytest.mark.parametrize("lag", [0, 1, 3])
+def test_values_are_read_in_order_a_fixed_number_of_sends_later(monkeypatch, lag):
+    monkeypatch.setitem(step.LAG, "cpu", lag)
+    read = []
+    values = DeferredValues(torch.device("cpu"), lambda tag, numbers: read.append((tag, numbers)))
+    for number in range(6):
+        values.send(number, torch.tensor([number / 2, 1.0]))
+        assert [tag for tag, _ in read] == list(range(number + 1 - lag))
+    values.flush()
+    values.flush()
+    assert read == [(number, [number / 2, 1.0]) for number in range(6)]
+
+
+def test_an_error_of_the_reader_comes_out_of_the_send_that_makes_it_read(monkeypatch):
+    monkeypatch.setitem(step.LAG, "cpu", 2)
+
+    def refuse(tag, numbers):
+        if tag == 1:
+            raise ValueError(tag)
+
+    values = DeferredValues(torch.device("cpu"), refuse)
+    for number in range(3):
+        values.send(number, torch.zeros(1))
+    with pytest.raises(ValueError, match="1"):
+        values.send(3, torch.zeros(1))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_gpu_sends_without_waiting():
+    read = []
+    values = DeferredValues(torch.device("cuda"), lambda tag, numbers: read.append((tag, numbers)))
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for number in range(5):
+            values.send(number, torch.full((2,), float(number), device="cuda"))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert [tag for tag, _ in read] == [0, 1, 2]
+    values.flush()
+    assert read == [(number, [number, number]) for number in range(5)]
