@@ -114,6 +114,10 @@ class Registry(MutableMapping[str, Callable[..., Any]]):
             raise RecipeError(f"unknown {self.what} '{name}': {did_you_mean(name, self)}")
         return self._entries[name]
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """The entry, or `default` for an unknown name."""
+        return self[name] if name in self else default
+
     def __setitem__(self, name: str, target: Callable[..., Any]) -> None:
         self._entries[name] = target
 
