@@ -1,13 +1,14 @@
 """Machine code for loops that numpy and torch would walk many times."""
 
 from collections.abc import Callable
+from functools import cache, wraps
 from typing import Any
-
-from numba import njit
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a kernel at its first call; keep the machine code on the disk where there is a place for it.
+
+    numba is imported at that call, too. A kernel cannot call another one.
 
     Example:
         >>> @compiled
@@ -19,7 +20,18 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         >>> total((1, 2, 3))
         6
     """
-    try:
-        return njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # numba found no folder it may write
-        return njit(nogil=True)(function)
+
+    @cache
+    def machine_code() -> Callable[..., Any]:
+        from numba import njit
+
+        try:
+            return njit(nogil=True, cache=True)(function)
+        except RuntimeError:  # numba found no folder it may write
+            return njit(nogil=True)(function)
+
+    @wraps(function)
+    def call(*arguments: Any) -> Any:
+        return machine_code()(*arguments)
+
+    return call

@@ -248,3 +248,22 @@ def test_ctrl_c_while_libraries_are_imported_ends_the_command_quietly(tmp_path):
         assert words in done.stderr
         assert ("Traceback" in done.stderr) == bool(words)
         assert status in (None, done.returncode)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["list"], ["data", "check", "digits"]],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_commands_that_only_read_start_without_pytorch(words, tmp_path):
+    """What takes seconds to import is not imported: `-X importtime` lists every module on standard error."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "braincog_tmkt.cli", *words],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert done.returncode == 0, done.stderr[-500:]
+    assert not imported & {"torch", "timm", "numba", "braincog", "tonic", "sklearn", "matplotlib", "scipy.stats"}

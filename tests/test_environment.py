@@ -125,7 +125,7 @@ def test_missing_packages_are_one_sentence_and_the_doctor_runs():
     done = child(["torch", "yaml", "omegaconf", "packaging"], code)
     assert done.returncode == 2
     assert "Lacking: packaging (not installed" in done.stdout
-    assert done.stderr == "error: No module named 'torch': `tmkt doctor` says what this environment lacks\n"
+    assert done.stderr == "error: No module named 'yaml': `tmkt doctor` says what this environment lacks\n"
 
 
 def test_a_package_that_is_there_and_cannot_be_imported_is_found():

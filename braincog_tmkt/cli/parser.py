@@ -79,7 +79,6 @@ def _add_train(train: argparse.ArgumentParser) -> None:
 def _add_table(table: argparse.ArgumentParser) -> None:
     words = "1 to 4, kt, hsd1, .. (trains what is missing, or takes the records of PLACEs), or PLACEs alone"
     table.add_argument("what", nargs="+", metavar="TABLE|PLACE", help=words)
-    table.add_argument("--on", metavar="SET", help="a data set whose recipes stand in for the paper's")
     _add_choice(table)
     table.add_argument("--format", default="text", choices=("text", "md", "tex", "csv", "json"))
     _add_running(table)
@@ -89,7 +88,6 @@ def _add_table(table: argparse.ArgumentParser) -> None:
 def _add_report(report: argparse.ArgumentParser) -> None:
     report.add_argument("places", nargs="+", type=_path, metavar="PLACE", help="folders, run folders or records")
     report.add_argument("--out", type=_path, default=Path("report.html"), metavar="FILE", help="(report.html)")
-    report.add_argument("--on", metavar="SET", help="a data set whose recipes stand in for the paper's")
     report.add_argument("--pictures", type=_path, metavar="DIR", help="a folder of `tmkt figure`, to be shown, too")
     _add_choice(report)
     report.set_defaults(verb=verbs.report, overrides=[])
@@ -98,7 +96,13 @@ def _add_report(report: argparse.ArgumentParser) -> None:
 def _add_choice(command: argparse.ArgumentParser) -> None:
     choices = ("last", "best_val", "best_test")
     command.add_argument("--select", default="last", choices=choices, help="which epoch's accuracy (last)")
-    command.add_argument("--against", metavar="RECIPE", help="compare with this one")
+    renamed = (
+        ("--dataset", "--on", "SET", "a data set whose recipes stand in for the paper's"),
+        ("--reference", "--against", "RECIPE", "compare with this one"),
+    )
+    for name, former, value, words in renamed:
+        command.add_argument(name, metavar=value, help=words)
+        command.add_argument(former, dest=name[2:], metavar=value, help=argparse.SUPPRESS)
 
 
 def _add_figure(figure: argparse.ArgumentParser) -> None:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
 from ..files import user_path
-from ..recipe.identity import setting_of
-from ..registry import did_you_mean
+from ..registry import Identity, Registry, did_you_mean
 
 if TYPE_CHECKING:
     from ..launch.plan import RunSpec
@@ -31,26 +30,37 @@ RUNNING = {
 """The options of training, and their defaults."""
 
 
-def list_(arguments: argparse.Namespace) -> None:
-    """Print all names."""
-    from timm.models import list_models
+PARTS = {
+    "Data sets": ("data.sets", "DATASETS.register"),
+    "Backbones": ("models", "MODELS.register"),
+    "Nodes": ("models.nodes", "NODES.register"),
+    "Surrogate gradients": ("models.surrogates", "SURROGATES.register"),
+    "Norms": ("models.norms", "NORMS.register"),
+    "Methods": ("methods", "METHODS.register"),
+    "Losses": ("losses", "LOSSES.register"),
+    "Augmentations": ("data.augment", "AUGMENTS.register"),
+    "Figures": ("figures", "figure_of_runs", "figure_of_records"),
+}
+"""What a recipe or a command can name: the folder it is in, and the decorators that enter it there."""
 
-    from ..data.sets import DATASETS
-    from ..figures import FIGURES
-    from ..methods import METHODS
-    from ..models import FAMILIES
+
+def list_(arguments: argparse.Namespace) -> None:
+    """Print all names; nothing is imported for it."""
     from ..recipe.files import known_recipes
     from ..results.paper import paper_tables
 
-    def first_line(target: object) -> str:
-        return (target.__doc__ or "").strip().splitlines()[0]
-
-    print("Data sets:", *(f"  {name:20} {entry.card.title}" for name, entry in DATASETS.items()), sep="\n")  # type: ignore[attr-defined]
-    print("Backbones:", *(f"  {name}" for name in list_models(list(FAMILIES))), sep="\n")
-    print("Methods:", *(f"  {name:20} {first_line(entry)}" for name, entry in METHODS.items()), sep="\n")
-    print("Figures:", *(f"  {name:20} {first_line(entry)}" for name, entry in FIGURES.items()), sep="\n")
+    for heading, (folder, *decorators) in PARTS.items():
+        registry = Registry(heading, f"braincog_tmkt.{folder}", decorators)
+        print(f"{heading}:", *(_line(registry.identity(name)) for name in sorted(registry)), sep="\n")
     print("Tables:", *(f"  {number:20} {table.title}" for number, table in paper_tables().items()), sep="\n")
     print("Recipes:", *(f"  {name}" for name in known_recipes()), sep="\n")
+
+
+def _line(entry: Identity) -> str:
+    """Name, title, and where it was published."""
+    arxiv = f"arXiv:{entry.arxiv}" if entry.arxiv else ""
+    source = ", ".join(str(part) for part in (entry.paper, entry.year, arxiv) if part)
+    return f"  {entry.name:20} {entry.title.rstrip('.')}" + (f" ({source})" if source else "")
 
 
 def say(sentence: str) -> None:
@@ -117,7 +127,7 @@ def table(arguments: argparse.Namespace) -> bool:
         raise RecipeError(f"'{number}' is no table ({', '.join(paper_tables())}) and no file or folder")
     from ..results.summary import render, summarise
 
-    records, against = _records_of(arguments.what, arguments), arguments.against
+    records, against = _records_of(arguments.what, arguments), arguments.reference
     if against and against not in (names := {record["name"].split("/")[-1] for record in records}):
         raise RecipeError(f"no record is of a recipe '{against}' to compare with: {did_you_mean(against, names)}")
     print(render(summarise(records, arguments.select, against or "baseline"), arguments.format))
@@ -140,6 +150,7 @@ def _chosen(records: list[dict[str, Any]], settings: list[str], seeds: list[int]
     Raises:
         RecipeError: for a setting or a seed that none of them has, with those there are.
     """
+    from ..recipe.identity import setting_of
     from ..results.store import records_with
 
     for setting in settings:
@@ -163,14 +174,14 @@ def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) 
     from ..results.tables import make_table, recipes_of
 
     paper = find_table(number)
-    choice = arguments.select, arguments.on, arguments.against
+    choice = arguments.select, arguments.dataset, arguments.reference
     make_table(paper, [], *choice)  # a wrong choice ends here, not after the training
     ready: list[RunSpec] = []
     missing: dict[str, str] = {}
     if places:
         records = _records_of(places, arguments)
     else:
-        every = _planned(recipes_of(paper, arguments.on), arguments)
+        every = _planned(recipes_of(paper, arguments.dataset), arguments)
         ready, missing = with_data(every)
         with redirect_stdout(sys.stderr):  # the table alone goes to standard output
             _launch(share_of(ready, arguments.shard), arguments)
@@ -187,7 +198,7 @@ def report(arguments: argparse.Namespace) -> None:
     from ..results.store import read_records
 
     records = _chosen(read_records(arguments.places), arguments.overrides)
-    choice = arguments.select, arguments.on, arguments.against
+    choice = arguments.select, arguments.dataset, arguments.reference
     print(write_report(records, arguments.out, *choice, pictures=arguments.pictures))
 
 

@@ -10,12 +10,8 @@ from tabulate import tabulate
 
 from ..errors import DataError, RecipeError
 from .audit import Audit, audit
-from .cache import prepare as make_frames
-from .duplicates import find_duplicates
-from .frames import check_spec
 from .names import names_note
 from .sets import DATASETS, DataSet, build_dataset
-from .simulate import LAYOUTS, simulate_tree
 from .splits import Protocol, Split, make_split
 from .types import FrameSpec, Index
 
@@ -48,6 +44,9 @@ def prepare(
     sensor: list[int] | None = None,
 ) -> bool:
     """Make the frames that a recipe with these settings will use; `antialias` None takes the data set's default."""
+    from .cache import prepare as make_frames
+    from .frames import check_spec
+
     dataset = build_dataset(name, root, static_root, sensor)
     spec = replace(spec, antialias=dataset.averages if antialias is None else antialias)
     check_spec(spec)
@@ -65,6 +64,8 @@ def report_audit(name: str, root: str, static_root: str | None = None) -> bool:
     Returns:
         False if a protocol that does not call itself leaky leaks, or leaves a class without training or test.
     """
+    from .duplicates import find_duplicates
+
     dataset: DataSet = DATASETS.build(name, root, static_root)
     index = dataset.index()
     duplicates = find_duplicates(dataset, index)
@@ -130,6 +131,8 @@ def download(name: str, root: str, static_root: str | None = None) -> bool:
 
 def simulate(name: str, static: str, out: str, limit_per_class: int | None, workers: int | None) -> bool:
     """Make a simulated twin of a data set from a tree of images."""
+    from .simulate import LAYOUTS, simulate_tree
+
     made = simulate_tree(static, out, name, workers=workers or os.cpu_count() or 1, limit_per_class=limit_per_class)
     images = f" --static-root {static}" if LAYOUTS[name].partners_in_static else ""
     print(f"{made} recordings were made in {out}; what is there: tmkt data check {name} --root {out}{images}")
@@ -152,6 +155,8 @@ def _instructions(dataset: DataSet) -> str:
     layout = f"{card.title} should lie in {dataset.root} like this:\n{tree}"
     if not counts:  # nobody's data but the user's
         return layout
+    from .simulate import LAYOUTS
+
     twin = f"\nOr simulate a twin from images: tmkt data simulate {dataset.name} --static IMAGES --out {dataset.root}"
     return (
         f"{layout}\nSize:    {counts}\nSource:  {card.source}\nLicence: {card.licence}\n"

@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -134,7 +135,7 @@ class View:
 
 
 @compiled
-def extent(events):  # type: ignore[no-untyped-def]
+def extent(events: Any) -> tuple[int, int, int, int]:
     """The least and greatest x, the least and greatest y."""
     left, top = events[0].x, events[0].y
     right, bottom = left, top

@@ -25,6 +25,12 @@ class Item:
     class_name: str
     path: Path | None = None
 
+    @property
+    def file(self) -> Path:
+        """Its path, of an item that lives in a file."""
+        assert self.path is not None
+        return self.path
+
 
 @dataclass(frozen=True)
 class Index:

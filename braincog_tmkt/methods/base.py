@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from ..data.batch import Batch
 from ..errors import RecipeError
 from ..losses import Loss, build_loss
-from ..registry import Registry
-
-METHODS = Registry("method", __package__, ["METHODS.register"])
+from . import METHODS as METHODS
 
 BuildNetwork = Callable[..., nn.Module]
 """`build(settings, steps=None, in_chans=None)`: a further network, e.g. a teacher. `settings` has its `name` and its

@@ -1,5 +1,17 @@
 """Augmentations of event frames: one file each, found by their decorators."""
 
-from .base import AUGMENTS, Augmentation, build_augmentations
+from typing import TYPE_CHECKING
 
-__all__ = ["AUGMENTS", "Augmentation", "build_augmentations"]
+import lazy_loader
+
+from ...registry import Registry
+
+if TYPE_CHECKING:
+    from .base import Augmentation as Augmentation
+    from .base import build_augmentations as build_augmentations
+
+AUGMENTS = Registry("augmentation", __name__, ["AUGMENTS.register"])
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"base": ["Augmentation", "build_augmentations"]}
+)

@@ -9,10 +9,8 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from ...errors import RecipeError
-from ...registry import Registry
 from ..batch import BatchRNG
-
-AUGMENTS = Registry("augmentation", __package__, ["AUGMENTS.register"])
+from . import AUGMENTS as AUGMENTS
 
 
 class Augmentation(ABC):

@@ -12,9 +12,8 @@ import numpy as np
 from ...errors import DataError, RecipeError
 from ...files import user_path
 from ...registry import Registry
-from ..frames import to_frames
-from ..lost import check_seen, check_slices
 from ..types import FrameSpec, Index, Item
+from .listing import fingerprint_files, kind_of
 
 DATASETS = Registry("data set", __package__, ["DATASETS.register"])
 
@@ -108,6 +107,9 @@ class DataSet(ABC):
             DataError: as `events` and `lost.check_slices` do, or if the recording is too short to have any events in
                 its frames.
         """
+        from ..frames import to_frames  # torch
+        from ..lost import check_seen, check_slices
+
         events = self.events(item)
         area = self.area(events)
         check_slices(events, spec, item.path or item.key)
@@ -129,13 +131,17 @@ class DataSet(ABC):
             DataError: naming the file, if it cannot be read as an image.
         """
 
-    @abstractmethod
+    def places(self) -> list[Path]:
+        """The folders that the recordings lie in."""
+        return [self.root]
+
     def kind(self) -> str:
         """`real`, `simulated` (our simulator made the recordings) or `embedded`."""
+        return "simulated" if any(kind_of(place, self.root) == "simulated" for place in self.places()) else "real"
 
-    @abstractmethod
     def fingerprint(self, index: Index) -> str:
         """A hash that changes when the source files change (names, sizes, modification times)."""
+        return fingerprint_files(index.recordings + index.statics)
 
     def download(self) -> None:
         """Fetch the official files with the library that knows them.

@@ -4,8 +4,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch.nn.functional import interpolate
 
 from ...errors import DataError
 from ..images import read_image
@@ -14,7 +12,7 @@ from ..readers.mat import read_mat
 from ..static import channel_of
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
-from .listing import class_files, fingerprint_files, in_any_case, kind_of, need_folder, number_in
+from .listing import class_files, in_any_case, need_folder, number_in
 
 CLASSES = (
     "aquatic_mammals",
@@ -106,8 +104,7 @@ ROOT/
 
     def events(self, item: Item) -> np.ndarray:
         """Read one recording: events `[N]` of `EVENT_DTYPE`; raises DataError as `read_mat` does."""
-        assert item.path is not None
-        return read_mat(item.path, self.sensor)
+        return read_mat(item.file, self.sensor)
 
     def area(self, events: np.ndarray) -> tuple[int, int]:
         """As wide and high as the last column and row with an event; the baseline shifts nothing to 0 here."""
@@ -122,18 +119,16 @@ ROOT/
         Raises:
             DataError: naming the file, if it cannot be read as an image.
         """
-        assert item.path is not None
-        channel = channel_of(np.asarray(read_image(item.path)), appearance)
+        channel = channel_of(np.asarray(read_image(item.file)), appearance)
+        import torch
+        from torch.nn.functional import interpolate
+
         full = torch.from_numpy(np.ascontiguousarray(channel))[None, None].float()
         return interpolate(full, (size, size), mode="bilinear", antialias=True)[0, 0].round().byte().numpy()
 
-    def kind(self) -> str:
-        """`simulated` if the simulator's mark lies with the recordings, else `real`."""
-        return kind_of(self._event_folder(), self.root)
-
-    def fingerprint(self, index: Index) -> str:
-        """Hash keys (with the classes in them), names, sizes and modification times of all files of `index`."""
-        return fingerprint_files(index.recordings + index.statics)
+    def places(self) -> list[Path]:
+        """Where the recordings lie."""
+        return [self._event_folder()]
 
 
 def _read_labels(path: Path) -> list[str]:

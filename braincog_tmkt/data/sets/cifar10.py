@@ -14,7 +14,7 @@ from ..readers.pickled import array_of, unpickled
 from ..static import static_channel
 from ..types import FrameSpec, Index, Item
 from .base import DATASETS, Card, DataSet
-from .listing import class_files, class_folders, distinct, fetch, fingerprint_files, kind_of
+from .listing import class_files, class_folders, distinct, fetch, fingerprint_files
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 """The official class names in label order, which is alphabetical."""
@@ -87,10 +87,6 @@ ROOT/
         """Read one channel of one image: uint8 `[size, size]`; raises DataError as `read_cifar10` does."""
         return static_channel(read_cifar10(item), size, appearance)
 
-    def kind(self) -> str:
-        """`real`, unless the mark of simulated data lies in the folder."""
-        return kind_of(self.root, self.root)
-
     def fingerprint(self, index: Index) -> str:
         """Hash keys, names, sizes and modification times of all files of `index`."""
         return fingerprint_files(index.recordings)
@@ -137,12 +133,11 @@ def read_cifar10(item: Item) -> Image.Image:
     Raises:
         DataError: naming the file, if it cannot be read.
     """
-    assert item.path is not None
-    if item.path.name in BATCHES:
-        pixels, _ = _read_batch(item.path)
+    if item.file.name in BATCHES:
+        pixels, _ = _read_batch(item.file)
         row = int(item.key.rpartition("-")[2]) % BATCH_ROWS
         return Image.fromarray(pixels[row].reshape(3, SIDE, SIDE).transpose(1, 2, 0))
-    return read_image(item.path)
+    return read_image(item.file)
 
 
 def _batch_items(folder: Path) -> list[Item]:

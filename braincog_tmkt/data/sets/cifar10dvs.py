@@ -12,7 +12,7 @@ from ..static import static_channel
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
 from .cifar10 import BATCH_LAYOUTS, BATCHES, CLASSES, FOLDER_LAYOUTS, PARTS, cifar10_images, read_cifar10
-from .listing import class_files, class_folders, distinct, fetch, fingerprint_files, kind_of, need_folder
+from .listing import class_files, class_folders, distinct, fetch, need_folder
 
 LAYOUTS = ("CIFAR10DVS/extract", "CIFAR10DVS", "CIFAR10-DVS", "cifar10dvs", ".")
 READERS = {".aedat": read_aedat2, ".aedat4": read_aedat4}
@@ -77,20 +77,15 @@ ROOT/
 
     def events(self, item: Item) -> np.ndarray:
         """Read one recording: events `[N]` of `EVENT_DTYPE`; raises DataError as `read_aedat2`, `read_aedat4` do."""
-        assert item.path is not None
-        return READERS[item.path.suffix.lower()](item.path, self.sensor)
+        return READERS[item.file.suffix.lower()](item.file, self.sensor)
 
     def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
         """Read one channel of one image: uint8 `[size, size]`; raises DataError as `read_cifar10` does."""
         return static_channel(read_cifar10(item), size, appearance)
 
-    def kind(self) -> str:
-        """`simulated` if the simulator's mark lies with the recordings, else `real`."""
-        return kind_of(self._event_folder(), self.root)
-
-    def fingerprint(self, index: Index) -> str:
-        """Hash keys, names, sizes and modification times of all files of `index`."""
-        return fingerprint_files(index.recordings + index.statics)
+    def places(self) -> list[Path]:
+        """Where the recordings lie."""
+        return [self._event_folder()]
 
     def download(self) -> None:
         """Fetch the recordings with tonic, as .aedat4 files in `CIFAR10DVS/`; the images come with data set `cifar10`.

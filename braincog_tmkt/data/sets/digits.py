@@ -2,6 +2,8 @@
 
 import hashlib
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -78,11 +80,18 @@ def _number(item: Item) -> int:
 
 @lru_cache(maxsize=1)
 def _digits() -> tuple[np.ndarray, np.ndarray]:
-    """Images `[1797, 8, 8]`, 0..16, and labels `[1797]`."""
-    from sklearn.datasets import load_digits
+    """Images `[1797, 8, 8]`, 0..16, and labels `[1797]`, as `sklearn.datasets.load_digits` has them.
 
-    data = load_digits()
-    return data.images, data.target
+    That is imported only if its file has moved: importing scikit-learn takes three seconds.
+    """
+    package = find_spec("sklearn")
+    file = Path(package.origin or "").with_name("datasets") / "data" / "digits.csv.gz" if package else None
+    if file is None or not file.is_file():
+        from sklearn.datasets import load_digits
+
+        return load_digits(return_X_y=True)[0].reshape(-1, 8, 8), load_digits().target
+    table = np.loadtxt(file, delimiter=",")
+    return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(int)
 
 
 def _picture(number: int) -> Image.Image:

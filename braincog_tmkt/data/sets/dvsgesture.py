@@ -13,7 +13,7 @@ from ..readers.check import damage_named, file_size, read_bytes
 from ..readers.columns import events_of_columns
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
-from .listing import class_files, distinct, fetch, fingerprint_files, in_any_case, kind_of, number_in, subfolders
+from .listing import class_files, distinct, fetch, fingerprint_files, in_any_case, number_in, subfolders
 
 CLASSES = (
     "hand_clapping",
@@ -104,18 +104,17 @@ ROOT/
         Raises:
             DataError: naming the file, as `read_aedat3` does, or if a trial has no events while its gesture lasts.
         """
-        assert item.path is not None
-        if item.path.suffix.lower() == ".npy":
-            return _read_cut(item.path, self.sensor)
-        labels = _labels_of(item.path)
+        if item.file.suffix.lower() == ".npy":
+            return _read_cut(item.file, self.sensor)
+        labels = _labels_of(item.file)
         if item.key not in _gestures(labels):
             raise DataError(f"{labels} has no {item.key} any more: list the data set again")
         start, end = _gestures(labels)[item.key]
-        trial = _read_trial(item.path, self.sensor)
+        trial = _read_trial(item.file, self.sensor)
         first, last = np.searchsorted(trial["t"], (start, end))
         if first == last:
             raise DataError(
-                f"{item.path} has no events from {start} to {end}, where {labels.name} has {item.key}:"
+                f"{item.file} has no events from {start} to {end}, where {labels.name} has {item.key}:"
                 " they are not of the same trial, or the file is cut off; download or copy both again"
             )
         return trial[first:last].copy()
@@ -124,9 +123,9 @@ ROOT/
         """Raise a DataError: there are no static images of gestures."""
         raise DataError(f"{self.card.title} has no static images: use a method that needs none, such as baseline")
 
-    def kind(self) -> str:
-        """`simulated` if the simulator's mark lies with the recordings, else `real`."""
-        return kind_of(self._folder()[0], self.root)
+    def places(self) -> list[Path]:
+        """Where the recordings lie."""
+        return [self._folder()[0]]
 
     def fingerprint(self, index: Index) -> str:
         """Hash keys, names, sizes and modification times of all recordings, and of the csv files that cut them."""

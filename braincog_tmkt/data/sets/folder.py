@@ -9,13 +9,12 @@ import numpy as np
 
 from ...errors import DataError
 from ..images import image_suffixes
-from ..lost import without_strays
 from ..names import composed, names_in_words, nearest_name, unmatched
 from ..readers import READERS, read_events
 from ..static import read_static_channel
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
-from .listing import distinct, entries, fingerprint_files, kind_of
+from .listing import distinct, entries
 
 EVENTS, STATIC = "events", "static"
 
@@ -88,31 +87,27 @@ ROOT/
         Raises:
             DataError: as `read_events` does, or naming an event that lies beyond the sensor.
         """
-        assert item.path is not None
-        events = read_events(item.path, Folder.sensor)
+        events = read_events(item.file, Folder.sensor)
         if self.own_extent:
+            from ..lost import without_strays  # torch
+
             return without_strays(events)
         width, height = self.sensor
         beyond = events[(events["x"] >= width) | (events["y"] >= height)]
         if len(beyond):
             raise DataError(
-                f"{item.path} has {len(beyond)} of {len(events)} events beyond the sensor of height {height} and width"
+                f"{item.file} has {len(beyond)} of {len(events)} events beyond the sensor of height {height} and width"
                 f" {width}, the first at x = {beyond['x'][0]}, y = {beyond['y'][0]}: remove them, or mend data.sensor"
             )
         return events
 
     def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
         """Read one channel of one image: uint8 `[size, size]`; raises DataError as `read_static_channel` does."""
-        assert item.path is not None
-        return read_static_channel(item.path, size, appearance)
+        return read_static_channel(item.file, size, appearance)
 
-    def kind(self) -> str:
-        """`simulated` if the simulator's mark lies with the recordings, else `real`."""
-        return kind_of(self.root / EVENTS, self.root)
-
-    def fingerprint(self, index: Index) -> str:
-        """Hash keys, names, sizes and modification times of all files of `index`."""
-        return fingerprint_files(index.recordings + index.statics)
+    def places(self) -> list[Path]:
+        """Where the recordings lie."""
+        return [self.root / EVENTS]
 
     def download(self) -> None:
         """Raise a DataError: these are the user's own files."""

@@ -4,14 +4,19 @@ Case does not matter in a suffix: `a.BIN` is found where `.bin` is looked for. L
 other systems leave behind (`JUNK`) are passed over.
 """
 
+from __future__ import annotations
+
 import hashlib
 import zipfile
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...errors import DataError
 from ..types import Item
-from .base import Card
+
+if TYPE_CHECKING:
+    from .base import Card
 
 SIMULATED = "SIMULATED.json"
 """The simulator leaves this file with the recordings it makes."""

@@ -16,9 +16,7 @@ from .listing import (
     class_folders,
     distinct,
     fetch,
-    fingerprint_files,
     first_folder,
-    kind_of,
     need_folder,
 )
 
@@ -105,21 +103,15 @@ ROOT/
 
     def events(self, item: Item) -> np.ndarray:
         """Read one recording: events `[N]` of `EVENT_DTYPE`; raises DataError as `read_atis` does."""
-        assert item.path is not None
-        return read_atis(item.path, self.sensor)
+        return read_atis(item.file, self.sensor)
 
     def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
         """Read one channel of one image: uint8 `[size, size]`; raises DataError as `read_static_channel` does."""
-        assert item.path is not None
-        return read_static_channel(item.path, size, appearance)
+        return read_static_channel(item.file, size, appearance)
 
-    def kind(self) -> str:
-        """`simulated` if the simulator's mark lies with the recordings, else `real`."""
-        return kind_of(self._event_folder(), self.root)
-
-    def fingerprint(self, index: Index) -> str:
-        """Hash keys, names, sizes and modification times of all files of `index`."""
-        return fingerprint_files(index.recordings + index.statics)
+    def places(self) -> list[Path]:
+        """Where the recordings lie."""
+        return [self._event_folder()]
 
     def download(self) -> None:
         """Fetch the recordings with tonic and the images with torchvision (about 5 GB together with the archives).

@@ -21,10 +21,8 @@ from .listing import (
     distinct,
     fetch,
     files_in,
-    fingerprint_files,
     first_folder,
     in_any_case,
-    kind_of,
     need_folder,
     number_in,
     parts_in,
@@ -119,8 +117,7 @@ ROOT/
 
     def events(self, item: Item) -> np.ndarray:
         """Read one recording: events `[N]` of `EVENT_DTYPE`; raises DataError as `read_atis` does."""
-        assert item.path is not None
-        return read_atis(item.path, self.sensor)
+        return read_atis(item.file, self.sensor)
 
     def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
         """Read the grey values of one image: uint8 `[size, size]`.
@@ -128,19 +125,14 @@ ROOT/
         Raises:
             DataError: naming the file, if it cannot be read.
         """
-        assert item.path is not None
-        if item.path.suffix.lower() in image_suffixes():
-            return read_static_channel(item.path, size, appearance)
+        if item.file.suffix.lower() in image_suffixes():
+            return read_static_channel(item.file, size, appearance)
         row = int(item.key.rpartition("-")[2])
-        return static_channel(Image.fromarray(_read_idx(item.path)[row]), size, appearance)
+        return static_channel(Image.fromarray(_read_idx(item.file)[row]), size, appearance)
 
-    def kind(self) -> str:
-        """`simulated` if the simulator's mark lies with the recordings, else `real`."""
-        return kind_of(next(iter(self._event_folders().values())), self.root)
-
-    def fingerprint(self, index: Index) -> str:
-        """Hash keys, names, sizes and modification times of all files of `index`."""
-        return fingerprint_files(index.recordings + index.statics)
+    def places(self) -> list[Path]:
+        """Where the recordings lie."""
+        return [next(iter(self._event_folders().values()))]
 
     def download(self) -> None:
         """Fetch the recordings with tonic (to `NMNIST/`) and the images with torchvision (to `MNIST/raw/`, idx files).

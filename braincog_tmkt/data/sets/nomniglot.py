@@ -17,7 +17,7 @@ from ..readers.check import file_size
 from ..static import read_static_channel
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
-from .listing import class_files, fetch, fingerprint_files, kind_of, need_folder, subfolders
+from .listing import class_files, fetch, fingerprint_files, need_folder, subfolders
 from .omniglot import DRAWERS, characters_in, drawer_files, image_folders
 
 TEST_DRAWERS = DRAWERS[15:]
@@ -127,10 +127,9 @@ ROOT/                                        (or ROOT/NOmniglot/)
         Raises:
             DataError: as the readers do, or naming the csv file and the row that do not fit the AEDAT4 file.
         """
-        assert item.path is not None
-        if item.path.suffix.lower() == ".npy":
-            return read_events_npy(item.path, self.sensor)
-        recording, table = _pair(item.path.parent)
+        if item.file.suffix.lower() == ".npy":
+            return read_events_npy(item.file, self.sensor)
+        recording, table = _pair(item.file.parent)
         drawer = item.key.rpartition("/")[2]
         span = _read_table(table)[drawer]
         events = _decoded(recording, recording.stat().st_mtime_ns if recording.is_file() else 0, self.sensor)
@@ -149,13 +148,11 @@ ROOT/                                        (or ROOT/NOmniglot/)
         Raises:
             DataError: naming the file, if it cannot be read as an image.
         """
-        assert item.path is not None
-        return read_static_channel(item.path, size, appearance)
+        return read_static_channel(item.file, size, appearance)
 
-    def kind(self) -> str:
-        """`simulated` if the simulator's mark lies with the recordings of any part, else `real`."""
-        kinds = [kind_of(folder, self.root) for folders in self._event_folders().values() for folder in folders]
-        return "simulated" if "simulated" in kinds else "real"
+    def places(self) -> list[Path]:
+        """The folders of all parts that are there."""
+        return [folder for folders in self._event_folders().values() for folder in folders]
 
     def fingerprint(self, index: Index) -> str:
         """Hash keys, names, sizes and modification times of all files of `index` and of the csv files."""
