@@ -108,6 +108,8 @@ class Registry(MutableMapping[str, Callable[..., Any]]):
         return dict(_entries_of(self.folder, self.by)) if self.folder else {}
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
+        if not isinstance(name, str):
+            raise RecipeError(f"the name of a {self.what} must be a text, not {name!r}")
         if name not in self._entries and name in self._found:
             importlib.import_module(self._found[name][0])
         if name not in self._entries:
@@ -127,7 +129,7 @@ class Registry(MutableMapping[str, Callable[..., Any]]):
         del self._entries[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries or name in self._found
+        return isinstance(name, str) and (name in self._entries or name in self._found)
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys([*self._found, *self._entries]))
@@ -148,8 +150,6 @@ class Registry(MutableMapping[str, Callable[..., Any]]):
             RecipeError: for an unknown name, an unknown argument (with the nearest known one), one of a wrong type, or
                 one that is missing.
         """
-        if not isinstance(name, str):
-            raise RecipeError(f"the name of a {self.what} must be a text, not {name!r}")
         target = self[name]
         accepted, hints = inspect.signature(target).parameters, hints_of(target)
         for key, value in kwargs.items():

@@ -237,7 +237,7 @@ def test_other_errors_of_the_program_keep_their_traceback(monkeypatch):
 
 def test_ctrl_c_while_libraries_are_imported_ends_the_command_quietly(tmp_path):
     """A library, the first that the package imports, that sends the signal."""
-    (tmp_path / "timm.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
+    (tmp_path / "wrapt.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
     root = Path(__file__).resolve().parents[1]
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"}
     for command, status, words in (
