@@ -116,7 +116,7 @@ class Registry(MutableMapping[str, Callable[..., Any]]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The entry, or `default` for an unknown name."""
-        return self[name] if name in self else default
+        return self[name] if name in self else default  # noqa: SIM401
 
     def __setitem__(self, name: str, target: Callable[..., Any]) -> None:
         self._entries[name] = target
