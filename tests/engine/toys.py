@@ -154,12 +154,11 @@ class Standardised(Method):
         return (Stage("train", calibration=self.calibration),)
 
     def calibrate(self, batches):
-        means = []
         for number, batch in enumerate(batches, 1):
             self.seen.append((self.training, torch.is_grad_enabled(), batch.target.ndim, len(batch.events)))
-            means.append(batch.events.mean((0, 1)))
-            self.mean.copy_(torch.stack(means).mean(0))
+            self.mean += batch.events.mean((0, 1))
             self.during(number)
+        self.mean /= number
 
     def predict(self, events):
         return self.backbone.event_logits(events - self.mean)
