@@ -35,7 +35,7 @@ class StagePlan(NamedTuple):
 
     def __str__(self) -> str:
         if not self.stage.trains:
-            return "no training"
+            return "no training" if self.stage.calibration is None else "calibration, no training"
         rate = learning_rate_in_words(self.recipe)
         return f"{self.epochs} epochs of {self.steps} steps, batch {self.recipe.train.batch}, {rate}"
 

@@ -14,31 +14,42 @@ from .command import SMALL, finish, run_folder, start
 ONE_STEP = ("train.batch=80", "train.epochs=1", "optim.name=sgd", "optim.lr=0.1", "optim.warmup_epochs=0")
 
 
+CASES = {
+    "digits/tmkt": ((), {"loss", "similarity", "modality", "ratio"}, 8),
+    "digits/baseline": (("imports=[tests.engine.toys]", "data.augment=[crop, blend]"), {"loss"}, 5),
+}
+"""Recipe -> more settings, parts of its loss, tensors that move; the second one mixes recordings of both processes."""
+
+
 @pytest.mark.ddp
-def test_two_processes_take_the_step_of_one(tmp_path, cache):
-    records, changes = [], []
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_take_the_step_of_one(tmp_path, cache, name):
+    changes, parts, tensors = CASES[name]
+    records, differences = [], []
     for devices in ("1", "2"):
         runs = tmp_path / devices
-        settings = (*SMALL, *ONE_STEP, "optim.weight_decay=0.0")
-        status, out, err = finish(start(cache, "--runs", str(runs), "--devices", devices, settings=settings))
+        settings = (*SMALL, *ONE_STEP, "optim.weight_decay=0.0", *changes)
+        status, out, err = finish(
+            start(cache, "--runs", str(runs), "--devices", devices, recipe=name, settings=settings)
+        )
         assert status == 0, err
         assert f"{devices} x cpu" in out
         folder = run_folder(runs)
         records.append(json.loads((folder / "record.json").read_text()))
         after = torch.load(folder / "checkpoints" / "last.pt", weights_only=True)["method"]
         before = build_method(recipe_from_dict(records[-1]["recipe"]), 10, 1).state_dict()
-        changes.append({name: after[name] - before[name] for name in after})
+        differences.append({key: after[key] - before[key] for key in after})
     one, two = records
     assert (one["world_size"], two["world_size"]) == (1, 2)
     losses, other_losses = one["history"][0]["train"], two["history"][0]["train"]
-    assert losses.keys() == other_losses.keys() >= {"loss", "similarity", "modality", "ratio"}
-    for name, value in losses.items():
-        assert other_losses[name] == pytest.approx(value, rel=1e-5), name
+    assert losses.keys() == other_losses.keys() >= parts
+    for part, value in losses.items():
+        assert other_losses[part] == pytest.approx(value, rel=1e-5), part
     moved = 0
-    for name, change in changes[0].items():
-        assert (changes[1][name] - change).norm() <= 1e-3 * change.norm() + 1e-7, name
+    for weight, change in differences[0].items():
+        assert (differences[1][weight] - change).norm() <= 1e-3 * change.norm() + 1e-7, weight
         moved += bool(change.norm() > 1e-6)
-    assert moved >= 8
+    assert moved >= tensors
     assert two["last"]["accuracy"] == pytest.approx(one["last"]["accuracy"], abs=0.01)
 
 

@@ -1,4 +1,4 @@
-"""A tiny data set in memory and a tiny method, for what needs no spiking network."""
+"""A tiny data set in memory and tiny methods, for what needs no spiking network."""
 
 import copy
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ from braincog_tmkt.data.types import Index, Item
 from braincog_tmkt.engine.devices import make_fabric
 from braincog_tmkt.engine.loop import fit
 from braincog_tmkt.engine.task import TaskData
-from braincog_tmkt.methods.base import METHODS, Method, Stage
+from braincog_tmkt.methods.base import METHODS, BuildNetwork, Calibration, Method, Stage
 from braincog_tmkt.recipe import recipe_from_dict
 
 SIZES = {"cup": 10, "hat": 20, "pen": 30}
@@ -138,6 +138,88 @@ class Handover(Method):
 
     def notes(self):
         return [f"the teacher counts {self.teaching:g}"]
+
+
+class Standardised(Method):
+    """Pixels less their mean over the training frames, which a calibration measures; then one linear layer."""
+
+    def __init__(self, seed=0, **calibration):
+        super().__init__(Line(seed))
+        self.register_buffer("mean", torch.zeros(2, SIZE, SIZE))
+        self.calibration = Calibration(**calibration)
+        self.seen, self.calls = [], 0
+        self.before = self.during = lambda call: None
+
+    def stages(self):
+        return (Stage("train", calibration=self.calibration),)
+
+    def calibrate(self, batches):
+        for number, batch in enumerate(batches, 1):
+            self.seen.append((self.training, torch.is_grad_enabled(), batch.target.ndim, len(batch.events)))
+            self.mean += batch.events.mean((0, 1))
+            self.during(number)
+        self.mean /= number
+
+    def predict(self, events):
+        return self.backbone.event_logits(events - self.mean)
+
+    def forward(self, batch, progress):
+        self.calls += 1
+        self.before(self.calls)
+        return {"loss": functional.cross_entropy(self.predict(batch.events).mean(0), batch.target)}
+
+
+class FromImages(Method):
+    """One linear layer, trained on static images alone and then on events."""
+
+    def __init__(self, seed=0):
+        super().__init__(Line(seed))
+        self.seen, self.begun = [], []
+
+    def begin_stage(self, stage):
+        super().begin_stage(stage)
+        self.begun.append(self.backbone.weight.detach().clone())
+
+    def stages(self):
+        return Stage("images", static_only=True), Stage("events")
+
+    def predict(self, events):
+        return self.backbone.event_logits(events)
+
+    def forward(self, batch, progress):
+        self.seen.append((self.stage, tuple(batch.events.shape[:2]), torch.equal(batch.events[:, 0], batch.static)))
+        return {"loss": functional.cross_entropy(self.predict(batch.events).mean(0), batch.target)}
+
+
+@METHODS.register("taught")
+class Taught(Method):
+    """A teacher, another network, is trained on all frames; then the backbone learns its logits."""
+
+    needs_static = False
+
+    def __init__(self, backbone, build: BuildNetwork, teacher: dict):
+        super().__init__(backbone)
+        self.teacher = build(teacher)
+
+    def stages(self):
+        return Stage("teacher", depends=("teacher",)), Stage("distil")
+
+    def trainable(self):
+        return self.teacher if self.stage == "teacher" else self.backbone
+
+    def begin_stage(self, stage):
+        super().begin_stage(stage)
+        self.teacher.requires_grad_(stage == "teacher")
+        self.backbone.requires_grad_(stage == "distil")
+
+    def predict(self, events):
+        return self.trainable().event_logits(events)
+
+    def forward(self, batch, progress):
+        logits = self.predict(batch.events)
+        if self.stage == "teacher":
+            return {"loss": functional.cross_entropy(logits.mean(0), batch.target)}
+        return {"loss": (logits - self.teacher.event_logits(batch.events)).square().mean()}
 
 
 def make_recipe(**train):
