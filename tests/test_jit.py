@@ -1,14 +1,14 @@
 """Compiled kernels where their machine code can be kept, and where it cannot."""
 
+import numba
 import numpy as np
 import pytest
 
-from braincog_tmkt import jit as module
 from braincog_tmkt.jit import compiled
 
 
 def test_a_kernel_is_made_where_no_machine_code_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    original, asked = module.njit, []
+    original, asked = numba.njit, []
 
     def njit(cache: bool = False, **options: bool) -> object:
         asked.append(cache)
@@ -16,7 +16,7 @@ def test_a_kernel_is_made_where_no_machine_code_can_be_kept(monkeypatch: pytest.
             raise RuntimeError("cannot cache function: no locator available")
         return original(**options)
 
-    monkeypatch.setattr(module, "njit", njit)
+    monkeypatch.setattr(numba, "njit", njit)
 
     @compiled
     def double(numbers):  # type: ignore[no-untyped-def]

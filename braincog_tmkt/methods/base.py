@@ -46,6 +46,9 @@ class Method(nn.Module, ABC):
     needs_static: ClassVar[bool] = True
     """Whether a batch must come with static images; the engine refuses a data set without them."""
 
+    colour_static: ClassVar[bool] = False
+    """Whether it can train on static images of several channels (`data.appearance: rgb`), `[B, 3, H, W]`."""
+
     _stage: str | None = None
 
     @abstractmethod

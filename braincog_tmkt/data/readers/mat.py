@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.io import savemat
 
 from .check import check_writable, damage_named, read_bytes, unpacked_limit, write_bytes
 from .columns import events_of_columns, find_columns
@@ -66,6 +65,8 @@ def write_mat(path: str | Path, events: np.ndarray) -> None:
     Raises:
         DataError: if there are no events, they are unsorted or negative, or the file cannot be written.
     """
+    from scipy.io import savemat
+
     check_writable(events, path, 2**15, 2**15)
     columns = {"x": events["x"], "y": events["y"], "ts": events["t"], "p": 2 * events["p"].astype(np.int8) - 1}
     out = io.BytesIO()

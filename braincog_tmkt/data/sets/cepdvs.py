@@ -4,15 +4,13 @@ import re
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch.nn.functional import interpolate
 
 from ...errors import DataError
 from ..images import read_image
 from ..readers.check import file_size, read_bytes
 from ..readers.mat import read_mat
 from ..static import channel_of
-from ..types import Index, Item
+from ..types import Index, Item, Size, height_and_width
 from .base import DATASETS, Card, DataSet
 from .listing import class_files, fingerprint_files, in_any_case, kind_of, need_folder, number_in
 
@@ -113,8 +111,8 @@ ROOT/
         """As wide and high as the last column and row with an event; the baseline shifts nothing to 0 here."""
         return int(events["x"].max()) + 1, int(events["y"].max()) + 1
 
-    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
-        """Read one channel of one image: uint8 `[size, size]`.
+    def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
+        """Read one channel of one image: uint8 `[H, W]`.
 
         As the baseline does for this data set alone, the channel is taken at the full size and resized then, not the
         other way round; antialiased, as its torchvision resizes from 0.17 on (deviation D-21).
@@ -122,10 +120,14 @@ ROOT/
         Raises:
             DataError: naming the file, if it cannot be read as an image.
         """
+        import torch
+        from torch.nn.functional import interpolate
+
         assert item.path is not None
         channel = channel_of(np.asarray(read_image(item.path)), appearance)
-        full = torch.from_numpy(np.ascontiguousarray(channel))[None, None].float()
-        return interpolate(full, (size, size), mode="bilinear", antialias=True)[0, 0].round().byte().numpy()
+        full = torch.from_numpy(np.ascontiguousarray(channel)).view(1, -1, *channel.shape[-2:]).float()
+        resized = interpolate(full, height_and_width(size), mode="bilinear", antialias=True).round().byte().numpy()
+        return resized[0] if channel.ndim == 3 else resized[0, 0]
 
     def kind(self) -> str:
         """`simulated` if the simulator's mark lies with the recordings, else `real`."""

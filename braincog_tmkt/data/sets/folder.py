@@ -13,7 +13,7 @@ from ..lost import without_strays
 from ..names import composed, names_in_words, nearest_name, unmatched
 from ..readers import READERS, read_events
 from ..static import read_static_channel
-from ..types import Index, Item
+from ..types import Index, Item, Size
 from .base import DATASETS, Card, DataSet
 from .listing import distinct, entries, fingerprint_files, kind_of
 
@@ -101,8 +101,8 @@ ROOT/
             )
         return events
 
-    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
-        """Read one channel of one image: uint8 `[size, size]`; raises DataError as `read_static_channel` does."""
+    def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
+        """Read one channel of one image: uint8 `[H, W]`; raises DataError as `read_static_channel` does."""
         assert item.path is not None
         return read_static_channel(item.path, size, appearance)
 

@@ -9,7 +9,7 @@ from ...errors import DataError
 from ..images import image_suffixes
 from ..readers.atis import read_atis
 from ..static import read_static_channel
-from ..types import Index, Item
+from ..types import Index, Item, Size
 from .base import DATASETS, Card, DataSet
 from .listing import (
     class_files,
@@ -108,8 +108,8 @@ ROOT/
         assert item.path is not None
         return read_atis(item.path, self.sensor)
 
-    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
-        """Read one channel of one image: uint8 `[size, size]`; raises DataError as `read_static_channel` does."""
+    def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
+        """Read one channel of one image: uint8 `[H, W]`; raises DataError as `read_static_channel` does."""
         assert item.path is not None
         return read_static_channel(item.path, size, appearance)
 
