@@ -50,7 +50,7 @@ def write_whole(path: Path, content: bytes | memoryview, keep_old_as: Path | Non
         TrainingError: naming the file, if the disk is full or the folder cannot be written; the old file is untouched.
     """
     path = path.resolve()  # a link stays, what it leads to is replaced
-    with written_whole(path, error=TrainingError) as (part,):
+    with written_whole(path, suffix=".partial", error=TrainingError, flush=True) as (part,):
         if path.exists() and not path.is_file():
             raise OSError(errno.EINVAL, "it is no regular file")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,26 +60,30 @@ def write_whole(path: Path, content: bytes | memoryview, keep_old_as: Path | Non
             os.fsync(file.fileno())
         if keep_old_as is not None and path.is_file():
             path.replace(keep_old_as)
-    with suppress(OSError):
-        _flush_folder(path.parent)
 
 
 @contextmanager
-def written_whole(*paths: Path, error: type[TmktError] = DataError) -> Iterator[tuple[Path, ...]]:
+def written_whole(
+    *paths: Path, suffix: str = ".part", error: type[TmktError] = DataError, flush: bool = False
+) -> Iterator[tuple[Path, ...]]:
     """Temporary names to write to, which become `paths` at the end: no one sees a part of any file.
 
     Args:
         paths: the files to write.
+        suffix: of the temporary names.
         error: what is raised if the disk is full or a folder cannot be written.
+        flush: whether the renames must survive a power cut.
 
     Raises:
         DataError: (or `error`) naming a file that cannot be written.
     """
-    parts = tuple(path.with_name(f"{path.name}.{os.getpid()}.part") for path in paths)
+    parts = tuple(path.with_name(f"{path.name}{suffix}") for path in paths)
     try:
         yield parts
         for path, part in zip(paths, parts, strict=True):
             part.replace(path)
+        for folder in {path.parent for path in paths} if flush else ():
+            _flush_folder(folder)
     except OSError as problem:
         names = ", ".join(map(str, paths))
         raise error(

@@ -28,6 +28,7 @@ class compiled:
         update_wrapper(self, function)
 
     def __call__(self, *args: Any) -> Any:
+        """Run the kernel."""
         return self._kernel(*args)
 
     @cached_property

@@ -11,8 +11,8 @@ from .images import as_shown, read_image
 from .types import FrameSpec, Size, height_and_width
 
 APPEARANCES = Registry("appearance")
-"""Name -> function from `[H, W, 3]` (RGB) to what stands for an image: one channel `[H, W]`, or `[C, H, W]` if it has an
-attribute `channels` that says so."""
+"""Name -> function from `[H, W, 3]` (RGB) to what stands for an image: one channel `[H, W]`, or `[C, H, W]` if it has
+an attribute `channels`, which is C."""
 
 
 @APPEARANCES.register("value")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -182,6 +183,6 @@ def _record(job: Job, out_dir: Path, layout: Layout, params: CameraParams, seed:
 
 def _write(files: dict[Path, Writer]) -> None:
     """Fill files under temporary names and rename them when all are filled, so that no one sees a part of any."""
-    with written_whole(*files) as parts:
+    with written_whole(*files, suffix=f".{os.getpid()}.part") as parts:
         for fill, part in zip(files.values(), parts, strict=True):
             fill(part)
