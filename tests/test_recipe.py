@@ -225,7 +225,7 @@ def test_a_square_given_as_height_and_width_is_the_same_recipe(write):
     assert wide.data.size == [36, 48]
     assert recipe_hash(wide) != recipe_hash(recipe)
     for wrong in ("[48]", "[0,48]", "[1,2,3]", "0"):
-        with pytest.raises(RecipeError, match="data.size is .*height and a width"):
+        with pytest.raises(RecipeError, match=r"data.size is .*height and a width"):
             load_recipe(write(BASE), [f"data.size={wrong}"])
 
 
