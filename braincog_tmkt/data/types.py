@@ -67,8 +67,8 @@ def height_and_width(size: Size) -> tuple[int, int]:
     Raises:
         RecipeError: if it is neither a whole number from 1 on nor two of them.
     """
-    sides = (size, size) if isinstance(size, int) else tuple(size)
-    if len(sides) != 2 or not all(isinstance(side, int) and side >= 1 for side in sides):
+    sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
+    if len(sides) != 2 or not all(type(side) is int and side >= 1 for side in sides):
         raise RecipeError(f"the size of a frame is {size}, but must be 1 or more, or height and width, as [180, 240]")
     return sides
 

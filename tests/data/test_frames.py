@@ -353,7 +353,7 @@ def test_frames_may_be_wider_than_high(kind: str, antialias: bool) -> None:
     assert whole.shape == (3, 2, 34, 34)
 
 
-@pytest.mark.parametrize("size", [0, [48], [0, 3], (1, 2, 3), [2.5, 3], "48"])
+@pytest.mark.parametrize("size", [0, [48], [0, 3], (1, 2, 3), [2.5, 3], "48", 4.5, True, None])
 def test_a_size_is_a_side_or_height_and_width(size: object) -> None:
     with pytest.raises(RecipeError, match=r"1 or more, or height and width, as \[180, 240\]"):
         FrameSpec(2, size)  # type: ignore[arg-type]
