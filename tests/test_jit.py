@@ -27,3 +27,18 @@ def test_a_kernel_is_made_where_no_machine_code_can_be_kept(monkeypatch: pytest.
     double(numbers)
     assert numbers.tolist() == [0, 2, 4]
     assert asked == [True, False]
+
+
+def test_a_kernel_may_call_another() -> None:
+    @compiled
+    def twice(number):  # type: ignore[no-untyped-def]
+        return 2 * number
+
+    @compiled
+    def total(numbers):  # type: ignore[no-untyped-def]
+        result = 0
+        for number in numbers:
+            result += twice(number)
+        return result
+
+    assert total(np.arange(4)) == 12
