@@ -158,7 +158,8 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
     channels = DATASETS[data.name].channels  # type: ignore[attr-defined]
     if channels != 2:  # a backbone of a user's own need not know the keyword
         settings["in_chans"] = channels
-    build = partial(build_backbone, settings.pop("name"), classes, data.steps, frame_spec(data).size, **settings)
+    size: Any = frame_spec(data).size  # one number for a square, else height and width
+    build = partial(build_backbone, settings.pop("name"), classes, data.steps, size, **settings)
     if recipe.model.width > 1:  # wider than any of the papers'
         build(width=1e-9)  # what its modules make when they are imported is real
         with torch.device("meta"):
