@@ -2,10 +2,11 @@
 
 import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .errors import DataError, TrainingError
+from .errors import DataError, TmktError, TrainingError
 
 LONGEST = 3000
 """Bytes of a path that leave room for what lies below it; systems allow about 4000."""
@@ -49,26 +50,50 @@ def write_whole(path: Path, content: bytes | memoryview, keep_old_as: Path | Non
         TrainingError: naming the file, if the disk is full or the folder cannot be written; the old file is untouched.
     """
     path = path.resolve()  # a link stays, what it leads to is replaced
-    partial = path.with_name(f"{path.name}.partial")
-    try:
+    with written_whole(path, suffix=".partial", error=TrainingError, flush=True) as (part,):
         if path.exists() and not path.is_file():
             raise OSError(errno.EINVAL, "it is no regular file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with part.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         if keep_old_as is not None and path.is_file():
             path.replace(keep_old_as)
-        partial.replace(path)
-        _flush_folder(path.parent)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise TrainingError(
-            f"{path} cannot be written ({error.strerror}): free some space or choose another folder, then run the"
+
+
+@contextmanager
+def written_whole(
+    *paths: Path, suffix: str = ".part", error: type[TmktError] = DataError, flush: bool = False
+) -> Iterator[tuple[Path, ...]]:
+    """Temporary names to write to, which become `paths` at the end: no one sees a part of any file.
+
+    Args:
+        paths: the files to write.
+        suffix: of the temporary names.
+        error: what is raised if the disk is full or a folder cannot be written.
+        flush: whether the renames must survive a power cut.
+
+    Raises:
+        DataError: (or `error`) naming a file that cannot be written.
+    """
+    parts = tuple(path.with_name(f"{path.name}{suffix}") for path in paths)
+    try:
+        yield parts
+        for path, part in zip(paths, parts, strict=True):
+            part.replace(path)
+        for folder in {path.parent for path in paths} if flush else ():
+            _flush_folder(folder)
+    except OSError as problem:
+        names = ", ".join(map(str, paths))
+        raise error(
+            f"{names} cannot be written ({problem.strerror}): free some space or choose another folder, then run the"
             " command again"
-        ) from error
+        ) from problem
+    finally:
+        for part in parts:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
 
 def _flush_folder(folder: Path) -> None:

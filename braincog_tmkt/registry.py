@@ -6,7 +6,7 @@ import ast
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -112,8 +112,7 @@ class Registry(MutableMapping[str, Callable[..., Any]]):
             raise RecipeError(f"the name of a {self.what} must be a text, not {name!r}")
         if name not in self._entries and name in self._found:
             importlib.import_module(self._found[name][0])
-        if name not in self._entries:
-            raise RecipeError(f"unknown {self.what} '{name}': {did_you_mean(name, self)}")
+        self.require(name, self._entries)
         return self._entries[name]
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -121,6 +120,15 @@ class Registry(MutableMapping[str, Callable[..., Any]]):
         if name not in self:
             return default
         return self[name]
+
+    def require(self, name: str, known: Container[str] | None = None) -> None:
+        """Refuse a name that is not there, without an import.
+
+        Raises:
+            RecipeError: with the nearest known name, and all of them.
+        """
+        if name not in (self if known is None else known):
+            raise RecipeError(f"unknown {self.what} '{name}': {did_you_mean(name, self)}")
 
     def __setitem__(self, name: str, target: Callable[..., Any]) -> None:
         self._entries[name] = target

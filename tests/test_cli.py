@@ -86,6 +86,7 @@ def test_wrong_usage_is_explained(argv, capsys):
         (["train", "digits/tmkt", "optim.name=adahessian"], "needs second derivatives"),
         (["train", "digits/tmkt", "model.name=resnet18"], "is a network of braincog, which these methods cannot train"),
         (["train", "digits/tmkt", "model.name=vit_tiny_patch16_224"], "is a network of timm"),
+        (["train", "digits/tmkt", "data.appearance=rgb"], "takes images of one channel, but data.appearance is 'rgb'"),
         (["train", "digits/tmkt", "data.size=3"], "SCNN needs frames of 16x16 or larger, not 3x3"),
         (["train", "digits/tmkt", "model.name=tmkt_vggsnn", "data.size=15"], "VGGSNN needs frames of 16x16 or larger"),
         (["train", "digits/tmkt", "model.width=1000"], "weights takes 3,085 GiB to train, but this machine has"),

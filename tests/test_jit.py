@@ -8,6 +8,11 @@ from braincog_tmkt.jit import compiled
 
 
 def test_a_kernel_is_made_where_no_machine_code_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def double(numbers):  # type: ignore[no-untyped-def]
+        for index in range(numbers.size):
+            numbers[index] *= 2
+
+    compiled(double)(np.arange(3))  # numba imports what it needs, which uses njit itself
     original, asked = numba.njit, []
 
     def njit(cache: bool = False, **options: bool) -> object:
@@ -17,13 +22,22 @@ def test_a_kernel_is_made_where_no_machine_code_can_be_kept(monkeypatch: pytest.
         return original(**options)
 
     monkeypatch.setattr(numba, "njit", njit)
-
-    @compiled
-    def double(numbers):  # type: ignore[no-untyped-def]
-        for index in range(numbers.size):
-            numbers[index] *= 2
-
     numbers = np.arange(3)
-    double(numbers)
+    compiled(double)(numbers)
     assert numbers.tolist() == [0, 2, 4]
     assert asked == [True, False]
+
+
+def test_a_kernel_may_call_another() -> None:
+    @compiled
+    def twice(number):  # type: ignore[no-untyped-def]
+        return 2 * number
+
+    @compiled
+    def total(numbers):  # type: ignore[no-untyped-def]
+        result = 0
+        for number in numbers:
+            result += twice(number)
+        return result
+
+    assert total(np.arange(4)) == 12

@@ -218,6 +218,17 @@ def test_the_hash_covers_every_key_that_matters_and_no_other(write):
     assert recipe_hash(recipe_from_dict({**plain, "name": "other", "tiers": {}})) == recipe_hash(recipe)
 
 
+def test_a_square_given_as_height_and_width_is_the_same_recipe(write):
+    recipe = load_recipe(write(BASE))
+    square, wide = (load_recipe(write(BASE), [f"data.size={size}"]) for size in ("[48,48]", "[36,48]"))
+    assert recipe_hash(square) == recipe_hash(recipe)
+    assert wide.data.size == [36, 48]
+    assert recipe_hash(wide) != recipe_hash(recipe)
+    for wrong in ("[48]", "[0,48]", "[1,2,3]", "0"):
+        with pytest.raises(RecipeError, match=r"data.size is .*height and a width"):
+            load_recipe(write(BASE), [f"data.size={wrong}"])
+
+
 def test_the_hash_does_not_depend_on_where_a_value_was_written(write):
     one = load_recipe(write({**BASE, "train": {"epochs": 9}}))
     write(BASE)

@@ -161,7 +161,7 @@ def _add_data(data: argparse.ArgumentParser) -> None:
         if name == "prepare":
             command.add_argument("--steps", type=_whole(1), default=10, metavar="T", help="frames of a recording (10)")
             command.add_argument(
-                "--size", type=_whole(1), default=48, metavar="N", help="height and width of a frame (48)"
+                "--size", nargs="+", type=_whole(1), default=[48], metavar="N", help="height and width of a frame (48)"
             )
             command.add_argument("--frames", default="time", metavar="KIND", help="what a frame holds (time)")
             words = "average over pixels when resizing (only for folder)"

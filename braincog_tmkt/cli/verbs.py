@@ -254,7 +254,8 @@ def data_prepare(arguments: argparse.Namespace) -> bool:
     from ..data.commands import prepare
     from ..data.types import FrameSpec
 
-    spec = FrameSpec(arguments.steps, arguments.size, arguments.frames)
+    size = arguments.size[0] if len(arguments.size) == 1 else arguments.size
+    spec = FrameSpec(arguments.steps, size, arguments.frames)
     where, choices = (arguments.root, arguments.static_root), (arguments.antialias, arguments.sensor)
     return prepare(arguments.set, *where, spec, arguments.cache, arguments.workers, *choices)
 

@@ -33,6 +33,7 @@ from .images import refuse_plain
 from .notes import in_words, listening, read_remarks, write_remarks
 from .room import bytes_in_words, cache_bytes, need_memory, size_in_words
 from .sets.base import DataSet
+from .static import static_shape
 from .types import FrameSpec, Index, Item
 from .workers import interrupts_for_this_process_alone, start_worker
 
@@ -56,8 +57,8 @@ class Frames:
     """The frames of a data set, rows as in its index, memory-mapped and read-only.
 
     Args:
-        events: `[N, T, channels, size, size]`, float32 (`[N, 1, ...]` if the data set is `still`).
-        images: `[M, size, size]`, uint8, the V channel.
+        events: `[N, T, channels, H, W]`, float32 (`[N, 1, ...]` if the data set is `still`).
+        images: `[M, H, W]`, uint8, the channel that stands for an image; `[M, 3, H, W]` for `appearance: rgb`.
         event_marks: what stands for the content of each recording, see `content.marks_of`.
         image_marks: the same of each image.
         remarks: what a user should know about the files, a sentence each.
@@ -100,7 +101,7 @@ def prepare(
     Args:
         dataset: reads the files.
         index: its recordings and images.
-        spec: T and the side of a frame.
+        spec: T, height and width of a frame, and how events and images fill it.
         cache_dir: folder of all caches, made if missing.
         workers: processes; 1 works in this one, None takes one a core for sets large enough to pay for their start.
         progress: show a bar with rate and remaining time.
@@ -121,8 +122,8 @@ def prepare(
     folder = user_path(cache_dir) / f"{dataset.name}-{key}"
     steps = 1 if dataset.still else spec.steps
     arrays = (
-        _Array("events.npy", index.recordings, (steps, dataset.channels, spec.size, spec.size), np.float32),
-        _Array("images.npy", index.statics, (spec.size, spec.size), np.uint8),
+        _Array("events.npy", index.recordings, (steps, dataset.channels, *spec.shape), np.float32),
+        _Array("images.npy", index.statics, static_shape(spec), np.uint8),
     )
     try:
         if not folder.is_dir():
@@ -310,7 +311,7 @@ def _write_rows(dataset: DataSet, spec: FrameSpec, file: Path, chunk: list[tuple
 
 
 def _image_row(dataset: DataSet, item: Item, spec: FrameSpec) -> np.ndarray:
-    """Make the channel of one static image."""
+    """Make one static image."""
     image = dataset.image(item, spec.size, spec.appearance)
-    refuse_plain(image, f"{item.path or item.key} as an image of {spec.size}x{spec.size} ({spec.appearance})")
+    refuse_plain(image, f"{item.path or item.key} as an image of {spec.in_words} ({spec.appearance})")
     return image

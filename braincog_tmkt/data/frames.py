@@ -1,20 +1,19 @@
 """Frames made of events: `FRAMES` names the ways in which papers and libraries make them.
 
 A way says which events a frame counts, what becomes of the counts, and how they are resized; the resize belongs to the
-way, since results published with it depend on it. All give `[T, 2, size, size]`, float32, channel 0 OFF, channel 1 ON.
+way, since results published with it depend on it. All give `[T, 2, H, W]`, float32, channel 0 OFF, channel 1 ON.
 """
+
+from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
-from torch.nn.functional import interpolate
 
 from ..errors import DataError, RecipeError
 from ..jit import compiled
@@ -22,14 +21,25 @@ from ..registry import Registry
 from .static import APPEARANCES
 from .types import FrameSpec
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 FRAMES = Registry("kind of frames")
-"""Kind of frames -> generator function of (view, T, size) that yields T frames `[2, 1, size, size]`, float32. One that
-also takes `antialias` averages over all pixels if it is true."""
+"""Kind of frames -> generator function of (view, T, (H, W)) that yields T frames `[2, 1, H, W]`, float32. One that also
+takes `antialias` averages over all pixels if it is true."""
+
+
+def _interpolate(pixels: Tensor, size: tuple[int, int], **how: Any) -> Tensor:
+    """Torch's resize of `[N, C, h, w]`; importing torch takes seconds, which those who only ask for names need not."""
+    from torch.nn.functional import interpolate
+
+    return interpolate(pixels, size, **how)
+
 
 RESIZES: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {
-    "time": partial(interpolate, mode="bilinear", align_corners=True),
-    "number": partial(interpolate, mode="nearest"),
-    "frequency": partial(interpolate, mode="bilinear", align_corners=False),
+    "time": partial(_interpolate, mode="bilinear", align_corners=True),
+    "number": partial(_interpolate, mode="nearest"),
+    "frequency": partial(_interpolate, mode="bilinear", align_corners=False),
 }
 """Kind of frames -> its published resize, where that looks at single pixels, as functions of (pixels, size)."""
 
@@ -50,13 +60,13 @@ def to_frames(
 
     Args:
         events: `[N]` of `EVENT_DTYPE`, N > 0, sorted by time.
-        spec: kind of frames, T, the side of a frame, and whether the resize averages.
+        spec: kind of frames, T, height and width of a frame, and whether the resize averages.
         sensor: width and height of the counted area; None shifts the events to start at 0 and counts on the recording's
             own extent (as tonic's `NCALTECH101` does).
         crop: left, top, width and height of the part of the counted area that a frame shows; None shows all of it.
 
     Returns:
-        Frames `[T, 2, size, size]`, float32; channel 0 is OFF, channel 1 ON.
+        Frames `[T, 2, H, W]`, float32; channel 0 is OFF, channel 1 ON.
 
     Raises:
         DataError: if an event lies outside `sensor`, or the events spread over more than 2^24 pixels.
@@ -68,10 +78,12 @@ def to_frames(
         >>> to_frames(events, FrameSpec(steps=2, size=2), sensor=(2, 2))[0, 1].tolist()
         [[1.0, 0.0], [0.0, 0.0]]
     """
+    import torch
+
     check_spec(spec)
     extra = {"antialias": True} if spec.antialias else {}
-    frames = FRAMES[spec.kind](View(events, sensor, crop), spec.steps, spec.size, **extra)
-    return torch.cat(list(frames)).view(spec.steps, 2, spec.size, spec.size).numpy()
+    frames = FRAMES[spec.kind](View(events, sensor, crop), spec.steps, spec.shape, **extra)
+    return torch.cat(list(frames)).view(spec.steps, 2, *spec.shape).numpy()
 
 
 def check_spec(spec: FrameSpec) -> None:
@@ -80,9 +92,9 @@ def check_spec(spec: FrameSpec) -> None:
     Raises:
         RecipeError: if the kind or the appearance is unknown, or the kind's resize has no antialiasing to switch on.
     """
-    make = FRAMES[spec.kind]
-    APPEARANCES[spec.appearance]
-    if spec.antialias and not _can_average(make):
+    FRAMES.require(spec.kind)
+    APPEARANCES.require(spec.appearance)
+    if spec.antialias and not _can_average(FRAMES[spec.kind]):
         able = ", ".join(sorted(name for name in FRAMES if _can_average(FRAMES[name])))
         raise RecipeError(
             f"frames of the kind '{spec.kind}' have one way to be resized: leave out antialias, which is for {able}"
@@ -130,12 +142,14 @@ class View:
 
         A polarity counts as an image of its own: torch resizes those to the same bits, but in half the time.
         """
+        import torch
+
         left, top, width, height = self.crop
         return torch.from_numpy(area[:, None, top : top + height, left : left + width])
 
 
 @compiled
-def extent(events: Any) -> tuple[int, int, int, int]:
+def extent(events):  # type: ignore[no-untyped-def]
     """The least and greatest x, the least and greatest y."""
     left, top = events[0].x, events[0].y
     right, bottom = left, top
@@ -154,7 +168,7 @@ def _count(events, left, top, counts):  # type: ignore[no-untyped-def]
 
 
 @FRAMES.register("time")
-def equal_times(view: View, steps: int, size: int, antialias: bool = False) -> Iterator[Tensor]:
+def equal_times(view: View, steps: int, size: tuple[int, int], antialias: bool = False) -> Iterator[Tensor]:
     """Counts in slices of equal duration: tonic's `ToFrame(n_time_bins=T)` and torch's resize, bit for bit.
 
     A slice lasts (last time - first time) // T microseconds. The slices start at the first event, so the remainder of
@@ -166,11 +180,11 @@ def equal_times(view: View, steps: int, size: int, antialias: bool = False) -> I
     edges = np.searchsorted(view.t, view.t[0] + window * np.arange(steps + 1))
     for first, last in pairwise(edges.tolist()):
         shown = view.shown(view.count(first, last))
-        yield _average(shown, (size, size)) if antialias else RESIZES["time"](shown, (size, size))
+        yield _average(shown, size) if antialias else RESIZES["time"](shown, size)
 
 
 @FRAMES.register("number")
-def equal_numbers(view: View, steps: int, size: int, antialias: bool = False) -> Iterator[Tensor]:
+def equal_numbers(view: View, steps: int, size: tuple[int, int], antialias: bool = False) -> Iterator[Tensor]:
     """Counts in slices of equally many events: SpikingJelly's `split_by="number"`, as HSD, NDA and SLTT read it.
 
     A slice has N // T events, the last one the remainder as well. The resize takes the nearest pixel, or
@@ -179,11 +193,11 @@ def equal_numbers(view: View, steps: int, size: int, antialias: bool = False) ->
     edges = [len(view.t) // steps * step for step in range(steps)] + [len(view.t)]
     for first, last in pairwise(edges):
         shown = view.shown(view.count(first, last))
-        yield interpolate(shown, (size, size), mode="area") if antialias else RESIZES["number"](shown, (size, size))
+        yield _interpolate(shown, size, mode="area") if antialias else RESIZES["number"](shown, size)
 
 
 @FRAMES.register("presence")
-def presences(view: View, steps: int, size: int, antialias: bool = True) -> Iterator[Tensor]:
+def presences(view: View, steps: int, size: tuple[int, int], antialias: bool = True) -> Iterator[Tensor]:
     """Where there were events at all, in [0, 1]: the CIFAR10-DVS frames of TET's published code.
 
     A slice has N // T events; the remainder is dropped. The two maps are resized as one PIL image of grey (OFF) and
@@ -191,16 +205,18 @@ def presences(view: View, steps: int, size: int, antialias: bool = True) -> Iter
     event at its pixel vanishes. So it is in the published code, and so it is here (deviation D-16). Such a resize
     averages in any case.
     """
+    import torch
+
     edges = [len(view.t) // steps * step for step in range(steps + 1)]
     for first, last in pairwise(edges):
         off, on = (view.shown(view.count(first, last))[:, 0] > 0).byte().mul(255).numpy()
         image = Image.merge("LA", (Image.fromarray(off), Image.fromarray(on)))
-        resized = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR)) / np.float32(255)
+        resized = np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR)) / np.float32(255)
         yield torch.from_numpy(resized).permute(2, 0, 1)[:, None]
 
 
 @FRAMES.register("frequency")
-def frequencies(view: View, steps: int, size: int, antialias: bool = False) -> Iterator[Tensor]:
+def frequencies(view: View, steps: int, size: tuple[int, int], antialias: bool = False) -> Iterator[Tensor]:
     """Events per time, each polarity of each frame relative to its busiest pixel: BrainCog's N-Omniglot frames.
 
     A slice lasts (last time - first time) // T microseconds; the last one takes the remainder, unless it would be empty
@@ -220,12 +236,12 @@ def frequencies(view: View, steps: int, size: int, antialias: bool = False) -> I
         for polarity in counts:
             _look_up(polarity, _shares(int(polarity.max()), microseconds, exact=step == 0))
         shown = view.shown(counts)
-        yield _average(shown, (size, size)) if antialias else RESIZES["frequency"](shown, (size, size))
+        yield _average(shown, size) if antialias else RESIZES["frequency"](shown, size)
 
 
 def _average(shown: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize so that every pixel counts: bilinear, antialiased."""
-    return interpolate(shown, size, mode="bilinear", align_corners=False, antialias=True)
+    return _interpolate(shown, size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def _shares(most: int, microseconds: int, exact: bool) -> np.ndarray:

@@ -6,7 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ..errors import DataError
 from ..jit import compiled
@@ -169,13 +168,13 @@ def check_seen(
         return
     first, last, top, bottom = map(int, extent(events)) if sensor is None else (0, sensor[0] - 1, 0, sensor[1] - 1)
     left, above, width, height = crop or (0, 0, last - first + 1, bottom - top + 1)
-    rows, columns = _looked_at(spec.kind, height, spec.size), _looked_at(spec.kind, width, spec.size)
+    rows, columns = (_looked_at(spec.kind, *sides) for sides in zip((height, width), spec.shape, strict=True))
     if crop is None and rows.all() and columns.all():
         return
     share = _count_seen(events, first + left, top + above, rows, columns) / len(events)
     if share < SEEN_SAID:
         remark(
-            f"less than half of the events are seen in {spec.size}x{spec.size} frames of the kind '{spec.kind}', whose"
+            f"less than half of the events are seen in {spec.in_words} frames of the kind '{spec.kind}', whose"
             " resize leaves out pixels, in",
             f"{share:.0%} of {len(events)} events, on {width}x{height} pixels",
             "data.antialias=true averages over all pixels",
@@ -186,6 +185,8 @@ def check_seen(
 @lru_cache(maxsize=1024)
 def _looked_at(kind: str, pixels: int, size: int) -> np.ndarray:
     """Which pixels of a row the resize gives any weight, bool `[pixels]`: it resizes each of them alone."""
+    import torch
+
     single = torch.eye(pixels)[:, None, :, None]
     return (RESIZES[kind](single, (size, 1)) != 0).flatten(1).any(1).numpy()
 

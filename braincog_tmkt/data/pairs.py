@@ -145,12 +145,12 @@ class PairSet:
         return Batch(static, events, label, to_device(rows[own], self.device), rng, target)
 
     def _statics(self, rows: Tensor, rng: BatchRNG) -> Tensor:
-        """Drawn images `[B, 2, H, W]` in [0, 1], or `[B, 0, H, W]` if there are none to draw."""
+        """Drawn images `[B, 2, H, W]` in [0, 1], in colour `[B, 3, H, W]`; `[B, 0, H, W]` if there are none to draw."""
         if not self.has_statics:
             return torch.empty(len(rows), 0, *self._events.shape[-2:], device=self.device)
         static = self._take(self._images, self._partners(rows, rng)).float().div_(255)
         # One channel stands for both polarities: a view, so that nothing is copied.
-        return static[:, None].expand(-1, 2, -1, -1)
+        return static if static.dim() == 4 else static[:, None].expand(-1, 2, -1, -1)
 
     def events(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Event frames `[B, T, 2, H, W]` and labels `[B]` of any recordings; no static image is touched."""

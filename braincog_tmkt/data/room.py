@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError
 from .sets.base import DataSet
+from .static import static_shape
 from .types import FrameSpec, Index
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -43,12 +45,12 @@ def _limits(root: Path, group: str, file: str) -> list[int]:
 
 def frame_bytes(dataset: DataSet, spec: FrameSpec) -> int:
     """Bytes of the frames of one recording."""
-    return (1 if dataset.still else spec.steps) * dataset.channels * spec.size**2 * np.dtype(np.float32).itemsize
+    return (1 if dataset.still else spec.steps) * dataset.channels * prod(spec.shape) * np.dtype(np.float32).itemsize
 
 
 def cache_bytes(dataset: DataSet, index: Index, spec: FrameSpec) -> int:
     """Bytes of the frames and images of a whole data set."""
-    return len(index.recordings) * frame_bytes(dataset, spec) + len(index.statics) * spec.size**2
+    return len(index.recordings) * frame_bytes(dataset, spec) + len(index.statics) * prod(static_shape(spec))
 
 
 def need_memory(dataset: DataSet, index: Index, spec: FrameSpec) -> int:
@@ -72,7 +74,8 @@ def need_memory(dataset: DataSet, index: Index, spec: FrameSpec) -> int:
 
 def size_in_words(spec: FrameSpec) -> str:
     """The settings that decide how large frames are."""
-    return f"data.steps={spec.steps} and data.size={spec.size}"
+    size = spec.size if isinstance(spec.size, int) else f"[{spec.shape[0]},{spec.shape[1]}]"
+    return f"data.steps={spec.steps} and data.size={size}"
 
 
 def bytes_in_words(count: int | float) -> str:

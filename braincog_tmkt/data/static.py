@@ -1,4 +1,4 @@
-"""Static images: one channel at the size of a frame; by default V of HSV, V = max(R, G, B)."""
+"""Static images at the size of a frame: one channel, by default V of HSV, V = max(R, G, B), or the three colours."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +8,11 @@ from PIL import Image
 
 from ..registry import Registry
 from .images import as_shown, read_image
+from .types import FrameSpec, Size, height_and_width
 
 APPEARANCES = Registry("appearance")
-"""Name -> function from `[..., 3]` (RGB) to the one channel `[...]` that stands for an image."""
+"""Name -> function from `[H, W, 3]` (RGB) to what stands for an image: one channel `[H, W]`, or `[C, H, W]` if it has
+an attribute `channels`, which is C."""
 
 
 @APPEARANCES.register("value")
@@ -25,8 +27,36 @@ def blue(rgb: np.ndarray) -> np.ndarray:
     return rgb[..., 2]
 
 
+@APPEARANCES.register("rgb")
+def colours(rgb: np.ndarray) -> np.ndarray:
+    """Red, green and blue, for networks that see images alone; no other of the project's methods takes them."""
+    return rgb.transpose(2, 0, 1)
+
+
+colours.channels = 3  # type: ignore[attr-defined]
+
+
+def channels_of(appearance: str) -> int:
+    """How many channels stand for an image.
+
+    Raises:
+        RecipeError: for an unknown appearance.
+
+    Example:
+        >>> channels_of("value"), channels_of("rgb")
+        (1, 3)
+    """
+    return getattr(APPEARANCES[appearance], "channels", 1)
+
+
+def static_shape(spec: FrameSpec) -> tuple[int, ...]:
+    """The shape of one static image: `(H, W)`, or `(C, H, W)` where several channels stand for it."""
+    channels = channels_of(spec.appearance)
+    return spec.shape if channels == 1 else (channels, *spec.shape)
+
+
 def channel_of(rgb: np.ndarray, appearance: str) -> np.ndarray:
-    """One channel of an image `[..., 3]`.
+    """What stands for an image `[H, W, 3]`: `[H, W]`, or `[C, H, W]` where it has several channels.
 
     Raises:
         RecipeError: for an unknown appearance.
@@ -35,16 +65,16 @@ def channel_of(rgb: np.ndarray, appearance: str) -> np.ndarray:
     return choose(rgb)
 
 
-def static_channel(image: Image.Image, size: int, appearance: str = "value") -> np.ndarray:
-    """Resize an image to a square (bilinear, antialiased, as torchvision does with PIL images) and take one channel.
+def static_channel(image: Image.Image, size: Size, appearance: str = "value") -> np.ndarray:
+    """Resize an image (bilinear, antialiased, as torchvision does with PIL images) and take what stands for it.
 
     Args:
         image: any PIL image, taken as `images.as_shown` says; in a grey one all channels are the same.
-        size: side in pixels.
-        appearance: which channel, see `APPEARANCES`.
+        size: height and width in pixels, one number for a square.
+        appearance: which channels, see `APPEARANCES`.
 
     Returns:
-        uint8 `[size, size]`, 0..255.
+        uint8 `[H, W]`, 0..255; `[C, H, W]` where the appearance has several channels.
 
     Raises:
         DataError: as `images.as_shown` does.
@@ -54,12 +84,12 @@ def static_channel(image: Image.Image, size: int, appearance: str = "value") -> 
         >>> static_channel(Image.new("RGB", (60, 40), (10, 200, 30)), 2).tolist()
         [[200, 200], [200, 200]]
     """
-    resized = as_shown(image).resize((size, size), Image.Resampling.BILINEAR)
+    resized = as_shown(image).resize(height_and_width(size)[::-1], Image.Resampling.BILINEAR)
     return channel_of(np.asarray(resized), appearance)
 
 
-def read_static_channel(path: str | Path, size: int, appearance: str = "value") -> np.ndarray:
-    """Read an image file and return `static_channel` of it: uint8 `[size, size]`.
+def read_static_channel(path: str | Path, size: Size, appearance: str = "value") -> np.ndarray:
+    """Read an image file and return `static_channel` of it.
 
     Raises:
         DataError: naming the file, as `images.read_image` does.

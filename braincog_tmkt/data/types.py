@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ..errors import RecipeError
 
 EVENT_DTYPE = np.dtype([("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "?")])
 """One event: time in microseconds, pixel column and row, polarity (True is ON, brighter)."""
@@ -60,23 +63,60 @@ class Index:
         return {name: label for label, name in enumerate(self.classes)}
 
 
+Size = int | Sequence[int]
+"""Height and width in pixels; one number for a square."""
+
+
+def height_and_width(size: Size) -> tuple[int, int]:
+    """Both sides of a size.
+
+    Raises:
+        RecipeError: if it is neither a whole number from 1 on nor two of them.
+    """
+    sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
+    if len(sides) != 2 or not all(type(side) is int and side >= 1 for side in sides):
+        raise RecipeError(f"the size of a frame is {size}, but must be 1 or more, or height and width, as [180, 240]")
+    return sides
+
+
 @dataclass(frozen=True)
 class FrameSpec:
     """How events become frames, and images the pictures they are mixed with.
 
     Args:
         steps: T, the number of frames of a recording.
-        size: height and width of a frame.
+        size: height and width of a frame, one number for a square, which is how a square given as two is kept.
         kind: what a frame holds, see `data.frames.FRAMES`.
         antialias: whether the resize averages over all pixels, instead of leaving some out.
-        appearance: which channel stands for an image, see `data.static.APPEARANCES`.
+        appearance: which channels stand for an image, see `data.static.APPEARANCES`.
+
+    Raises:
+        RecipeError: for a size that is neither a whole number from 1 on nor two of them.
+
+    Example:
+        >>> FrameSpec(10, (180, 240)).shape, FrameSpec(10, 48).shape, FrameSpec(10, [48, 48]) == FrameSpec(10, 48)
+        ((180, 240), (48, 48), True)
     """
 
     steps: int
-    size: int
+    size: Size
     kind: str = "time"
     antialias: bool = False
     appearance: str = "value"
+
+    def __post_init__(self) -> None:
+        height, width = height_and_width(self.size)
+        object.__setattr__(self, "size", height if height == width else (height, width))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of a frame."""
+        return height_and_width(self.size)
+
+    @property
+    def in_words(self) -> str:
+        """Height and width for messages, as `180x240`."""
+        return "{}x{}".format(*self.shape)
 
     def as_dict(self) -> dict[str, Any]:
         """The specification as plain values, for hashes and records."""

@@ -24,6 +24,7 @@ from ..data.pairs import PairSet
 from ..data.room import need_memory
 from ..data.sets import DATASETS, DataSet, build_dataset
 from ..data.splits import Protocol, Split, make_split
+from ..data.static import channels_of
 from ..data.types import FrameSpec, Index
 from ..errors import RecipeError
 from ..methods import Method
@@ -159,7 +160,8 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
     channels = DATASETS[data.name].channels  # type: ignore[attr-defined]
     if channels != 2:  # a backbone of a user's own need not know the keyword
         settings["in_chans"] = channels
-    build = partial(build_backbone, settings.pop("name"), classes, data.steps, data.size, **settings)
+    size: Any = frame_spec(data).size  # one number for a square, else height and width
+    build = partial(build_backbone, settings.pop("name"), classes, data.steps, size, **settings)
     if recipe.model.width > 1:  # wider than any of the papers'
         build(width=1e-9)  # what its modules make when they are imported is real
         with torch.device("meta"):
@@ -177,6 +179,11 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
         raise RecipeError(
             f"{recipe.name}: method '{recipe.method['name']}' mixes grey images with event frames of 2 channels, but"
             f" the frames of {data.name} have {channels}: use another method, or another data set"
+        )
+    if method.needs_static and not method.colour_static and channels_of(data.appearance) != 1:
+        raise RecipeError(
+            f"{recipe.name}: method '{recipe.method['name']}' takes images of one channel, but data.appearance is"
+            f" '{data.appearance}', which has {channels_of(data.appearance)}: use value or blue"
         )
     return method.train()
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..engine.task import open_dataset
+from ..data.static import channels_of
+from ..engine.task import frame_spec, open_dataset
 from ..errors import RecipeError
 from ..inspect.reload import LoadedRun
 from ..methods import Method
@@ -148,10 +149,12 @@ def partners(run: LoadedRun, rows: Tensor) -> tuple[Tensor, Tensor]:
     dataset, index = open_dataset(data)
     statics = {item.key: item for item in index.statics} if index.twins_known else {}
     found = [statics.get(index.recordings[row].key) for row in rows.tolist()]
-    images = [dataset.image(item, data.size, data.appearance) for item in found if item is not None]
-    stacked = torch.from_numpy(np.array(images, np.uint8).reshape(-1, 1, data.size, data.size))
+    spec = frame_spec(data)
+    images = [dataset.image(item, spec.size, spec.appearance) for item in found if item is not None]
+    channels, channel = (2, 1) if channels_of(spec.appearance) == 1 else (-1, channels_of(spec.appearance))
+    stacked = torch.from_numpy(np.array(images, np.uint8).reshape(-1, channel, *spec.shape))
     scale = getattr(run.method, "static_scale", 1.0)
-    frames = stacked.expand(-1, 2, -1, -1).to(run.fabric.device).float() / 255 * scale
+    frames = stacked.expand(-1, channels, -1, -1).to(run.fabric.device).float() / 255 * scale
     return frames, torch.tensor([item is not None for item in found])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 import torch
 from lightning_fabric import Fabric
@@ -11,6 +12,7 @@ from torch import Tensor
 from ..data.batch import Batch, BatchRNG
 from ..data.room import bytes_in_words, memory_bytes, size_in_words
 from ..data.sets import DATASETS
+from ..data.static import channels_of
 from ..engine.step import Trainer
 from ..engine.task import build_method, frame_spec
 from ..errors import RecipeError
@@ -36,13 +38,14 @@ def need_training_memory(recipe: Recipe, fabric: Fabric) -> None:
     if fabric.device.type == "cuda":
         here = torch.cuda.get_device_properties(fabric.device).total_memory
     channels: int = DATASETS[data.name].channels  # type: ignore[attr-defined]
-    frames = rows * data.steps * channels * data.size**2 * 4
+    shape = frame_spec(data).shape
+    frames = rows * data.steps * channels * prod(shape) * 4
     if frames * MOST <= here:
         return
     shown: int = build_method(recipe, CLASSES, seed=0).backbone.step  # a method may show fewer frames than there are
     steps = min(shown, STEPS) if shown == data.steps else shown
-    small = replace(recipe, data=replace(data, steps=steps, size=min(data.size, SIZE)))
-    factor = rows / ROWS * (shown / steps) * (data.size / small.data.size) ** 2
+    small = replace(recipe, data=replace(data, steps=steps, size=[min(side, SIZE) for side in shape]))
+    factor = rows / ROWS * (shown / steps) * (prod(shape) / prod(frame_spec(small.data).shape))
     needed = frames + int(_kept(small, channels, fabric) * factor)
     if needed > here:
         raise RecipeError(
@@ -57,10 +60,11 @@ def _kept(recipe: Recipe, channels: int, fabric: Fabric) -> int:
     """Bytes that a step with `ROWS` recordings keeps for the backward pass, in the stage that keeps most."""
     method = build_method(recipe, CLASSES, seed=0)
     fabric.to_device(method)
-    side, steps, device = recipe.data.size, recipe.data.steps, fabric.device
+    shape, steps, device = frame_spec(recipe.data).shape, recipe.data.steps, fabric.device
+    events = torch.rand(ROWS, steps, channels, *shape, device=device)
     batch = Batch(
-        static=torch.rand(ROWS, 2, side, side, device=device),
-        events=torch.rand(ROWS, steps, channels, side, side, device=device),
+        static=torch.rand(ROWS, max(2, channels_of(recipe.data.appearance)), *shape, device=device),
+        events=events,
         label=torch.arange(ROWS, device=device) % CLASSES,
         index=torch.arange(ROWS, device=device),
         rng=BatchRNG(0, 0, ROWS, ROWS),

@@ -75,6 +75,9 @@ class Method(nn.Module, ABC):
     """Whether augmentations may mix recordings of two classes, with soft targets; False where a static image of the
     recording's one class is shown with it. The engine refuses such augmentations before training."""
 
+    colour_static: ClassVar[bool] = False
+    """Whether it can train on static images of several channels (`data.appearance: rgb`), `[B, 3, H, W]`."""
+
     _stage: str | None = None
 
     @abstractmethod

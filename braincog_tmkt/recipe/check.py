@@ -25,7 +25,10 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "data.static_root": (_some_text, "null or a folder, not an empty text"),
     "data.cache": (_some_text, "a folder, not an empty text"),
     "data.steps": (lambda steps: steps >= 1, "1 or more"),
-    "data.size": (lambda size: size >= 1, "1 or more"),
+    "data.size": (
+        lambda size: size >= 1 if isinstance(size, int) else len(size) == 2 and min(size) >= 1,
+        "1 or more, or a height and a width of 1 or more, as [180, 240]",
+    ),
     "data.train_portion": (lambda share: 0 < share < 1, "above 0 and below 1"),
     "data.val_portion": (lambda share: 0 <= share < 1, "from 0 to below 1"),
     "data.train_per_class": (lambda count: count is None or count >= 1, "null or 1 or more"),

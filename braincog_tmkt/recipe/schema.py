@@ -15,7 +15,7 @@ class DataConfig:
         root: folder with the official folders.
         static_root: folder of the static images, where it is not inside `root`.
         steps: T, frames of a recording.
-        size: height and width of a frame.
+        size: height and width of a frame, as `[180, 240]`; one number for a square.
         protocol: how recordings are divided, see `data.splits.PROTOCOLS`.
         train_portion: share of each class that is not test.
         val_portion: share of the training recordings that is held out to select a checkpoint.
@@ -24,7 +24,7 @@ class DataConfig:
         frames: what a frame holds, see `data.frames.FRAMES`.
         antialias: whether the resize of the frames averages over all pixels, instead of leaving some out.
         sensor: height and width of the sensor, for the data set `folder`, which does not know it.
-        appearance: which channel stands for a static image, see `data.static.APPEARANCES`.
+        appearance: which channels stand for a static image, see `data.static.APPEARANCES`.
         augment: augmentations of the event frames, in order, each a name or `{name: rotate, degrees: 10}`; see
             `data.augment.AUGMENTS`.
         cache: folder of the frame cache.
@@ -34,7 +34,7 @@ class DataConfig:
     root: str = "data"
     static_root: str | None = None
     steps: int = 10
-    size: int = 48
+    size: int | list[int] = 48
     protocol: str = "clean"
     train_portion: float = 0.9
     val_portion: float = 0.1
@@ -46,6 +46,10 @@ class DataConfig:
     appearance: str = "value"
     augment: list[str | dict[str, Any]] = field(default_factory=list)
     cache: str = "cache"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.size, list) and len(self.size) == 2 and self.size[0] == self.size[1]:
+            self.size = self.size[0]  # one square, one hash
 
 
 @dataclass

@@ -128,7 +128,8 @@ def by_data(groups: Iterable[Runs]) -> dict[str, list[Runs]]:
     found: dict[str, list[Runs]] = {}
     for group in groups:
         data = group.first["data"]
-        words = f"{data['set']}, {data['kind']} data, protocol {data['protocol']}" + " (leaks)" * data["leaky"]
+        leaks = " (leaks)" if data["leaky"] else ""
+        words = f"{data['set']}, {data['kind']} data, protocol {data['protocol']}{leaks}"
         found.setdefault(words, []).append(group)
     return dict(sorted(found.items()))
 

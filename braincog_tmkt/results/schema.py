@@ -73,12 +73,19 @@ PATH = Leaf("a text", lambda text: isinstance(text, str))
 PLAIN = Leaf("a plain value (text, number, true, false, null, a list or a section of these)", _is_plain)
 NO_KEY = Leaf("left out: there is no such key", lambda value: False)
 
+SIZE = Leaf(
+    "a whole number from 1 on, or a list of two (height, width)",
+    lambda size: (
+        all(map(ONE_OR_MORE.holds, size)) and len(size) == 2 if isinstance(size, list) else ONE_OR_MORE.holds(size)
+    ),
+)
+
 RESULT = {"epoch": COUNT, "accuracy": SHARE, "accuracy_by_step": [SHARE], "loss": NUMBER, "one_class?": LINES}
 MEASURED = {"accuracy": SHARE, "loss": NUMBER}
 RESULTS = {"last": RESULT, "best_val": Maybe(RESULT), "best_test": RESULT}
 RECIPE = {
     "data": {
-        **{"steps": ONE_OR_MORE, "size": ONE_OR_MORE, "root?": PATH, "static_root?": Maybe(PATH), "cache?": PATH},
+        **{"steps": ONE_OR_MORE, "size": SIZE, "root?": PATH, "static_root?": Maybe(PATH), "cache?": PATH},
         "*": PLAIN,
     },
     "model": {"name": TEXT, "*": PLAIN},

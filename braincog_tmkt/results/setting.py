@@ -60,7 +60,11 @@ def in_words(
     """
     data, recipe = record["data"], record["recipe"]
     part = "" if data.get("complete", True) else " (a part of it)"
-    words = [data["set"] + part, f"{data['kind']} data", f"protocol {data['protocol']}" + " (leaks)" * data["leaky"]]
+    words = [
+        data["set"] + part,
+        f"{data['kind']} data",
+        f"protocol {data['protocol']}" + (" (leaks)" if data["leaky"] else ""),
+    ]
     words += [*network, f"{tier} tier" if tier else "recipe not in experiments/"]
     for section, _, key in (key.partition(".") for key in changed if key != PROTOCOL):
         words.append(f"{section}.{key}={recipe.get(section, {}).get(key)}")

@@ -242,7 +242,8 @@ def _ours(name: str, records: list[Mapping[str, Any]], select: str, at_steps: in
     unchanged = tier == PAPER and set(changed) <= {PROTOCOL}
     inputs, network, steps = first["recipe"]["data"], first["recipe"]["model"]["name"], steps_of(first["recipe"])
     setting = in_words(first, [network, steps_in_words(first["recipe"], at_steps)], tier, changed, select)
-    frames = f"{inputs.get('frames', 'time')}, {inputs['size']} pixels"
+    size = "x".join(map(str, inputs["size"])) if isinstance(inputs["size"], list) else inputs["size"]
+    frames = f"{inputs.get('frames', 'time')}, {size} pixels"
     conditions = in_words(first, [network, f"T {at_steps or steps}", frames], tier, changed, select)
     return Measured(
         dict(sorted(accuracy.items())),

@@ -8,12 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from braincog_tmkt.data import cache
+from braincog_tmkt.data.batch import BatchRNG
 from braincog_tmkt.data.cache import prepare
 from braincog_tmkt.data.frames import to_frames
+from braincog_tmkt.data.pairs import PairSet
 from braincog_tmkt.data.readers.atis import read_atis
+from braincog_tmkt.data.room import cache_bytes
 from braincog_tmkt.data.sets import NMNIST, DataSet, NCaltech101
+from braincog_tmkt.data.splits import Protocol, make_split
 from braincog_tmkt.data.types import FrameSpec, Index, Item
 from braincog_tmkt.errors import DataError
 
@@ -75,6 +80,22 @@ def test_rows_are_those_of_the_index(tmp_path: Path, workers: int) -> None:
             frames.events[0] = 0
 
 
+def test_frames_of_any_height_and_width_and_images_in_colour(tmp_path: Path) -> None:
+    caltech_tree(tmp_path / "data")
+    dataset, spec = NCaltech101(tmp_path / "data"), FrameSpec(3, (12, 20), appearance="rgb")
+    index = dataset.index()
+    frames = prepare(dataset, index, spec, tmp_path / "cache", progress=False)
+    assert frames.events.shape == (9, 3, 2, 12, 20)
+    assert frames.images.shape == (9, 3, 12, 20)
+    assert frames.events.nbytes + frames.images.nbytes == cache_bytes(dataset, index, spec)
+    for row, item in enumerate(index.statics):
+        truth = Image.open(item.path).convert("RGB").resize((20, 12), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(frames.images[row], np.asarray(truth).transpose(2, 0, 1))
+    pairs = PairSet(index, make_split(index, Protocol(train_per_class=1, val_portion=0)), frames, 3)
+    rows = pairs.rows("train")
+    assert pairs.batch(rows, BatchRNG(0, 0, len(rows), len(rows))).static.shape == (len(rows), 3, 12, 20)
+
+
 def test_made_once_and_again_only_when_something_changes(tmp_path: Path, dataset: Counting, monkeypatch) -> None:
     index, where = dataset.index(), tmp_path / "cache"
 
@@ -84,12 +105,13 @@ def test_made_once_and_again_only_when_something_changes(tmp_path: Path, dataset
         return len(dataset.read)
 
     assert [made(), made()] == [15, 0]
-    assert [made(FrameSpec(4, 16)), made(FrameSpec(3, 17)), made()] == [15, 15, 0]
+    assert [made(FrameSpec(4, 16)), made(FrameSpec(3, 17)), made(FrameSpec(3, [16, 17])), made()] == [15, 15, 15, 0]
+    assert made(FrameSpec(3, [16, 16])) == 0
     os.utime(index.recordings[0].path, ns=(0, 0))
     assert [made(), made()] == [15, 0]
     monkeypatch.setattr(cache, "READER_VERSION", 999)
     assert [made(), made()] == [15, 0]
-    assert len(finished(where)) == 5
+    assert len(finished(where)) == 6
     assert not list(where.glob("*.partial"))
     names = {"about.json", "events.npy", "images.npy", "events.marks.npy", "images.marks.npy"}
     names |= {"remarks.jsonl"}  # such small frames see few of the events

@@ -336,3 +336,26 @@ def test_an_unknown_kind_is_answered_with_the_known_ones() -> None:
     for spec in (FrameSpec(2, 4, "numbers"), FrameSpec(2, 4, "numbers", antialias=True)):
         with pytest.raises(RecipeError, match="did you mean 'number'"):
             check_spec(spec)
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("kind", list(FRAMES))
+def test_frames_may_be_wider_than_high(kind: str, antialias: bool) -> None:
+    events = random_events(3000, 34, 34, 1000)
+    turned = events.copy()
+    turned["x"], turned["y"] = events["y"], events["x"]
+    spec, other = FrameSpec(3, (12, 20), kind, antialias), FrameSpec(3, (20, 12), kind, antialias)
+    wide, high = to_frames(events, spec, (34, 34)), to_frames(turned, other, (34, 34))
+    assert wide.shape == (3, 2, 12, 20)
+    if kind == "presence":  # PIL resizes rows first and rounds, and divides grey by opacity
+        wide, high = wide[:, 1:], high[:, 1:]
+    np.testing.assert_allclose(wide, high.swapaxes(2, 3), atol=2.1 / 255)
+    whole = to_frames(events, FrameSpec(3, (34, 34), kind), (34, 34))
+    assert FrameSpec(3, [34, 34], kind) == FrameSpec(3, 34, kind)
+    assert whole.shape == (3, 2, 34, 34)
+
+
+@pytest.mark.parametrize("size", [0, [48], [0, 3], (1, 2, 3), [2.5, 3], "48", 4.5, True, None])
+def test_a_size_is_a_side_or_height_and_width(size: object) -> None:
+    with pytest.raises(RecipeError, match=r"1 or more, or height and width, as \[180, 240\]"):
+        FrameSpec(2, size)  # type: ignore[arg-type]

@@ -15,14 +15,16 @@ def colourful(width: int = 60, height: int = 41) -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("size", [28, 48, 70])
-def test_value_is_that_of_hsv_after_torchvisions_resize(tmp_path: Path, size: int) -> None:
+@pytest.mark.parametrize("size", [28, 48, (20, 70)])
+def test_value_is_that_of_hsv_after_torchvisions_resize(tmp_path: Path, size: int | tuple[int, int]) -> None:
     image = colourful()
     image.save(tmp_path / "a.png")
-    truth = np.asarray(Resize((size, size))(image).convert("HSV"))[..., 2]
+    resized = Resize(size if isinstance(size, tuple) else (size, size))(image)
+    truth = np.asarray(resized.convert("HSV"))[..., 2]
     value = read_static_channel(tmp_path / "a.png", size)
     assert value.dtype == np.uint8
-    assert value.shape == (size, size)
+    colours = read_static_channel(tmp_path / "a.png", size, "rgb")
+    np.testing.assert_array_equal(colours, np.asarray(resized).transpose(2, 0, 1))
     np.testing.assert_array_equal(value, truth)
 
 

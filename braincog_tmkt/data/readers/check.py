@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
+from ...files import written_whole
 from ...jit import compiled
 
 MAX_EVENTS = 200_000_000
@@ -89,12 +90,8 @@ def write_bytes(path: str | Path, content: bytes) -> None:
     Raises:
         DataError: if it cannot be written.
     """
-    part = Path(path).with_name(f"{Path(path).name}.part")
-    try:
+    with written_whole(Path(path)) as (part,):
         part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror}): free space or choose another folder") from error
 
 
 def check_events(events: np.ndarray, path: str | Path, sensor: tuple[int, int] | None) -> None:

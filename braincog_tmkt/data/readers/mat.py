@@ -65,9 +65,10 @@ def write_mat(path: str | Path, events: np.ndarray) -> None:
     Raises:
         DataError: if there are no events, they are unsorted or negative, or the file cannot be written.
     """
+    from scipy.io import savemat
+
     check_writable(events, path, 2**15, 2**15)
     columns = {"x": events["x"], "y": events["y"], "ts": events["t"], "p": 2 * events["p"].astype(np.int8) - 1}
-    from scipy.io import savemat
 
     out = io.BytesIO()
     savemat(out, columns, do_compression=True, oned_as="column")

@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import DataError, RecipeError
 from ...files import user_path
 from ...registry import Registry
-from ..types import FrameSpec, Index, Item
+from ..types import FrameSpec, Index, Item, Size
 from .listing import fingerprint_files, kind_of
 
 DATASETS = Registry("data set", __package__, ["DATASETS.register"])
@@ -101,7 +101,7 @@ class DataSet(ABC):
         return None if self.own_extent else self.sensor
 
     def frames(self, item: Item, spec: FrameSpec) -> np.ndarray:
-        """Make the frames of one recording: float32 `[T, channels, size, size]` (`[1, ...]` if `still`).
+        """Make the frames of one recording: float32 `[T, channels, H, W]` (`[1, ...]` if `still`).
 
         Raises:
             DataError: as `events` and `lost.check_slices` do, or if the recording is too short to have any events in
@@ -117,15 +117,20 @@ class DataSet(ABC):
         made = to_frames(events, spec, area, self.crop)
         if not made.any():
             raise DataError(
-                f"{item.path or item.key} leaves its {spec.steps} frames of {spec.size}x{spec.size} empty: it has very"
+                f"{item.path or item.key} leaves its {spec.steps} frames of {spec.in_words} empty: it has very"
                 f" few events, or lasts less than {spec.steps} microseconds: take fewer steps or"
                 f" larger frames, write times in microseconds, or take data.frames=number"
             )
         return made
 
     @abstractmethod
-    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
-        """Read one static image: one channel at `size` x `size`, uint8 `[size, size]`; see `data.static.APPEARANCES`.
+    def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
+        """Read one static image: uint8 `[H, W]`, or `[C, H, W]` where `appearance` has several channels.
+
+        Args:
+            item: of the index.
+            size: height and width, one number for a square.
+            appearance: which channels stand for it, see `data.static.APPEARANCES`.
 
         Raises:
             DataError: naming the file, if it cannot be read as an image.

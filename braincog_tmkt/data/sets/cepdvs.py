@@ -10,7 +10,7 @@ from ..images import read_image
 from ..readers.check import file_size, read_bytes
 from ..readers.mat import read_mat
 from ..static import channel_of
-from ..types import Index, Item
+from ..types import Index, Item, Size, height_and_width
 from .base import DATASETS, Card, DataSet
 from .listing import class_files, in_any_case, need_folder, number_in
 
@@ -110,8 +110,8 @@ ROOT/
         """As wide and high as the last column and row with an event; the baseline shifts nothing to 0 here."""
         return int(events["x"].max()) + 1, int(events["y"].max()) + 1
 
-    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
-        """Read one channel of one image: uint8 `[size, size]`.
+    def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
+        """Read one channel of one image: uint8 `[H, W]`.
 
         As the baseline does for this data set alone, the channel is taken at the full size and resized then, not the
         other way round; antialiased, as its torchvision resizes from 0.17 on (deviation D-21).
@@ -119,12 +119,13 @@ ROOT/
         Raises:
             DataError: naming the file, if it cannot be read as an image.
         """
-        channel = channel_of(np.asarray(read_image(item.file)), appearance)
         import torch
         from torch.nn.functional import interpolate
 
-        full = torch.from_numpy(np.ascontiguousarray(channel))[None, None].float()
-        return interpolate(full, (size, size), mode="bilinear", antialias=True)[0, 0].round().byte().numpy()
+        channel = channel_of(np.asarray(read_image(item.file)), appearance)
+        full = torch.from_numpy(np.ascontiguousarray(channel)).view(1, -1, *channel.shape[-2:]).float()
+        resized = interpolate(full, height_and_width(size), mode="bilinear", antialias=True).round().byte().numpy()
+        return resized[0] if channel.ndim == 3 else resized[0, 0]
 
     def places(self) -> list[Path]:
         """Where the recordings lie."""

@@ -12,7 +12,7 @@ from ..images import image_suffixes, read_image
 from ..readers.check import damage_named, file_size
 from ..readers.pickled import array_of, unpickled
 from ..static import static_channel
-from ..types import FrameSpec, Index, Item
+from ..types import FrameSpec, Index, Item, Size
 from .base import DATASETS, Card, DataSet
 from .listing import class_files, class_folders, distinct, fetch, fingerprint_files
 
@@ -79,12 +79,12 @@ ROOT/
         raise DataError(f"{self.card.title} holds still images and no events, so {item.key} has none: use its frames")
 
     def frames(self, item: Item, spec: FrameSpec) -> np.ndarray:
-        """Read the colours of one image: float32 `[1, 3, size, size]` in [0, 1]; raises as `read_cifar10` does."""
-        resized = read_cifar10(item).resize((spec.size, spec.size), Image.Resampling.BILINEAR)
+        """Read the colours of one image: float32 `[1, 3, H, W]` in [0, 1]; raises as `read_cifar10` does."""
+        resized = read_cifar10(item).resize(spec.shape[::-1], Image.Resampling.BILINEAR)
         return np.asarray(resized, np.float32).transpose(2, 0, 1)[None] / np.float32(255)
 
-    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
-        """Read one channel of one image: uint8 `[size, size]`; raises DataError as `read_cifar10` does."""
+    def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
+        """Read one channel of one image: uint8 `[H, W]`; raises DataError as `read_cifar10` does."""
         return static_channel(read_cifar10(item), size, appearance)
 
     def fingerprint(self, index: Index) -> str:

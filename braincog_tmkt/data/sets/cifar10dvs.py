@@ -9,7 +9,7 @@ from ...errors import DataError
 from ..readers.aedat import read_aedat2
 from ..readers.aedat4 import read_aedat4
 from ..static import static_channel
-from ..types import Index, Item
+from ..types import Index, Item, Size
 from .base import DATASETS, Card, DataSet
 from .cifar10 import BATCH_LAYOUTS, BATCHES, CLASSES, FOLDER_LAYOUTS, PARTS, cifar10_images, read_cifar10
 from .listing import class_files, class_folders, distinct, fetch, need_folder
@@ -79,8 +79,8 @@ ROOT/
         """Read one recording: events `[N]` of `EVENT_DTYPE`; raises DataError as `read_aedat2`, `read_aedat4` do."""
         return READERS[item.file.suffix.lower()](item.file, self.sensor)
 
-    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
-        """Read one channel of one image: uint8 `[size, size]`; raises DataError as `read_cifar10` does."""
+    def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
+        """Read one channel of one image: uint8 `[H, W]`; raises DataError as `read_cifar10` does."""
         return static_channel(read_cifar10(item), size, appearance)
 
     def places(self) -> list[Path]:

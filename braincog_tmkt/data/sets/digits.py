@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from ..simulate.saccade import CameraParams, simulate_events
 from ..static import static_channel
-from ..types import Index, Item
+from ..types import Index, Item, Size
 from .base import DATASETS, Card, DataSet
 
 MARGIN = 5
@@ -52,8 +52,8 @@ class Digits(DataSet):
         negative = ImageOps.invert(_picture(_number(item)))
         return simulate_events(np.asarray(negative), CameraParams(), seed=_number(item))
 
-    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
-        """Return the digit, bright on dark, with its margin: uint8 `[size, size]`."""
+    def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
+        """Return the digit, bright on dark, with its margin: uint8 `[H, W]`."""
         return static_channel(_picture(_number(item)), size, appearance)
 
     def kind(self) -> str:

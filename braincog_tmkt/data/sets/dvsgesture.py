@@ -11,7 +11,7 @@ from ...errors import DataError
 from ..readers.aedat import read_aedat3
 from ..readers.check import damage_named, file_size, read_bytes
 from ..readers.columns import events_of_columns
-from ..types import Index, Item
+from ..types import Index, Item, Size
 from .base import DATASETS, Card, DataSet
 from .listing import class_files, distinct, fetch, fingerprint_files, in_any_case, number_in, subfolders
 
@@ -119,7 +119,7 @@ ROOT/
             )
         return trial[first:last].copy()
 
-    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
+    def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
         """Raise a DataError: there are no static images of gestures."""
         raise DataError(f"{self.card.title} has no static images: use a method that needs none, such as baseline")
 

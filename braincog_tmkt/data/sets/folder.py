@@ -12,7 +12,7 @@ from ..images import image_suffixes
 from ..names import composed, names_in_words, nearest_name, unmatched
 from ..readers import READERS, read_events
 from ..static import read_static_channel
-from ..types import Index, Item
+from ..types import Index, Item, Size
 from .base import DATASETS, Card, DataSet
 from .listing import distinct, entries
 
@@ -101,8 +101,8 @@ ROOT/
             )
         return events
 
-    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
-        """Read one channel of one image: uint8 `[size, size]`; raises DataError as `read_static_channel` does."""
+    def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
+        """Read one channel of one image: uint8 `[H, W]`; raises DataError as `read_static_channel` does."""
         return read_static_channel(item.file, size, appearance)
 
     def places(self) -> list[Path]:

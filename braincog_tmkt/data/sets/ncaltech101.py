@@ -9,7 +9,7 @@ from ...errors import DataError
 from ..images import image_suffixes
 from ..readers.atis import read_atis
 from ..static import read_static_channel
-from ..types import Index, Item
+from ..types import Index, Item, Size
 from .base import DATASETS, Card, DataSet
 from .listing import (
     class_files,
@@ -105,8 +105,8 @@ ROOT/
         """Read one recording: events `[N]` of `EVENT_DTYPE`; raises DataError as `read_atis` does."""
         return read_atis(item.file, self.sensor)
 
-    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
-        """Read one channel of one image: uint8 `[size, size]`; raises DataError as `read_static_channel` does."""
+    def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
+        """Read one channel of one image: uint8 `[H, W]`; raises DataError as `read_static_channel` does."""
         return read_static_channel(item.file, size, appearance)
 
     def places(self) -> list[Path]:

@@ -13,7 +13,7 @@ from ...errors import DataError
 from ..images import image_suffixes
 from ..readers.atis import read_atis
 from ..static import read_static_channel, static_channel
-from ..types import Index, Item
+from ..types import Index, Item, Size
 from .base import DATASETS, Card, DataSet
 from .listing import (
     class_files,
@@ -119,8 +119,8 @@ ROOT/
         """Read one recording: events `[N]` of `EVENT_DTYPE`; raises DataError as `read_atis` does."""
         return read_atis(item.file, self.sensor)
 
-    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
-        """Read the grey values of one image: uint8 `[size, size]`.
+    def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
+        """Read the grey values of one image: uint8 `[H, W]`.
 
         Raises:
             DataError: naming the file, if it cannot be read.

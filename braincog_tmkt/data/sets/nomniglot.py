@@ -15,7 +15,7 @@ from ..readers.aedat4 import read_aedat4
 from ..readers.arrays import read_events_npy
 from ..readers.check import file_size
 from ..static import read_static_channel
-from ..types import Index, Item
+from ..types import Index, Item, Size
 from .base import DATASETS, Card, DataSet
 from .listing import class_files, fetch, fingerprint_files, need_folder, subfolders
 from .omniglot import DRAWERS, characters_in, drawer_files, image_folders
@@ -142,8 +142,8 @@ ROOT/                                        (or ROOT/NOmniglot/)
                 )
         return events[first:last].copy()
 
-    def image(self, item: Item, size: int, appearance: str = "value") -> np.ndarray:
-        """Read one image as it is stored, dark strokes on white (255): uint8 `[size, size]`.
+    def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
+        """Read one image as it is stored, dark strokes on white (255): uint8 `[H, W]`.
 
         Raises:
             DataError: naming the file, if it cannot be read as an image.

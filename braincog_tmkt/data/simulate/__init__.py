@@ -1,8 +1,9 @@
 """Simulated twins of event data sets: a tree of images becomes a tree of recordings, in the real layout and bytes.
 
-The camera is in `data/camera.py`; each data set has a file here. A file `SIMULATED.json` beside the recordings says
-what they are, so that no reader takes them for real ones. How the real recordings were made is known in part only; what
-is assumed stands in docs/simulator.md (deviation D-18).
+`simulate_tree` makes a tree. A data set has a file here, which says how its images were shown; `camera` makes events of
+a picture that moves, `saccade` moves it as N-MNIST's camera did, `strokes` draws it with a pen. A file `SIMULATED.json`
+beside the recordings marks them, so that no reader takes them for real ones. How the real recordings were made is known
+only in part; docs/simulator.md lists what is assumed (deviation D-18).
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ...errors import DataError, RecipeError
+from ...files import written_whole
 from ..sets.listing import SIMULATED
 from ..workers import interrupts_for_this_process_alone, start_worker
 from .camera import SIMULATOR_VERSION, CameraParams
@@ -182,14 +183,6 @@ def _record(job: Job, out_dir: Path, layout: Layout, params: CameraParams, seed:
 
 def _write(files: dict[Path, Writer]) -> None:
     """Fill files under temporary names and rename them when all are filled, so that no one sees a part of any."""
-    parts = {path: path.with_name(f"{path.name}.{os.getpid()}.part") for path in files}
-    try:
-        for path, fill in files.items():
-            fill(parts[path])
-        for path, part in parts.items():
-            part.replace(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror}): free space or choose another folder") from error
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+    with written_whole(*files, suffix=f".{os.getpid()}.part") as parts:
+        for fill, part in zip(files.values(), parts, strict=True):
+            fill(part)

@@ -56,7 +56,7 @@ class Protocol:
     static_pool: str = "partners"
 
     def __post_init__(self) -> None:
-        PROTOCOLS[self.name]  # an unknown name raises, with the nearest known one
+        PROTOCOLS.require(self.name)
         portion, held_out, count = self.train_portion, self.val_portion, self.train_per_class
         _require(_is_number(portion) and 0 < portion < 1, "train_portion", portion, "a number above 0 and below 1")
         _require(_is_number(held_out) and 0 <= held_out < 1, "val_portion", held_out, "a number from 0 to below 1")
