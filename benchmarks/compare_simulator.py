@@ -40,7 +40,7 @@ from PIL import Image
 from braincog_tmkt.data.simulate import LAYOUTS
 from braincog_tmkt.data.simulate.saccade import CameraParams, saccade_path, simulate_events
 
-TABLE = REPO / "experiments/results/simulator_nmnist.csv"
+TABLE = REPO / "experiments/studies/simulator/nmnist.csv"
 FIGURE = REPO / "docs/figures/simulator_nmnist.png"
 REAL, TWIN = {"color": "0.25", "histtype": "step", "lw": 1.3}, {"color": "tab:orange", "alpha": 0.6}
 FIRST_US = 85_000

@@ -211,9 +211,9 @@ def figure(arguments: argparse.Namespace) -> None:
     dotted = [text for text in arguments.overrides if "." in text.partition("=")[0]]
     settings = parse_settings([text for text in arguments.overrides if text not in dotted])
     if arguments.name in OF_RECORDS:
-        from ..figures.records import read_finished
+        from ..results.store import read_records
 
-        runs: list[Any] = _chosen(read_finished(arguments.runs), dotted)
+        runs: list[Any] = _chosen(read_records(arguments.runs), dotted)
     else:
         from ..inspect.reload import load_run
 

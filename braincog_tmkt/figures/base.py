@@ -33,7 +33,7 @@ WIDE_FONTS = (
 MOST_WARNINGS = 4
 
 OF_RECORDS: set[str] = set()
-"""Names of the figures that take records (as `records.read_finished` gives them) in place of loaded runs: they need
+"""Names of the figures that take records (as `store.read_records` gives them) in place of loaded runs: they need
 neither data nor checkpoints, and may show runs of several data sets."""
 
 

@@ -13,20 +13,10 @@ from matplotlib.ticker import MaxNLocator
 
 from ..errors import RecipeError
 from ..registry import did_you_mean
+from ..results.frame import Curve, Point, Record, Runs, by_seed, over_seeds
 from ..results.stages import stage_in_words
 from .base import entitle, figure_of_records, save_picture, save_rows, widen
-from .records import (
-    Curve,
-    Group,
-    Point,
-    Record,
-    by_data,
-    by_seed,
-    group_seeds,
-    over_seeds,
-    require_records,
-    warnings_in_words,
-)
+from .records import by_data, group_seeds, require_records, warnings_in_words
 
 MEASURED = {"accuracy": ("test accuracy (%)", 100.0), "loss": ("test loss", 1.0)}
 PALETTE = ("#b2182b", "#1b7fbd", "#333333", "#e08214", "#1b7837", "#762a83", "#8c510a", "#c51b7d")
@@ -70,13 +60,13 @@ def epochs(records: list[dict[str, Any]], out: Path, stage: str | None = None) -
     return [picture, save_rows(rows, out / "epochs.csv")]
 
 
-def curve_over_seeds(group: Group, measured: str, stage: str | None = None) -> list[Point]:
+def curve_over_seeds(group: Runs, measured: str, stage: str | None = None) -> list[Point]:
     """`accuracy` in percent, or `loss`, of the test recordings by epoch (from 1; 0 before the stage), over the seeds.
 
     Raises:
         RecipeError: if a run has no such stage.
     """
-    return over_seeds(by_seed(group, _curve(measured, stage), group.records).values())
+    return over_seeds(by_seed(group.records, _curve(measured, stage)).values())
 
 
 def _curve(measured: str, stage: str | None) -> Callable[[Record], Curve]:
@@ -100,10 +90,10 @@ def _number_of(record: Record, stage: str | None) -> int:
     return names.index(stage) if stage else len(names) - 1
 
 
-def _draw(found: Mapping[Group, Mapping[str, list[Point]]], data: str, stage: str | None) -> Figure:
+def _draw(found: Mapping[Runs, Mapping[str, list[Point]]], data: str, stage: str | None) -> Figure:
     figure = Figure(figsize=(9.6, 4.0 + 0.12 * len(found)), layout="constrained")
     grid = figure.subplots(1, 2)
-    methods = {group.method for group in found}
+    methods = {group.name for group in found}
     several = len(methods) > 1
     for axes, (row, (words, _)) in zip(grid, MEASURED.items(), strict=True):
         for number, (group, measured) in enumerate(found.items()):
@@ -125,7 +115,7 @@ def _draw(found: Mapping[Group, Mapping[str, list[Point]]], data: str, stage: st
     return figure
 
 
-def _axis(groups: Sequence[Group] | Mapping[Group, Any], stage: str | None) -> str:
+def _axis(groups: Sequence[Runs] | Mapping[Runs, Any], stage: str | None) -> str:
     """Epochs of which stage; 0 is explained where it is drawn."""
     record = next((group.records[0] for group in groups if "stages" in group.records[0]), None)
     if record is None:

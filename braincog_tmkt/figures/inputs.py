@@ -14,20 +14,11 @@ from ..engine.task import frame_spec, open_dataset
 from ..errors import RecipeError
 from ..inspect.reload import LoadedRun
 from ..methods import Method
+from ..results import identity
 from ..results.notes import notes_of
 from ..results.setting import MARK
 from ..results.stages import steps_of
 from .records import data_in_words
-
-COLOURS = {
-    "baseline": "#333333",
-    "tet": "#333333",
-    "knowledge_transfer": "#1b7fbd",
-    "tsm": "#e08214",
-    "tmkt": "#b2182b",
-    "hsd": "#762a83",
-}
-OTHER_COLOURS = ("#1b7837", "#c51b7d", "#8c510a", "#01665e")
 
 
 def require_same_test(runs: Sequence[LoadedRun]) -> None:
@@ -84,9 +75,8 @@ def titles_of(runs: Sequence[LoadedRun]) -> list[str]:
 
 
 def colour_of(run: LoadedRun) -> str:
-    """The colour of a run's recipe: the house's own for the four methods, else one that its name picks."""
-    name = run.recipe.name.rpartition("/")[2]
-    return COLOURS.get(name, OTHER_COLOURS[sum(name.encode()) % len(OTHER_COLOURS)])
+    """The colour of a run's recipe, the same in all figures."""
+    return identity.colour_of(run.recipe.name, run.recipe.method["name"])
 
 
 def setting_in_words(runs: Sequence[LoadedRun]) -> str:

@@ -2,103 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import Any
 
-from ..errors import RecipeError, TrainingError
+from ..errors import RecipeError
 from ..methods import METHODS
 from ..recipe.identity import ADDED, relevant
-from ..results.schema import STEPS, faults
+from ..results.frame import Record, Runs, differing, grouped
+from ..results.identity import identity_of
 from ..results.setting import MARK, warnings_of
-from ..results.store import RECORD, read_record, record_files
-
-Record = Mapping[str, Any]
-Curve = dict[int, float]
-
-BY_STEPS = "by_steps"
-"""Key of a record that holds what `tmkt eval --steps` measured, where that lies beside the record."""
-
-NAMES = {"baseline": "TET", "hsd": "HSD"}
-"""What the papers call a method."""
-
-
-@dataclass(frozen=True, eq=False)
-class Group:
-    """Runs that differ in their seed, and perhaps in settings that the picture has an axis for.
-
-    Args:
-        method: in the paper's words.
-        label: what tells them apart from other groups of this method, in words; may be empty.
-        records: theirs.
-    """
-
-    method: str
-    label: str
-    records: tuple[Record, ...]
-
-    @property
-    def title(self) -> str:
-        """Method and label."""
-        return f"{self.method}, {self.label}" if self.label else self.method
-
-
-class Point(NamedTuple):
-    """Runs of several seeds at one place.
-
-    Args:
-        x: the place.
-        mean: over the seeds.
-        std: over the seeds (n - 1 in the denominator), 0 for one.
-        seeds: n.
-    """
-
-    x: int
-    mean: float
-    std: float
-    seeds: int
-
-
-def read_finished(places: Iterable[str | Path]) -> list[dict[str, Any]]:
-    """The records in some files and folders, with the measurements of `tmkt eval --steps` that lie beside them.
-
-    These are `steps.csv` in a run folder, `<name>.steps.csv` beside a kept record `<name>.json`; a record gets their
-    rows as `by_steps`.
-
-    Raises:
-        TrainingError: for a file that is no record, a place that holds none, or a damaged `steps.csv`.
-    """
-    records = []
-    for file in record_files(places):
-        record = read_record(file)
-        beside = [_steps_beside(name) for name in (file, file.resolve())]  # of a link: or where it leads
-        steps = next((name for name in beside if name.is_file()), None)
-        records.append(record | {BY_STEPS: _read_steps(steps)} if steps else record)
-    return records
-
-
-def _steps_beside(file: Path) -> Path:
-    return file.with_name("steps.csv") if file.name == RECORD else file.with_suffix(".steps.csv")
-
-
-def _read_steps(file: Path) -> list[dict[str, float]]:
-    try:
-        rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
-        found = [{key: float(value) for key, value in row.items() if key} for row in rows]
-        found = [{**row, "steps": int(row["steps"])} for row in found]
-    except (OSError, ValueError, TypeError, KeyError, OverflowError, csv.Error) as error:
-        raise TrainingError(f"{file} cannot be read ({error}): make it again with tmkt eval RUN --steps") from error
-    if wrong := list(faults(found, [STEPS])):
-        key, words = wrong[0]
-        raise TrainingError(
-            f"{file} does not hold what it should: row{key} {f'must be {words}' if words else 'is missing'}: make it"
-            " again with tmkt eval RUN --steps"
-        )
-    return found
 
 
 def require_records(records: Sequence[Record]) -> None:
@@ -113,14 +26,9 @@ def require_records(records: Sequence[Record]) -> None:
 
 def by_data(records: Iterable[Record]) -> dict[str, list[Record]]:
     """Records by what they were tested on, in words."""
-    found: dict[tuple[str, str], list[Record]] = {}
-    for record in records:
-        found.setdefault((data_in_words(record), record["data"]["split"]), []).append(record)
-    several = [words for words, _ in found]
-    return {
-        f"{words}, {split[:8]}" if several.count(words) > 1 else words: group
-        for (words, split), group in sorted(found.items(), key=lambda item: item[0])
-    }
+    found = sorted(grouped(records, lambda record: (data_in_words(record), record["data"]["split"])).items())
+    several = [words for (words, _), _ in found]
+    return {f"{words}, {split[:8]}" if several.count(words) > 1 else words: group for (words, split), group in found}
 
 
 def data_in_words(record: Record) -> str:
@@ -134,29 +42,27 @@ def data_in_words(record: Record) -> str:
     return f"{data['set']} ({data['kind']} data), split '{data['protocol']}'" + (" (leaky)" if data["leaky"] else "")
 
 
-def group_seeds(records: Iterable[Record], axes: Iterable[str] = ()) -> list[Group]:
-    """Records of the same test recordings by their settings.
+def group_seeds(records: Iterable[Record], axes: Iterable[str] = ()) -> list[Runs]:
+    """Records of the same test recordings by their settings: named by method, labelled by what differs within it.
 
     Args:
         records: some.
         axes: keys that may differ within a group, since the picture shows what they do.
     """
-    found: dict[str, list[Record]] = {}
-    settings: dict[str, dict[str, Any]] = {}
-    for record in records:
-        own = {key: value for key, value in _settings(record).items() if key not in axes}
-        name = str(sorted(own.items()))
-        found.setdefault(name, []).append(record)
-        settings[name] = own
-    methods = {name: method_in_words(group[0]) for name, group in found.items()}
+
+    def settings(record: Record) -> dict[str, Any]:
+        return {key: value for key, value in _settings(record).items() if key not in axes}
+
+    found = list(grouped(records, lambda record: str(sorted(settings(record).items()))).values())
     groups = []
-    for name, group in found.items():
-        alike = [settings[other] for other in found if methods[other] == methods[name]]
-        keys = [key for key in sorted(set().union(*alike)) if len({str(each.get(key)) for each in alike}) > 1]
-        words = [setting_in_words(key, settings[name].get(key)) for key in keys]
-        ordered = [settings[name].get(key) for key in keys]
-        groups.append((ordered, Group(methods[name], ", ".join(words), tuple(group))))
-    return [group for _, group in sorted(groups, key=lambda item: (item[1].method, [*map(_order, item[0])]))]
+    for method, alike in grouped(found, lambda group: method_in_words(group[0])).items():
+        keys = differing(settings(group[0]) for group in alike)
+        for group in alike:
+            own = settings(group[0])
+            label = ", ".join(setting_in_words(key, own.get(key)) for key in keys)
+            runs = Runs(method, f"{method}, {label}" if label else method, tuple(group), label)
+            groups.append((method, [_order(own.get(key)) for key in keys], runs))
+    return [runs for *_, runs in sorted(groups, key=lambda item: item[:2])]
 
 
 def _order(value: Any) -> tuple[float, str]:
@@ -179,7 +85,7 @@ def method_in_words(record: Record) -> str:
     method = record["recipe"]["method"]
     if method["name"] == "baseline" and not method.get("tet", True):
         return "cross-entropy of the mean"
-    return NAMES.get(method["name"], method["name"])
+    return identity_of(method["name"]).label
 
 
 def setting_in_words(key: str, value: Any) -> str:
@@ -200,39 +106,6 @@ def setting_in_words(key: str, value: Any) -> str:
     return f"{key.partition('.')[2].replace('.', ' ').replace('_', ' ')} {value}"
 
 
-def warnings_in_words(groups: Iterable[Group], select: str = "last") -> list[str]:
+def warnings_in_words(groups: Iterable[Runs], select: str = "last") -> list[str]:
     """What to know before the numbers of some groups are believed."""
     return [f"{MARK} {group.title}, {words}" for group in groups for words in warnings_of(group.records, select)]
-
-
-def by_seed(group: Group, curve_of: Any, records: Iterable[Record]) -> dict[int, Curve]:
-    """One curve a seed.
-
-    Raises:
-        RecipeError: if a seed is there twice, with different numbers.
-    """
-    curves: dict[int, Curve] = {}
-    for record in records:
-        curve = curve_of(record)
-        if curves.setdefault(record["seed"], curve) != curve:
-            raise RecipeError(
-                f"seed {record['seed']} of {record['name']} ({group.title}) is there twice, with different results:"
-                " give one folder of it"
-            )
-    return curves
-
-
-def over_seeds(curves: Iterable[Curve]) -> list[Point]:
-    """Mean and deviation where all seeds have a value.
-
-    Example:
-        >>> over_seeds([{1: 2.0, 2: 4.0}, {1: 4.0}])
-        [Point(x=1, mean=3.0, std=1.4142135623730951, seeds=2)]
-    """
-    curves = list(curves)
-    places = sorted(set.intersection(*map(set, curves))) if curves else []
-    values = {place: [curve[place] for curve in curves] for place in places}
-    return [
-        Point(place, fmean(found), stdev(found) if len(found) > 1 else 0.0, len(found))
-        for place, found in values.items()
-    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,24 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
+from ..results.frame import Curve, Point, Record, Runs, by_seed, over_seeds, require_selection
+from ..results.identity import OTHER_COLOURS, identity_of, other_colour
 from ..results.stages import split_runs, stage_in_words, steps_of
-from ..results.summary import require_selection
 from .base import entitle, figure_of_records, save_picture, save_rows, widen
-from .inputs import COLOURS, OTHER_COLOURS
-from .records import (
-    BY_STEPS,
-    Curve,
-    Group,
-    Point,
-    Record,
-    by_data,
-    by_seed,
-    group_seeds,
-    over_seeds,
-    require_records,
-    warnings_in_words,
-)
+from .records import by_data, group_seeds, require_records, warnings_in_words
 
+BY_STEPS = "by_steps"
 STEPS = ("data.steps", "method.steps")
 LETTERS = 72
 """Of a line of the legend, which is as wide as a column."""
@@ -43,14 +31,13 @@ LEAST = {"accuracy": (5, 0, 100), "firing_rate": (1, 0)}
 STYLES: dict[str, dict[str, Any]] = {
     "STS": {"linestyle": "-", "marker": "o", "linewidth": 2.0},
     "DTS": {"linestyle": (0, (4, 2)), "marker": "o", "markerfacecolor": "white"},
-    "ann": {"linestyle": (0, (1, 1.2)), "marker": "s", "alpha": 0.75},
-    "convert": {"linestyle": (0, (5, 1.5, 1, 1.5)), "marker": "^", "alpha": 0.75},
 }
-"""Of lines by their role: trained and tested with T; tested with T only; earlier stages."""
+"""Of lines by their role: trained and tested with T; tested with T only. Networks of earlier stages have `EARLIER`."""
+EARLIER: tuple[dict[str, Any], ...] = (
+    {"linestyle": (0, (1, 1.2)), "marker": "s", "alpha": 0.75},
+    {"linestyle": (0, (5, 1.5, 1, 1.5)), "marker": "^", "alpha": 0.75},
+)
 EPOCHS = {"last": "last epoch", "best_val": "epoch best on validation", "best_test": "epoch best on the test set"}
-SHARED = {"ann": COLOURS["knowledge_transfer"], "convert": COLOURS["tsm"]}
-HOUSE = {"TET": COLOURS["baseline"], "HSD": COLOURS["hsd"]}
-IN_WORDS = {"ann": "teacher, mean of its first T outputs", "convert": "converted, not trained on"}
 
 
 @dataclass(frozen=True)
@@ -58,16 +45,25 @@ class Line:
     """A line of the picture.
 
     Args:
-        label: what it is, in words, without n.
-        role: key of `STYLES`.
+        who: method, and what tells it apart from other lines of it.
+        what: which of its networks, in words.
+        role: `STS`, `DTS`, or the stage that the network comes out of.
         colour: its colour.
         points: of the rows in `ROWS`, each over T; a row without measurements is empty.
+        method: of an earlier stage: whose it is.
     """
 
-    label: str
+    who: str
+    what: str
     role: str
     colour: str
     points: Mapping[str, list[Point]]
+    method: str = ""
+
+    @property
+    def label(self) -> str:
+        """What it is, in words, without n."""
+        return f"{self.who}: {self.what}"
 
     @property
     def words(self) -> str:
@@ -123,39 +119,39 @@ def lines_of(records: Sequence[Record], select: str) -> list[Line]:
     earlier: list[Line] = []
     seen: set[str] = set()
     for group in groups:
-        house = HOUSE.get(group.method) if group.method not in seen else None
-        colour = house or next(colours)
-        seen.add(group.method)
+        own = identity_of(group.first["recipe"]["method"]["name"]).colour if group.name not in seen else ""
+        colour = own or next(colours)
+        seen.add(group.name)
         trained += _trained(group, select, colour)
         earlier += _earlier(group, select, colour)
     return [*_once(earlier), *trained]
 
 
-def _largest(group: Group) -> list[Record]:
+def _largest(group: Runs) -> list[Record]:
     """The runs with the largest T."""
     most = max(steps_of(record["recipe"]) for record in group.records)
     return [record for record in group.records if steps_of(record["recipe"]) == most]
 
 
-def _trained(group: Group, select: str, colour: str) -> list[Line]:
+def _trained(group: Runs, select: str, colour: str) -> list[Line]:
     """What a method comes to with T steps: trained with them, and only tested with them."""
     longest = _largest(group)
     most = steps_of(longest[0]["recipe"])
     lines = [
-        Line(f"{group.title}: trained and tested with T steps (STS)", "STS", colour, _end_points(group, select)),
-        Line(f"{group.title}: trained with {most}, tested with T (DTS)", "DTS", colour, _cut(group, longest, select)),
+        Line(group.title, "trained and tested with T steps (STS)", "STS", colour, _end_points(group, select)),
+        Line(group.title, f"trained with {most}, tested with T (DTS)", "DTS", colour, _cut(longest, select)),
     ]
     kept = [line for line in lines if len(line.points["accuracy"]) > 1]  # one point says nothing beside a line
     return kept or lines[:1]
 
 
-def _end_points(group: Group, select: str) -> dict[str, list[Point]]:
+def _end_points(group: Runs, select: str) -> dict[str, list[Point]]:
     """Accuracy and cost of runs of different T, each at its own."""
     found: dict[str, list[Point]] = {row: [] for row in ROWS}
     for steps in sorted({steps_of(record["recipe"]) for record in group.records}):
         own = [record for record in group.records if steps_of(record["recipe"]) == steps]
         for row in ROWS:
-            curves = by_seed(group, lambda record, row=row, steps=steps: _end(record, row, steps, select), own)
+            curves = by_seed(own, lambda record, row=row, steps=steps: _end(record, row, steps, select))
             found[row] += over_seeds(curves.values())
     return found
 
@@ -169,7 +165,7 @@ def _end(record: Record, row: str, steps: int, select: str) -> Curve:
     return {steps: record["synaptic_operations"]}
 
 
-def _cut(group: Group, records: list[Record], select: str) -> dict[str, list[Point]]:
+def _cut(records: list[Record], select: str) -> dict[str, list[Point]]:
     """Accuracy and cost of runs of one T, tested with others."""
     if all(BY_STEPS in record for record in records) and select == "last":
         scale = {"accuracy": 100, "firing_rate": 100}
@@ -177,29 +173,31 @@ def _cut(group: Group, records: list[Record], select: str) -> dict[str, list[Poi
         def measured(row: str) -> Any:
             return lambda record: {int(each["steps"]): scale.get(row, 1) * each[row] for each in record[BY_STEPS]}
 
-        return {row: over_seeds(by_seed(group, measured(row), records).values()) for row in ROWS}
-    return {"accuracy": _by_step(group, records, select)} | {row: [] for row in ROWS if row != "accuracy"}
+        return {row: over_seeds(by_seed(records, measured(row)).values()) for row in ROWS}
+    return {"accuracy": _by_step(records, select)} | {row: [] for row in ROWS if row != "accuracy"}
 
 
-def _by_step(group: Group, records: Iterable[Record], select: str) -> list[Point]:
+def _by_step(records: Iterable[Record], select: str) -> list[Point]:
     """Accuracy after the first 1, 2, .. steps."""
 
     def curve_of(record: Record) -> Curve:
         shares = record[select]["accuracy_by_step"] if record[select] else ()
         return {step: 100 * share for step, share in enumerate(shares, 1)}
 
-    return over_seeds(by_seed(group, curve_of, records).values())
+    return over_seeds(by_seed(records, curve_of).values())
 
 
-def _earlier(group: Group, select: str, colour: str) -> list[Line]:
+def _earlier(group: Runs, select: str, colour: str) -> list[Line]:
     """The network after the stages before the last one."""
     parts = split_runs(_largest(group))
     return [
         Line(
-            f"{group.title}: {IN_WORDS.get(stage, stage_in_words(stage))}",
-            stage if stage in STYLES else "ann",
+            group.title,
+            stage_in_words(stage),
+            stage,
             colour,
-            {row: [] for row in ROWS} | {"accuracy": _by_step(group, parts[stage], select)},
+            {row: [] for row in ROWS} | {"accuracy": _by_step(parts[stage], select)},
+            group.name,
         )
         for stage in list(parts)[:-1]
     ]
@@ -213,9 +211,7 @@ def _once(lines: Iterable[Line]) -> list[Line]:
             found.setdefault(f"{line.role} {line.points['accuracy']}", line)
     roles = [line.role for line in found.values()]
     return [
-        replace(line, label=re.sub(r",[^:]*:", ":", line.label), colour=SHARED[line.role])
-        if roles.count(line.role) == 1
-        else line
+        replace(line, who=line.method, colour=other_colour(line.role)) if roles.count(line.role) == 1 else line
         for line in found.values()
     ]
 
@@ -246,11 +242,18 @@ def _draw(found: Mapping[str, list[Line]], select: str, said: Sequence[str] = ()
 
 
 def _panel(axes: Axes, row: str, lines: Sequence[Line]) -> None:
+    stages = list(dict.fromkeys(line.role for line in lines if line.role not in STYLES))
     for line in lines:
         points = line.points[row]
         if not points:
             continue
-        style = {"markersize": 4.5, "linewidth": 1.5, "capsize": 2.5, "elinewidth": 0.9, **STYLES[line.role]}
+        style = {
+            "markersize": 4.5,
+            "linewidth": 1.5,
+            "capsize": 2.5,
+            "elinewidth": 0.9,
+            **(STYLES.get(line.role) or EARLIER[stages.index(line.role) % len(EARLIER)]),
+        }
         x, mean, std = ([point[at] for point in points] for at in range(3))
         axes.errorbar(x, mean, std if any(std) else None, color=line.colour, label=line.words, **style)
     places = {point.x for line in lines for point in line.points[row]}

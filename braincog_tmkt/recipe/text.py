@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Iterator
+from copy import deepcopy
+from functools import lru_cache
 from typing import Any, Union, get_args, get_origin
 
 import yaml
@@ -85,6 +87,11 @@ def read_yaml(text: str) -> Any:
         >>> read_yaml("{steps: 10, seeds: [010, 1:30], rate: 1e-3, on: yes}")
         {'steps': 10, 'seeds': ['010', '1:30'], 'rate': 0.001, 'on': 'yes'}
     """
+    return deepcopy(_read_yaml(text))
+
+
+@lru_cache(maxsize=64)
+def _read_yaml(text: str) -> Any:
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"it has {len(text)} characters, more than {MOST_CHARACTERS}")
     try:

@@ -140,7 +140,7 @@ def find_table(number: str) -> PaperTable:
 
 def _read(file: Path) -> dict[str, PaperTable]:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"{file} holds no paper's numbers ({error}): see experiments/paper/tmkt.yaml") from error
     if isinstance(content, dict) and isinstance(content.get("tables"), dict):

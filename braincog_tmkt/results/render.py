@@ -10,9 +10,9 @@ from string import ascii_lowercase
 from typing import Any
 
 from ..errors import RecipeError
+from .frame import Paired
 from .grids import FORMATS, grid, prose
 from .setting import MARK, same_runs
-from .statistics import Paired
 from .tables import Table, TableRow
 
 SELECTED = {
@@ -63,14 +63,14 @@ def footnotes(table: Table) -> list[str]:
         lines.append(f"[{number}] {'; '.join(line.paper.facts)}")
     if any(parameters_here(line) for line in table.lines):
         lines.append(
-            "net, M: trainable parameters, in millions, of this architecture as BrainCog and we build it; of our runs,"
-            " those of the network that is tested"
+            "net, M: trainable parameters, in millions, of this architecture as built here; for our runs, of the"
+            " network that is tested"
         )
     if any(line.ours and line.ours.against for line in table.lines):
         lines.append(
             f"vs {table.against}: mean difference over the seeds both have, with its 95 % bootstrap interval, which is"
-            " too narrow for few seeds; the verdict goes by Student's 95 % interval: 'open' if it holds 0, or if there"
-            " is none (one seed, or all differences the same); runs of different settings are not compared"
+            " too narrow for few seeds; the verdict uses Student's 95 % confidence interval: 'open' if it includes 0, or"
+            " if there is none (one seed, or all differences equal); runs with different settings are not compared"
         )
     ours = [(line.recipe or "", line.ours) for line in table.lines if line.ours]
     lines += same_runs((name, (own.recipe_hash or name, own.conditions, own.split)) for name, own in ours)
@@ -94,8 +94,8 @@ def orderings_in_words(table: Table) -> str:
     counts = Counter(ordering.verdict for ordering in table.orderings)
     return (
         f"Orderings of measured rows in the paper: {len(table.orderings)}; here {counts['holds']} held,"
-        f" {counts['reversed']} reversed, {counts['open']} open (Student's 95 % interval holds 0; not corrected for the"
-        " number of comparisons)."
+        f" {counts['reversed']} reversed, {counts['open']} open (Student's 95 % confidence interval includes 0; not"
+        " corrected for the number of comparisons)."
     )
 
 

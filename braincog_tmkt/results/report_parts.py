@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ..recipe import load_recipe
-from ..recipe.files import known_recipes
-from ..recipe.identity import relevant
-from .charts import line_chart, to_svg
-from .stages import steps_of
+from ..recipe import PAPER
+from .charts import DotChart, LineChart
+from .frame import Curve, Paired, Record, Runs, grouped, mean_curve, mean_std
+from .identity import colour_of
+from .setting import tiers_of
+from .stages import split_runs, stage_in_words, steps_of
 
 MINUS = "\N{MINUS SIGN}"
 MOST_COLUMNS = 61
@@ -21,9 +22,6 @@ LEAST = 2.0
 """Percentage points that the axis of accuracies has at least."""
 MOST_BEHIND = 8
 """With more recipes than these a panel shows no other recipes behind its own."""
-
-Record = Mapping[str, Any]
-Curve = dict[int, float]
 
 
 @dataclass(frozen=True)
@@ -48,34 +46,14 @@ class Chart:
     Args:
         title: heading.
         note: how to read it.
-        panels: title and `<svg>` of each.
+        panels: title and drawing of each.
         data: the numbers.
     """
 
     title: str
     note: str
-    panels: list[tuple[str, str]]
+    panels: Sequence[tuple[str, DotChart | LineChart]]
     data: Grid
-
-
-@dataclass(frozen=True)
-class Runs:
-    """The finished runs of one recipe with the same settings.
-
-    Args:
-        name: of the recipe.
-        label: the name, and the settings in which it differs from other runs of that name.
-        records: one a seed, sorted.
-    """
-
-    name: str
-    label: str
-    records: tuple[Record, ...]
-
-    @property
-    def first(self) -> Record:
-        """The record of the smallest seed, for what all seeds share."""
-        return self.records[0]
 
 
 def signed(value: float, digits: int = 2) -> str:
@@ -88,61 +66,43 @@ def signed(value: float, digits: int = 2) -> str:
     return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", MINUS)
 
 
-def mean_std(values: Sequence[float], std: float | None) -> str:
-    """Mean ± standard deviation (n)."""
-    return f"{fmean(values):.2f}" + ("" if std is None else f" ± {std:.2f}") + f" ({len(values)})"
+def seeds_in_words(values: Iterable[float]) -> str:
+    """Mean ± standard deviation (n).
+
+    Example:
+        >>> seeds_in_words([1.0, 2.0, 3.0])
+        '2.00 ± 1.00 (3)'
+    """
+    values = list(values)
+    mean, std = mean_std(values)
+    return f"{mean:.2f}" + ("" if std is None else f" ± {std:.2f}") + f" ({len(values)})"
 
 
-def distinct(records: Iterable[Record]) -> list[Record]:
-    """The records, a run that is there twice once."""
-    return list({(*_kind_of_run(record), record["seed"], record["finished"]): record for record in records}.values())
+def paired_in_words(result: Paired) -> str:
+    """A paired difference with its bootstrap interval and n."""
+    interval = "" if result.low is None or result.high is None else f" [{signed(result.low)}, {signed(result.high)}]"
+    return f"{signed(result.mean)}{interval} ({result.seeds})"
 
 
-def _kind_of_run(record: Record) -> tuple[str, ...]:
-    """What all seeds of a group share: recipe, settings, kind of data, split."""
-    return record["name"], record["recipe_hash"], record["data"]["kind"], record["data"]["split"]
-
-
-def group_runs(records: Iterable[Record]) -> list[Runs]:
-    """Group records by recipe, settings and data, sorted by name."""
-    groups: dict[tuple[str, ...], list[Record]] = {}
-    for record in records:
-        groups.setdefault(_kind_of_run(record), []).append(record)
-    settings = {key: {**relevant(group[0]["recipe"]), "data.kind": key[2]} for key, group in groups.items()}
-    runs = []
-    for key, group in groups.items():
-        same_name = [settings[other] for other in groups if other[0] == key[0]]
-        varying = [
-            one for one in sorted(set().union(*same_name)) if len({str(each.get(one)) for each in same_name}) > 1
-        ]
-        words = [f"{one.partition('.')[2]}={settings[key].get(one)}" for one in varying]
-        if sum(settings[other] == settings[key] for other in groups if other[0] == key[0]) > 1:
-            words.append(f"split={key[3][:8]}")
-        label = f"{key[0]}: {', '.join(words)}" if words else key[0]
-        runs.append(Runs(key[0], label, tuple(sorted(group, key=lambda record: record["seed"]))))
-    return sorted(runs, key=lambda group: group.label)
-
-
-def by_data(groups: Iterable[Runs]) -> dict[str, list[Runs]]:
+def data_of(groups: Iterable[Runs]) -> dict[str, list[Runs]]:
     """Groups by data set, kind of data and protocol, in words."""
-    found: dict[str, list[Runs]] = {}
-    for group in groups:
+
+    def words(group: Runs) -> str:
         data = group.first["data"]
         leaks = " (leaks)" if data["leaky"] else ""
-        words = f"{data['set']}, {data['kind']} data, protocol {data['protocol']}{leaks}"
-        found.setdefault(words, []).append(group)
-    return dict(sorted(found.items()))
+        return f"{data['set']}, {data['kind']} data, protocol {data['protocol']}{leaks}"
+
+    return dict(sorted(grouped(groups, words).items()))
 
 
 def shortened(groups: Iterable[Runs]) -> list[str]:
     """Labels of groups with fewer epochs, fewer steps or a narrower network than their recipe says."""
-    known = known_recipes()
-    ours = [group for group in groups if group.name in known]
-    return [group.label for group in ours if _is_short(group.first["recipe"], known[group.name])]
+    return [group.title for group in groups if _is_short(group.first["recipe"], tiers_of(group.name).get(PAPER))]
 
 
-def _is_short(recipe: dict[str, Any], file: Path) -> bool:
-    full = load_recipe(file).as_dict()
+def _is_short(recipe: dict[str, Any], full: dict[str, Any] | None) -> bool:
+    if full is None:
+        return False
     keys = (("train", "epochs"), ("data", "steps"), ("model", "width"))
     numbers = [(recipe.get(part, {}).get(key), full[part][key]) for part, key in keys]
     numbers.append((steps_of(recipe), steps_of(full)))
@@ -151,25 +111,76 @@ def _is_short(recipe: dict[str, Any], file: Path) -> bool:
     return any(ours is not None and ours < value for ours, value in numbers)
 
 
-def curve_charts(groups: Sequence[Runs], name: str) -> list[Chart]:
+def curve_charts(groups: Sequence[Runs]) -> list[Chart]:
     """Loss, and accuracies where they were measured more than once, by epoch; for one data set and protocol."""
-    loss = _chart(groups, f"{name}-loss", _history("train", "loss", 1), "training loss", "epoch", behind=False)
+    loss = _chart(groups, _history("train", "loss", 1), "training loss", "epoch", behind=False)
     shown = [loss]
     for part, words in (("val", "validation accuracy (%)"), ("test", "test accuracy (%)")):
         curve_of = _history(part, "accuracy", 100)
         if max(len(curve_of(record)) for group in groups for record in group.records) > 1:
-            shown.append(_chart(groups, f"{name}-{part}", curve_of, words, "epoch"))
+            shown.append(_chart(groups, curve_of, words, "epoch"))
     return [chart for chart in shown if chart is not None]
 
 
-def step_chart(groups: Sequence[Runs], name: str, select: str) -> Chart | None:
+def step_chart(groups: Sequence[Runs], select: str) -> Chart | None:
     """Accuracy if the decision is taken after 1, 2, .. T time steps; for one data set and protocol."""
 
     def curve_of(record: Record) -> Curve:
         shares = (record[select] or {}).get("accuracy_by_step") or ()
         return {step: 100 * share for step, share in enumerate(shares, 1)}
 
-    return _chart(groups, f"{name}-steps", curve_of, "test accuracy (%)", "time step")
+    return _chart(groups, curve_of, "test accuracy (%)", "time step")
+
+
+def by_stage(groups: Iterable[Runs], trained: bool = False) -> list[Runs]:
+    """Every stage of every group as a group of its own; those of one stage as they are.
+
+    Args:
+        groups: of finished runs.
+        trained: leave out stages that train nothing.
+    """
+    found = []
+    for group in groups:
+        for stage, records in split_runs(group.records).items():
+            if trained and not any("train" in entry for record in records for entry in record["history"]):
+                continue
+            title = f"{group.title}, {stage_in_words(stage)}" if stage else group.title
+            found.append(Runs(group.name, title, tuple(records)))
+    return found
+
+
+def stage_grid(groups: Iterable[Runs], select: str) -> Grid | None:
+    """Accuracy after each stage, altogether and from the first 1, 2, .. steps; None if no run has several stages."""
+    found = [
+        (group, stage, records) for group in groups for stage, records in split_runs(group.records).items() if stage
+    ]
+    if not found:
+        return None
+    curves = [_by_step(records, select) for _, _, records in found]
+    most = max(map(len, curves))
+    rows = []
+    for (group, stage, records), curve in zip(found, curves, strict=True):
+        accuracy, loss, seconds = _result(records, select)
+        steps = curve + [""] * (most - len(curve))
+        rows.append([group.title, stage_in_words(stage), accuracy, *steps, loss, seconds, _origin(records, stage)])
+    head = ["recipe", "network", "accuracy, % (n)", *(f"T {step}" for step in range(1, most + 1))]
+    caption = "Test accuracy (%) after each stage, and from the first 1, 2, … T steps (means over the seeds)"
+    return Grid(caption, [*head, "loss", "seconds", "weights"], rows)
+
+
+def remark_grid(groups: Iterable[Runs]) -> Grid | None:
+    """What the methods had to say about their settings; None if nothing."""
+    said = {
+        (sentence, group.title): None
+        for group in groups
+        for record in group.records
+        for sentence in record.get("remarks", ())
+    }
+    rows = [
+        [", ".join(title for _, title in pairs), sentence]
+        for sentence, pairs in grouped(said, lambda pair: pair[0]).items()
+    ]
+    return Grid("What the methods say about these settings", ["recipe", "remark"], rows) if rows else None
 
 
 def audit_grid(groups: Iterable[Runs]) -> Grid:
@@ -214,7 +225,7 @@ def cost_grid(groups: Iterable[Runs]) -> Grid:
         rates = [100 * fmean(record["firing_rates"].values()) for record in group.records if record["firing_rates"]]
         rows.append(
             [
-                group.label,
+                group.title,
                 str(len(group.records)),
                 f"{fmean(record['seconds'] for record in group.records):,.1f}",
                 ", ".join(f"{peak:,.1f} {key.removesuffix('_mib')}" for key, peak in peaks.items()),
@@ -228,11 +239,11 @@ def cost_grid(groups: Iterable[Runs]) -> Grid:
 
 def version_grids(records: Sequence[Record]) -> list[Grid]:
     """Machines, and versions of the software, with the number of runs of each."""
-    machines = _counted(map(_machine, records))
+    machines = Counter(map(_machine, records))
     names = list(dict.fromkeys(name for record in records for name in record["versions"]))
     rows = []
     for name in names:
-        values = _counted(str(record["versions"].get(name) or "not recorded") for record in records)
+        values = Counter(str(record["versions"].get(name) or "not recorded") for record in records)
         rows.append([name, ", ".join(values if len(values) == 1 else (f"{key} ({n})" for key, n in values.items()))])
     return [
         Grid("Machines", ["machine", "runs"], [[key, str(count)] for key, count in machines.items()]),
@@ -250,13 +261,6 @@ def _plural(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
-def _counted(words: Iterable[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for word in words:
-        counts[word] = counts.get(word, 0) + 1
-    return counts
-
-
 def _history(part: str, key: str, times: float) -> Callable[[Record], Curve]:
     """Epoch (from 1) -> a number of the record's history, where it has one."""
 
@@ -267,29 +271,23 @@ def _history(part: str, key: str, times: float) -> Callable[[Record], Curve]:
     return curve_of
 
 
-def _mean(curves: Sequence[Curve]) -> Curve:
-    """Mean over the seeds where all have a value."""
-    shared = sorted(set.intersection(*map(set, curves)))
-    return {place: fmean(curve[place] for curve in curves) for place in shared}
-
-
 def _chart(
-    groups: Sequence[Runs], name: str, curve_of: Callable[[Record], Curve], y: str, x: str, behind: bool = True
+    groups: Sequence[Runs], curve_of: Callable[[Record], Curve], y: str, x: str, behind: bool = True
 ) -> Chart | None:
     """A panel a recipe, and all their numbers; None if there are none."""
-    curves = {group.label: [curve_of(record) for record in group.records] for group in groups}
-    means = {label: _mean(seeds) for label, seeds in curves.items()}
-    drawn = [group for group in groups if means[group.label]]
+    curves = {group.title: [curve_of(record) for record in group.records] for group in groups}
+    means = {title: mean_curve(seeds) for title, seeds in curves.items()}
+    drawn = [group for group in groups if means[group.title]]
     if not drawn:
         return None
     behind = behind and 1 < len(drawn) <= MOST_BEHIND
     limits = _limits([curve for seeds in curves.values() for curve in seeds]) if y.endswith("(%)") else None
     panels = []
-    for number, group in enumerate(drawn, 1):
-        mean, seeds = means[group.label], curves[group.label]
-        others = [means[other.label] for other in drawn if behind and other is not group]
-        figure = line_chart(group.name, seeds, mean, others, (x, y), limits)
-        panels.append((group.label, to_svg(figure, f"{name}-{number}", _sentence(group, mean, y, x))))
+    for group in drawn:
+        mean, colour = means[group.title], colour_of(group.name, group.first["recipe"]["method"]["name"])
+        others = [means[other.title] for other in drawn if behind and other is not group]
+        chart = LineChart(colour, curves[group.title], mean, others, (x, y), limits, _sentence(group, mean, y, x))
+        panels.append((group.title, chart))
     note = "Thick: mean over the seeds; thin: single seeds"
     note += "; grey: the other panels. All panels have the same scales." if behind else "."
     if limits is None:
@@ -306,7 +304,7 @@ def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
 def _sentence(group: Runs, mean: Curve, y: str, x: str) -> str:
     first, last = min(mean), max(mean)
     start = (
-        f"{group.label}, mean of {len(group.records)} seeds: {y} " if len(group.records) > 1 else f"{group.label}: {y} "
+        f"{group.title}, mean of {len(group.records)} seeds: {y} " if len(group.records) > 1 else f"{group.title}: {y} "
     )
     if first == last:
         return f"{start}is {mean[last]:.2f} at {x} {last}."
@@ -317,17 +315,37 @@ def _numbers(
     groups: Sequence[Runs], curves: Mapping[str, Sequence[Curve]], means: Mapping[str, Curve], y: str, x: str
 ) -> Grid:
     """The numbers behind the panels: a row a seed and one for the mean."""
-    places = sorted({place for group in groups for curve in curves[group.label] for place in curve})
+    places = sorted({place for group in groups for curve in curves[group.title] for place in curve})
     strides = (digit * 10**power for power in range(16) for digit in (1, 2, 5))
     stride = next(step for step in strides if len(places) <= MOST_COLUMNS * step)
     shown = [place for number, place in enumerate(places, 1) if number % stride == 0 or number in (1, len(places))]
     rows = []
     for group in groups:
         named = [
-            (f"seed {record['seed']}", curve) for record, curve in zip(group.records, curves[group.label], strict=True)
+            (f"seed {record['seed']}", curve) for record, curve in zip(group.records, curves[group.title], strict=True)
         ]
-        for who, curve in [*named, *([("mean", means[group.label])] if len(named) > 1 else [])]:
+        for who, curve in [*named, *([("mean", means[group.title])] if len(named) > 1 else [])]:
             cells = [f"{curve[place]:.2f}" if place in curve else "" for place in shown]
-            rows.append([group.label, who, *cells])
+            rows.append([group.title, who, *cells])
     every = f", every {stride}th {x}" if stride > 2 else f", every second {x}" if stride == 2 else ""
     return Grid(f"{y.capitalize()} by {x}{every}", ["recipe", "run", *map(str, shown)], rows)
+
+
+def _result(records: Sequence[Record], select: str) -> list[str]:
+    """Accuracy, loss and seconds."""
+    shares = [100 * record[select]["accuracy"] for record in records if record[select]]
+    losses = [record[select]["loss"] for record in records if record[select]]
+    accuracy = seeds_in_words(shares) if shares else ""
+    seconds = fmean(record["seconds"] for record in records)
+    return [accuracy, f"{fmean(losses):.3f}" if losses else "", f"{seconds:,.1f}"]
+
+
+def _by_step(records: Sequence[Record], select: str) -> list[str]:
+    curves = [record[select]["accuracy_by_step"] for record in records if record[select]]
+    return [f"{100 * fmean(shares):.2f}" for shares in zip(*curves, strict=False)]
+
+
+def _origin(records: Sequence[Record], stage: str) -> str:
+    """Where the weights come from: trained in these runs, or taken over from other ones."""
+    count = sum(record["stages"][stage]["shared"] is not None for record in records)
+    return "own" if not count else "taken over" if count == len(records) else f"{count} of {len(records)} taken over"

@@ -130,6 +130,22 @@ STEPS = {
 }
 """A row of what `tmkt eval --steps` writes."""
 
+TESTED = Leaf(
+    "[epoch, accuracy, loss]",
+    lambda row: (
+        isinstance(row, list)
+        and len(row) == 3
+        and all(rule.holds(value) for rule, value in zip((COUNT, SHARE, NUMBER), row, strict=True))
+    ),
+)
+LINE = RECORD | {
+    "history": [
+        {"stage": COUNT, "train": (NUMBER,), "val?": [TESTED], "test?": [TESTED]},
+    ],
+    "by_steps?": [STEPS],
+}
+"""A line of `records.jsonl`, see `pack`."""
+
 
 def faults(value: Any, rule: Any, key: str = "") -> Iterator[tuple[str, str]]:
     """What does not follow a rule.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 from ..errors import RecipeError
 from ..recipe import PAPER, load_recipe
-from ..recipe.files import experiment_folders, known_recipes
+from ..recipe.files import experiment_folders
 from ..recipe.identity import changed_keys
+from .frame import Record, grouped
 from .notes import notes_of
 from .stages import steps_of
 
@@ -21,7 +23,7 @@ MARK = "!"
 """Stands beside an accuracy that there is a warning about."""
 
 
-def nearest_tier(record: Mapping[str, Any]) -> tuple[str | None, list[str]]:
+def nearest_tier(record: Record) -> tuple[str | None, list[str]]:
     """Which tier of its recipe, as it is in `experiments/` now, a run was made with, and the keys that differ from it.
 
     The project's own recipe counts, not one of the same name in the current folder.
@@ -29,26 +31,37 @@ def nearest_tier(record: Mapping[str, Any]) -> tuple[str | None, list[str]]:
     Returns:
         None and no keys if there is no such recipe any more.
     """
-    known = known_recipes() | known_recipes(experiment_folders()[:1])
-    if record["name"] not in known:
+    changed = {tier: changed_keys(recipe, record["recipe"]) for tier, recipe in tiers_of(record["name"]).items()}
+    if not changed:
         return None, []
-    file = known[record["name"]]
-    stamp = tuple(other.stat().st_mtime_ns for other in sorted(file.parent.glob("*.yaml")))
-    changed = {tier: changed_keys(recipe, record["recipe"]) for tier, recipe in _tiers(file, stamp).items()}
     tier = min(changed, key=lambda tier: len(changed[tier]))
     return tier, changed[tier]
 
 
+def tiers_of(name: str) -> dict[str, dict[str, Any]]:
+    """Tier -> the recipe of a name as it is in `experiments/` now, as a dictionary; empty if there is none.
+
+    Raises:
+        RecipeError: if the file cannot be read as a recipe.
+    """
+    where = Path(name)
+    if where.is_absolute() or ".." in where.parts or where.stem == "common" or where.parts[:1] == ("paper",):
+        return {}
+    for folder in experiment_folders():
+        file = folder / f"{name}.yaml"
+        if os.path.isfile(file):
+            return _tiers(file, tuple(other.stat().st_mtime_ns for other in sorted(file.parent.glob("*.yaml"))))
+    return {}
+
+
 @lru_cache(maxsize=256)
 def _tiers(file: Path, stamp: tuple[int, ...]) -> dict[str, dict[str, Any]]:
-    """Tier -> the recipe, as a dictionary; read again when a file of its folder changes, which `stamp` tells."""
+    """Read again when a file of its folder changes, which `stamp` tells."""
     tiers = (*load_recipe(file).tiers, PAPER)  # of two equal ones the first: N-MNIST's recipes are no paper's
     return {tier: load_recipe(file, tier=tier).as_dict() for tier in tiers}
 
 
-def in_words(
-    record: Mapping[str, Any], network: Iterable[str], tier: str | None, changed: list[str], select: str
-) -> list[str]:
+def in_words(record: Record, network: Iterable[str], tier: str | None, changed: list[str], select: str) -> list[str]:
     """How a run was made: data set, kind of data, protocol, network, steps, tier, and keys that differ from it.
 
     Args:
@@ -80,7 +93,7 @@ def steps_in_words(recipe: Mapping[str, Any], at_steps: int | None = None) -> st
     return words + (f", tested with the first {at_steps}" if at_steps else "")
 
 
-def setting_of(record: Mapping[str, Any], select: str) -> list[str]:
+def setting_of(record: Record, select: str) -> list[str]:
     """`in_words` of a run with all its steps: six words or more, the last of the six its tier."""
     try:
         tier, changed = nearest_tier(record)
@@ -90,7 +103,7 @@ def setting_of(record: Mapping[str, Any], select: str) -> list[str]:
     return in_words(record, network, tier, changed, select)
 
 
-def warnings_of(records: Iterable[Mapping[str, Any]], select: str) -> tuple[str, ...]:
+def warnings_of(records: Iterable[Record], select: str) -> tuple[str, ...]:
     """What `notes_of` says of some runs of one recipe, each sentence once, with the seeds that it is about."""
     said: dict[str, list[int]] = {}
     for record in records:
@@ -112,8 +125,6 @@ def same_runs(rows: Iterable[tuple[str, Any]]) -> list[str]:
         >>> same_runs([("x/hsd", "ab12"), ("x/hsd_t1", "ab12"), ("x/tet", "cd34")])
         ['x/hsd and x/hsd_t1 are the same run under several names: their settings do not differ']
     """
-    names: dict[Any, dict[str, None]] = {}
-    for name, key in rows:
-        names.setdefault(key, {})[name] = None
-    several = [" and ".join(group) for group in names.values() if len(group) > 1]
+    names = [dict.fromkeys(name for name, _ in group) for group in grouped(rows, lambda row: row[1]).values()]
+    several = [" and ".join(group) for group in names if len(group) > 1]
     return [f"{group} are the same run under several names: their settings do not differ" for group in several]

@@ -1,4 +1,6 @@
-"""`record.json`: one finished run, everything needed to judge and to repeat it; `schema` says what must stand in it.
+"""Records of finished runs: `record.json` in a run folder, or a line each in a study's `records.jsonl`.
+
+A record has everything needed to judge and to repeat a run; `schema` says what must stand in it, `pack` makes lines.
 
 A record is a dictionary of plain values. Accuracies are shares in [0, 1], of the test recordings unless named `val_*`:
 
@@ -14,6 +16,7 @@ A record is a dictionary of plain values. Accuracies are shares in [0, 1], of th
 - `stages`, only where the method has several: stage, in order, to its own `last`, `best_val` and `best_test`, the
   `seconds` it took, and `shared`: the file it was taken from if another run had trained it, else None; its seconds are
   then that run's, and not among the record's.
+- `by_steps`, only where `tmkt eval --steps` was run: its rows, from the `steps.csv` beside the record.
 - `remarks`, only where the method makes some: sentences on what its settings come to.
 - `firing_rates` by node, `synaptic_operations` of one recording (an estimate), `parameters` (trainable).
 - `history`: one entry an epoch, with the number of its `stage`; `lr` and `train` only where something was trained.
@@ -23,6 +26,7 @@ A record is a dictionary of plain values. Accuracies are shares in [0, 1], of th
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -34,8 +38,10 @@ from ..files import write_whole
 from ..recipe import Recipe, parse_override, recipe_hash
 from ..recipe.identity import flat, setting_of
 from . import schema
+from .pack import LINE_FORMAT, long_history
 
 RECORD = "record.json"
+LINES = ".jsonl"
 FORMAT = 1
 
 
@@ -68,21 +74,59 @@ def read_record(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     file = path / RECORD if os.path.isdir(path) else path
+    return _checked(_text(file), str(file), FORMAT)
+
+
+def _text(file: Path) -> bytes:
     try:
-        record = _parse(file.read_bytes().decode("utf-8-sig"))
+        return file.read_bytes()
     except FileNotFoundError:
         raise TrainingError(
             f"{file} does not exist: the run is not finished, or this is not the folder of a run"
         ) from None
     except OSError as error:
         raise TrainingError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _checked(text: bytes, where: str, version: int) -> dict[str, Any]:
+    """One record from its JSON."""
+    mend = "remove it and train again" if version == FORMAT else "restore it from git, or remove the line"
+    try:
+        record = _parse(text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise TrainingError(f"{file} cannot be read as a record ({error}): remove it and train again") from error
-    if not isinstance(record, dict) or type(record.get("format")) is not int or record["format"] != FORMAT:
-        raise TrainingError(f"{file} is no record of this version (format {FORMAT})")
-    if wrong := _faults(record):
-        raise TrainingError(f"{file} is not a whole record{wrong}: remove it and train again")
+        raise TrainingError(f"{where} cannot be read as a record ({error}): {mend}") from error
+    if not isinstance(record, dict) or type(record.get("format")) is not int or record["format"] != version:
+        raise TrainingError(f"{where} is no record of this version (format {version})")
+    if wrong := _faults(record, schema.RECORD if version == FORMAT else schema.LINE):
+        raise TrainingError(f"{where} is not a whole record{wrong}: {mend}")
     return record
+
+
+def _read_lines(file: Path) -> list[dict[str, Any]]:
+    """The records of a `records.jsonl`, with a history of one entry an epoch."""
+    lines = [
+        _checked(line, f"{file}, line {number},", LINE_FORMAT)
+        for number, line in enumerate(_text(file).splitlines(), 1)
+        if line.strip()
+    ]
+    if not lines:
+        raise TrainingError(f"{file} holds no records")
+    return [line | {"format": FORMAT, "history": long_history(line["history"])} for line in lines]
+
+
+def _read_steps(file: Path) -> list[dict[str, float]]:
+    """What `tmkt eval --steps` wrote."""
+    again = "make it again with tmkt eval RUN --steps"
+    try:
+        rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+        found = [{key: float(value) for key, value in row.items() if key} for row in rows]
+        found = [{**row, "steps": int(row["steps"])} for row in found]
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, csv.Error) as error:
+        raise TrainingError(f"{file} cannot be read ({error}): {again}") from error
+    for key, words in schema.faults(found, [schema.STEPS]):
+        what = f"row{key} must be {words}" if words else f"row{key} is missing"
+        raise TrainingError(f"{file} is damaged: {what}: {again}")
+    return found
 
 
 def _parse(text: str) -> Any:
@@ -101,9 +145,9 @@ def _parse(text: str) -> Any:
     return json.loads(text, object_pairs_hook=section, parse_constant=constant)
 
 
-def _faults(record: dict[str, Any]) -> str:
+def _faults(record: dict[str, Any], rule: Any = schema.RECORD) -> str:
     """All keys that a record lacks, or the first one that does not hold what it must; empty for a whole record."""
-    found = list(schema.faults(record, schema.RECORD))
+    found = list(schema.faults(record, rule))
     if lacks := [key for key, words in found if not words]:
         return f", it lacks {', '.join(lacks)}"
     return f": {found[0][0]} must be {found[0][1]}" if found else ""
@@ -127,16 +171,30 @@ def find_record(folder: Path, recipe: Recipe, seed: int) -> dict[str, Any] | Non
 
 
 def read_records(places: Iterable[str | Path]) -> list[dict[str, Any]]:
-    """All records in some files and folders, see `record_files`.
+    """All records in some files and folders, see `record_files`; with `by_steps` where that was measured.
 
     Raises:
-        TrainingError: for a file that is no record, and as `record_files` does.
+        TrainingError: for a file that is no record (of a `.jsonl`, with the line), a damaged `steps.csv`, and as
+            `record_files` does.
     """
-    return [read_record(file) for file in record_files(places)]
+    return [record for file in record_files(places) for record in _read_file(file)]
+
+
+def _read_file(file: Path) -> list[dict[str, Any]]:
+    if file.suffix.lower() == LINES:
+        return _read_lines(file)
+    record = read_record(file)
+    beside = [_steps_beside(name) for name in (file, file.resolve())]  # of a link: or where it leads
+    steps = next((name for name in beside if name.is_file()), None)
+    return [record | {"by_steps": _read_steps(steps)} if steps else record]
+
+
+def _steps_beside(file: Path) -> Path:
+    return file.with_name("steps.csv") if file.name == RECORD else file.with_suffix(".steps.csv")
 
 
 def record_files(places: Iterable[str | Path]) -> list[Path]:
-    """The files `*.json` in some files and folders, with their subfolders; of each place sorted by path.
+    """The files `*.json` and `*.jsonl` in some files and folders, with their subfolders; of each place sorted by path.
 
     Links are followed. A file that is reached in several ways is given once. Files `._*`, which macOS leaves beside
     others on disks of other systems, are passed over.
@@ -155,7 +213,7 @@ def record_files(places: Iterable[str | Path]) -> list[Path]:
 
 
 def _json_files(place: Path) -> Iterator[Path]:
-    """The files `*.json` below a folder; each real folder is looked into once, however links lead to it."""
+    """The files of records below a folder; each real folder is looked into once, however links lead to it."""
 
     def refuse(error: OSError) -> None:
         raise TrainingError(f"{error.filename} cannot be looked into for records: {error.strerror}") from error
@@ -172,7 +230,7 @@ def _json_files(place: Path) -> Iterator[Path]:
             file = inside / name
             if os.path.islink(file) and not os.path.exists(file):
                 raise TrainingError(f"{file} is a link that leads nowhere: mend or remove it")
-            if name.lower().endswith(".json") and not name.startswith("._"):
+            if name.lower().endswith((".json", LINES)) and not name.startswith("._"):
                 yield file
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from statistics import fmean, stdev
 from typing import Any
 
 from ..errors import RecipeError
 from ..recipe.identity import relevant
+from .frame import Record, accuracies, differing, grouped, kind_of_run, mean_std, paired, require_selection
 from .grids import FORMATS, grid, prose
-from .schema import SELECTIONS
 from .setting import MARK, same_runs, setting_of, warnings_of
-from .statistics import paired
 
 
 @dataclass(frozen=True)
@@ -55,30 +53,19 @@ class Row:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Group:
-    """All seeds of one recipe under one set of conditions."""
+    """All seeds of one recipe under one set of conditions: those settings that are no part of the method."""
 
     name: str
     method: str
     conditions: dict[str, Any]
-    records: list[Mapping[str, Any]]
+    records: list[Record]
     accuracy: dict[int, float]
-    protocol: str
     kind: str
 
 
-def require_selection(select: str) -> None:
-    """Refuse an unknown way to select an epoch.
-
-    Raises:
-        RecipeError: naming those there are.
-    """
-    if select not in SELECTIONS:
-        raise RecipeError(f"select must be one of {', '.join(SELECTIONS)}, not '{select}'")
-
-
-def summarise(records: Iterable[Mapping[str, Any]], select: str = "last", against: str = "baseline") -> list[Row]:
+def summarise(records: Iterable[Record], select: str = "last", against: str = "baseline") -> list[Row]:
     """Group records by recipe and conditions.
 
     Args:
@@ -91,8 +78,8 @@ def summarise(records: Iterable[Mapping[str, Any]], select: str = "last", agains
         RecipeError: for an unknown selection, or records without that number.
     """
     require_selection(select)
-    groups = _grouped(records, select)
-    varying = {key for key in _keys(groups) if len({str(group.conditions.get(key)) for group in groups}) > 1}
+    groups = [_group(group, select) for group in grouped(records, kind_of_run).values()]
+    varying = differing(group.conditions for group in groups)
     rows = [_row(group, _reference(group, groups, against), varying, select) for group in groups]
     return sorted(rows, key=lambda row: (row.conditions, row.recipe))
 
@@ -150,65 +137,36 @@ def _footnotes(rows: list[Row]) -> list[str]:
     return lines + [f"{MARK} {row.recipe}, {words}" for row in rows for words in row.warnings]
 
 
-def _grouped(records: Iterable[Mapping[str, Any]], select: str) -> list[_Group]:
-    groups: dict[tuple[str | None, ...], _Group] = {}
-    for record in records:
-        result = record[select]
-        if result is None:
-            raise RecipeError(f"{record['name']} has no '{select}': its split has no validation recordings")
-        leak = ", leaks" if record["data"]["leaky"] else ""
-        group = _Group(
-            record["name"],
-            record["recipe"]["method"]["name"],
-            _conditions(record["recipe"]),
-            [],
-            {},
-            record["data"]["protocol"] + leak,
-            record["data"]["kind"],
-        )
-        data = record["data"]
-        key = (record["recipe_hash"], record["name"], data["kind"], data.get("split"))
-        share, group = 100 * result["accuracy"], groups.setdefault(key, group)
-        group.records.append(record)
-        if group.accuracy.setdefault(record["seed"], share) != share:
-            raise RecipeError(
-                f"{record['name']} seed {record['seed']} is there twice, with different results: give one folder of it"
-            )
-    return list(groups.values())
-
-
-def _conditions(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a recipe that change a result and are no part of its method, by dotted key."""
-    return {key: value for key, value in relevant(recipe).items() if not key.startswith("method.")}
-
-
-def _keys(groups: list[_Group]) -> set[str]:
-    return {key for group in groups for key in group.conditions}
+def _group(records: list[Record], select: str) -> _Group:
+    first = records[0]
+    conditions = {key: value for key, value in relevant(first["recipe"]).items() if not key.startswith("method.")}
+    accuracy, method = accuracies(records, select), first["recipe"]["method"]["name"]
+    return _Group(first["name"], method, conditions, records, accuracy, first["data"]["kind"])
 
 
 def _reference(group: _Group, groups: list[_Group], against: str) -> _Group | None:
     """The group of the reference recipe under the conditions of this one."""
     for other in groups:
         free = {"data.static_pool"} if other.method == "baseline" else set()
-        same = all(group.conditions.get(key) == other.conditions.get(key) for key in _keys([group, other]) - free)
+        keys = (group.conditions.keys() | other.conditions.keys()) - free
+        same = all(group.conditions.get(key) == other.conditions.get(key) for key in keys)
         if other is not group and other.name.split("/")[-1] == against and same and other.kind == group.kind:
             return other
     return None
 
 
-def _row(group: _Group, reference: _Group | None, varying: set[str], select: str) -> Row:
-    values = list(group.accuracy.values())
+def _row(group: _Group, reference: _Group | None, varying: list[str], select: str) -> Row:
     difference = paired(group.accuracy, reference.accuracy if reference else {})
+    data = group.records[0]["data"]
     return Row(
         group.name,
-        ", ".join(f"{key.partition('.')[2]}={group.conditions.get(key)}" for key in sorted(varying)),
-        len(values),
-        fmean(values),
-        stdev(values) if len(values) > 1 else None,
+        ", ".join(f"{key.partition('.')[2]}={group.conditions.get(key)}" for key in varying),
+        len(group.accuracy),
+        *mean_std(group.accuracy.values()),
         difference.mean if difference else None,
         difference.t_low if difference else None,
         difference.t_high if difference else None,
-        group.protocol,
+        data["protocol"] + (", leaks" if data["leaky"] else ""),
         group.kind,
         select,
         tuple(setting_of(group.records[0], select)),

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
-from statistics import fmean, stdev
-from typing import Any
 
 from ..errors import RecipeError
 from ..recipe import PAPER
 from ..recipe.files import known_recipes
 from ..recipe.identity import changed_keys
+from .frame import Paired, Record, accuracies, grouped, mean_std, paired, require_selection
 from .paper import PaperRow, PaperTable
 from .setting import PROTOCOL, in_words, nearest_tier, steps_in_words, warnings_of
 from .stages import steps_of
-from .statistics import Paired, paired
-from .summary import require_selection
 
 
 @dataclass(frozen=True)
@@ -35,6 +32,7 @@ class Measured:
         difference: mean accuracy minus the paper's; None unless `full`.
         against: paired difference to the table's reference row; None without common seeds.
         recipe_hash: of the recipe they were made with.
+        method: what trained them, as recipes name it.
         warnings: what to know before the accuracies are believed, see `setting.warnings_of`.
     """
 
@@ -47,6 +45,7 @@ class Measured:
     difference: float | None = None
     against: Paired | None = None
     recipe_hash: str = ""
+    method: str = ""
     warnings: tuple[str, ...] = ()
 
     def like(self, other: Measured) -> bool:
@@ -56,12 +55,12 @@ class Measured:
     @property
     def mean(self) -> float:
         """Mean over the seeds."""
-        return fmean(self.accuracy.values())
+        return mean_std(self.accuracy.values())[0]
 
     @property
     def std(self) -> float | None:
         """Standard deviation over the seeds (n - 1 in the denominator); None for one seed."""
-        return stdev(self.accuracy.values()) if len(self.accuracy) > 1 else None
+        return mean_std(self.accuracy.values())[1]
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class Ordering:
 
     @property
     def verdict(self) -> str:
-        """`holds`, `reversed`, or `open` where Student's 95 % interval holds 0."""
+        """`holds`, `reversed`, or `open` where Student's 95 % interval includes 0."""
         return {"higher": "holds", "lower": "reversed", "open": "open"}[self.ours.verdict]
 
 
@@ -169,7 +168,7 @@ def recipes_of(table: PaperTable, on: str | None = None) -> list[str]:
 
 def make_table(
     paper: PaperTable,
-    records: Iterable[Mapping[str, Any]],
+    records: Iterable[Record],
     select: str = "last",
     on: str | None = None,
     against: str | None = None,
@@ -192,10 +191,8 @@ def make_table(
     if against is not None and against not in {row.recipe for row in rows}:
         known = ", ".join(dict.fromkeys(row.recipe for row in rows if row.recipe))
         raise RecipeError(f"table {paper.number} has no row '{against}' to compare with; it has {known or 'none'}")
-    groups: dict[str, list[Mapping[str, Any]]] = {name: [] for name in recipes_of(paper, on)}
-    for record in records:
-        if record["name"] in groups:
-            groups[record["name"]].append(record)
+    found = grouped(records, lambda record: str(record["name"]))
+    groups = {name: found.get(name, []) for name in recipes_of(paper, on)}
     ours = {
         (name, steps): _ours(name, groups[name], select, steps) if _long_enough(groups[name], steps, select) else None
         for name, steps in [(row.recipe_name(on), row.at_steps) for row in rows]
@@ -210,16 +207,15 @@ def make_table(
     return Table(paper, select, on, against, tuple(lines), tuple(_orderings(lines)))
 
 
-def _long_enough(records: list[Mapping[str, Any]], steps: int | None, select: str) -> bool:
+def _long_enough(records: list[Record], steps: int | None, select: str) -> bool:
     """Whether there are runs, all of as many steps as they are to be tested with."""
     results = [record[select] or record["last"] for record in records]
     return bool(records) and (steps is None or all(len(result["accuracy_by_step"]) >= steps for result in results))
 
 
-def _ours(name: str, records: list[Mapping[str, Any]], select: str, at_steps: int | None) -> Measured:
+def _ours(name: str, records: list[Record], select: str, at_steps: int | None) -> Measured:
     """The runs of one recipe, one a seed, tested with all their steps or with the first `at_steps`."""
     first = records[0]
-    accuracy: dict[int, float] = {}
     for record in records:
         other = changed_keys(first["recipe"], record["recipe"])
         other += [f"the {key} of their data" for key in ("kind", "split") if record["data"][key] != first["data"][key]]
@@ -227,14 +223,6 @@ def _ours(name: str, records: list[Mapping[str, Any]], select: str, at_steps: in
             raise RecipeError(
                 f"runs of {name} differ in {', '.join(other)}: choose with key=value, or give the folders to take them"
                 " from"
-            )
-        if record[select] is None:
-            raise RecipeError(f"{name} has no '{select}': its split has no validation recordings")
-        result = record[select]
-        share = result["accuracy_by_step"][at_steps - 1] if at_steps else result["accuracy"]
-        if accuracy.setdefault(record["seed"], 100 * share) != 100 * share:
-            raise RecipeError(
-                f"{name} seed {record['seed']} is there twice, with different results: give one folder of it"
             )
     tier, changed = nearest_tier(first)
     data = first["data"]
@@ -246,13 +234,14 @@ def _ours(name: str, records: list[Mapping[str, Any]], select: str, at_steps: in
     frames = f"{inputs.get('frames', 'time')}, {size} pixels"
     conditions = in_words(first, [network, f"T {at_steps or steps}", frames], tier, changed, select)
     return Measured(
-        dict(sorted(accuracy.items())),
+        dict(sorted(accuracies(records, select, at_steps).items())),
         ", ".join(setting),
         ", ".join(conditions),
         data["split"],
         whole and unchanged,
         first.get("parameters") if unchanged else None,
         recipe_hash=first.get("recipe_hash", ""),
+        method=first["recipe"]["method"]["name"],
         warnings=warnings_of(records, select),
     )
 

@@ -6,7 +6,8 @@ import pytest
 
 from braincog_tmkt.cli import main
 from braincog_tmkt.errors import TrainingError
-from braincog_tmkt.figures.records import group_seeds, read_finished
+from braincog_tmkt.figures.records import group_seeds
+from braincog_tmkt.results.store import read_records
 from tests.made_records import hsd, tet
 
 STEPS = "steps,accuracy,loss,firing_rate,synaptic_operations\n1,0.5,1.5,0.02,100\n2,0.75,1.25,0.03,200.5\n"
@@ -26,16 +27,16 @@ def folder(tmp_path):
 
 def test_measurements_beside_records_come_with_them(folder):
     for place in ("runs", "runs/seed1", "runs/seed1/record.json", "kept", "kept/hsd_seed1.json"):
-        (record,) = read_finished([folder / place])
+        (record,) = read_records([folder / place])
         assert record["by_steps"][1]["synaptic_operations"] == 200.5
     (folder / "runs/seed1/steps.csv").unlink()
-    assert ["by_steps" in record for record in read_finished([folder / "runs", folder / "kept"])] == [False, True]
+    assert ["by_steps" in record for record in read_records([folder / "runs", folder / "kept"])] == [False, True]
     (folder / "kept/hsd_seed1.steps.csv").write_text("steps,accuracy\n1,high\n")
     with pytest.raises(TrainingError, match=r"hsd_seed1\.steps\.csv cannot be read"):
-        read_finished([folder / "kept"])
+        read_records([folder / "kept"])
     (folder / "empty").mkdir()
     with pytest.raises(TrainingError, match="empty holds no records"):
-        read_finished([folder / "empty"])
+        read_records([folder / "empty"])
 
 
 def test_the_verb_draws_records_without_data_or_checkpoints(folder, monkeypatch, capsys):

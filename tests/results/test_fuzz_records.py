@@ -1,20 +1,21 @@
 """Real records with something changed at random: every verb that reads records answers with a sentence at most."""
 
+import copy
 import json
 import random
 import warnings
-from pathlib import Path
 
 import pytest
 
 from braincog_tmkt.cli import main
+from braincog_tmkt.results.pack import as_line
+from braincog_tmkt.results.store import read_records
+from tests.made_records import STUDIES
 
-RESULTS = Path(__file__).resolve().parents[2] / "experiments/results"
 REAL = [
-    *sorted((RESULTS / "nmnist").glob("*seed42.json"))[:3],
-    *sorted((RESULTS / "hsd/nmnist").glob("hsd_*.json"))[:4],
-    *sorted((RESULTS / "hsd/cifar10dvs").glob("*.json"))[:3],
-    *sorted((RESULTS / "leakage").glob("*.json"))[:2],
+    *random.Random(0).sample(read_records([STUDIES / "nmnist"]), 3),
+    *random.Random(0).sample(read_records([STUDIES / "hsd"]), 7),
+    *random.Random(0).sample(read_records([STUDIES / "leakage"]), 2),
 ]
 VERBS = (
     ["table", "PLACE"],
@@ -100,14 +101,16 @@ def fill(folder, draw):
     """One to four records in a folder, one of them at least with something wrong in it."""
     folder.mkdir()
     mild = draw.random() < 0.7
-    for number, file in enumerate(draw.sample(REAL, draw.randint(1, 4))):
-        record = json.loads(file.read_text())
+    for number, real in enumerate(draw.sample(REAL, draw.randint(1, 4))):
+        record = copy.deepcopy(real)
         record["history"] = record["history"][:2] + record["history"][-2:]
+        kept = draw.random() < 0.4
+        record = as_line(record) if kept else record
         for _ in range(draw.randint(not number, 3)):
             change(record, draw, mild)
         text = json.dumps(record)
         content = damaged(text, draw) if draw.random() < 0.06 and not mild else text.encode("utf-8", "surrogatepass")
-        (folder / f"r{number}.json").write_bytes(content)
+        (folder / f"r{number}.json{'l' * kept}").write_bytes(content)
         if draw.random() < 0.2:
             steps = damaged(STEPS, draw) if draw.random() < 0.7 and not mild else STEPS.encode()
             (folder / f"r{number}.steps.csv").write_bytes(steps)

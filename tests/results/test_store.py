@@ -11,12 +11,9 @@ import pytest
 
 from braincog_tmkt.cli import main
 from braincog_tmkt.errors import TrainingError
-from braincog_tmkt.figures.records import read_finished
 from braincog_tmkt.results.schema import RECORD, faults
 from braincog_tmkt.results.store import read_record, read_records, record_files, write_record
-from tests.made_records import hsd, tet
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.made_records import STUDIES, hsd, tet
 
 
 def write(place, record, **changes):
@@ -67,8 +64,8 @@ def test_links_to_folders_are_followed_and_nothing_is_read_twice(linked):
     (linked / "kept").mkdir()
     (linked / "kept/seed2.json").symlink_to("../scratch/seed2/record.json")
     assert seeds(linked / "kept", linked / "runs") == [2, 1]
-    assert ["by_steps" in record for record in read_finished([linked / "runs"])] == [False, True]
-    assert "by_steps" in read_finished([linked / "kept"])[0]
+    assert ["by_steps" in record for record in read_records([linked / "runs"])] == [False, True]
+    assert "by_steps" in read_records([linked / "kept"])[0]
 
 
 @pytest.mark.parametrize("place", ["runs", "links"])
@@ -213,8 +210,7 @@ def test_a_mark_that_editors_put_first_changes_nothing(tmp_path):
 
 
 def test_the_records_of_the_repository_are_whole_and_so_are_made_ones():
-    records = read_records([ROOT / "experiments/results"])
-    assert len(records) >= 480
+    assert len(read_records([STUDIES])) >= 480
     assert [*faults(hsd(2, 1, [0.8] * 3, [0.4] * 2, [0.6] * 2), RECORD)] == []
 
 
