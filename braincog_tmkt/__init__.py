@@ -7,7 +7,7 @@ Neither PyTorch nor timm is imported before something of them is used; timm lear
 from contextlib import suppress
 from typing import Any
 
-from . import interrupts  # noqa: F401  before the imports that take seconds
+from . import interrupts  # before the imports that take seconds
 
 __version__ = "0.1.0"
 __all__ = [
@@ -25,10 +25,11 @@ def _register_backbones(timm: Any) -> None:
     from . import models  # noqa: F401  its entry points are registered with timm
 
 
-with suppress(ImportError):  # `tmkt doctor` says what is missing
-    import wrapt
+if not interrupts.is_command():  # which imports the backbones itself, before any code of a user's that wants them
+    with suppress(ImportError):  # `tmkt doctor` says what is missing
+        import wrapt
 
-    wrapt.register_post_import_hook(_register_backbones, "timm")
+        wrapt.register_post_import_hook(_register_backbones, "timm")
 
 
 def __getattr__(name: str) -> Any:

@@ -168,7 +168,6 @@ def _chosen(records: list[dict[str, Any]], settings: list[str], seeds: list[int]
 
 def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) -> bool:
     """Print a paper's table from records, or train what is missing first; False if there are no data for any row."""
-    from ..launch.plan import finished, share_of, with_data
     from ..results.paper import find_table
     from ..results.render import render_table
     from ..results.tables import make_table, recipes_of
@@ -181,6 +180,8 @@ def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) 
     if places:
         records = _records_of(places, arguments)
     else:
+        from ..launch.plan import finished, share_of, with_data
+
         every = _planned(recipes_of(paper, arguments.dataset), arguments)
         ready, missing = with_data(every)
         with redirect_stdout(sys.stderr):  # the table alone goes to standard output
