@@ -153,7 +153,7 @@ def test_the_page_and_a_picture(place, monkeypatch, capsys):
 
 
 def test_scripts_are_sound_and_executable():
-    for script in (ROOT / "experiments").glob("*.sh"):
+    for script in [*(ROOT / "experiments").glob("*.sh"), *(ROOT / "experiments/studies").glob("*/run.sh")]:
         assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0, script
         sourced = script.name in ("env.sh", "run_set.sh", "run_table.sh")
         assert bool(script.stat().st_mode & stat.S_IXUSR) != sourced, script

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from textwrap import fill
@@ -151,7 +152,7 @@ def _end_points(group: Runs, select: str) -> dict[str, list[Point]]:
     for steps in sorted({steps_of(record["recipe"]) for record in group.records}):
         own = [record for record in group.records if steps_of(record["recipe"]) == steps]
         for row in ROWS:
-            curves = by_seed(own, lambda record, row=row, steps=steps: _end(record, row, steps, select))
+            curves = by_seed(own, partial(_end, row=row, steps=steps, select=select))
             found[row] += over_seeds(curves.values())
     return found
 

@@ -19,8 +19,9 @@ SELECTIONS = ("last", "best_val", "best_test")
 LARGEST, MOST = 1e100, 10**15
 """Of numbers and counts: above, sums and squares leave the range of floats, and floats that of whole numbers."""
 
-CONTROLS = r"[\x00-\x1f\x7f-\x9f]"
-SURROGATES = r"[\ud800-\udfff]"
+NO_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters and halves of characters, which no line of text has."""
+NO_TEXT = re.compile(r"[\ud800-\udfff]")
 DEEPEST = 8
 """Levels of lists and sections that a value may have."""
 
@@ -57,7 +58,7 @@ def _is_plain(value: Any, levels: int = DEEPEST) -> bool:
         inner = [*value, *value.values()] if isinstance(value, dict) else value
         return levels > 0 and all(_is_plain(item, levels - 1) for item in inner)
     if isinstance(value, str):
-        return not re.search(SURROGATES, value)
+        return not NO_TEXT.search(value)
     return value is None or isinstance(value, bool) or NUMBER.holds(value)
 
 
@@ -65,10 +66,8 @@ NUMBER, POSITIVE, SHARE = number(), number(0), number(0, 1)
 COUNT, ONE_OR_MORE = number(0, MOST, whole=True), number(1, MOST, whole=True)
 SEED = number(0, 2**64 - 1, whole=True)
 BOOL = Leaf("true or false", lambda value: isinstance(value, bool))
-TEXT = Leaf(
-    "a text of one line", lambda text: isinstance(text, str) and not re.search(CONTROLS + "|" + SURROGATES, text)
-)
-LINES = Leaf("a text", lambda text: isinstance(text, str) and not re.search(SURROGATES, text))
+TEXT = Leaf("a text of one line", lambda text: isinstance(text, str) and not NO_LINE.search(text))
+LINES = Leaf("a text", lambda text: isinstance(text, str) and not NO_TEXT.search(text))
 PATH = Leaf("a text", lambda text: isinstance(text, str))
 PLAIN = Leaf("a plain value (text, number, true, false, null, a list or a section of these)", _is_plain)
 NO_KEY = Leaf("left out: there is no such key", lambda value: False)

@@ -30,8 +30,7 @@ def cells_of(records: list[dict]) -> Cells:
         for stage, part in split_by_stage(record).items():
             row = row_of(record, stage) if stage else "TET"
             found.setdefault((row, steps_of(record["recipe"])), []).append(part)
-    # The ANN and its conversion are the same for KD and SKD: one run a seed is enough.
-    return {cell: accuracies({part["seed"]: part for part in parts}.values(), "last") for cell, parts in found.items()}
+    return {cell: accuracies(parts, "last") for cell, parts in found.items()}  # KD and SKD share ANN and conversion
 
 
 def in_words(difference: Paired | None) -> str:
