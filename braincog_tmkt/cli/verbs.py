@@ -33,12 +33,10 @@ RUNNING = {
 
 def list_(arguments: argparse.Namespace) -> None:
     """Print all names."""
-    from timm.models import list_models
-
     from ..data.sets import DATASETS
     from ..figures import FIGURES
     from ..methods import METHODS
-    from ..models import FAMILIES
+    from ..models import MODELS
     from ..recipe.files import known_recipes
     from ..results.paper import paper_tables
 
@@ -46,7 +44,7 @@ def list_(arguments: argparse.Namespace) -> None:
         return (target.__doc__ or "").strip().splitlines()[0]
 
     print("Data sets:", *(f"  {name:20} {entry.card.title}" for name, entry in DATASETS.items()), sep="\n")  # type: ignore[attr-defined]
-    print("Backbones:", *(f"  {name}" for name in list_models(list(FAMILIES))), sep="\n")
+    print("Backbones:", *(f"  {name}" for name in sorted(MODELS)), sep="\n")
     print("Methods:", *(f"  {name:20} {first_line(entry)}" for name, entry in METHODS.items()), sep="\n")
     print("Figures:", *(f"  {name:20} {first_line(entry)}" for name, entry in FIGURES.items()), sep="\n")
     print("Tables:", *(f"  {number:20} {table.title}" for number, table in paper_tables().items()), sep="\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,7 @@ from ..errors import RecipeError
 from ..methods import METHODS, Method
 from ..models import build_backbone
 from ..recipe import DataConfig, Recipe
+from ..recipe.schema import MODEL_DEFAULTS
 from .memory import frames_budget, require_memory
 
 
@@ -153,12 +154,15 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
     Raises:
         RecipeError: for an unknown name or argument.
     """
-    settings, data = asdict(recipe.model), recipe.data
+    data = recipe.data
+    settings = {key: value for key, value in recipe.model.items() if (key, value) not in MODEL_DEFAULTS.items()}
+    settings.pop("name", None)
     channels = DATASETS[data.name].channels  # type: ignore[attr-defined]
     if channels != 2:  # a backbone of a user's own need not know the keyword
         settings["in_chans"] = channels
-    build = partial(build_backbone, settings.pop("name"), classes, data.steps, data.size, **settings)
-    if recipe.model.width > 1:  # wider than any of the papers'
+    usual = {key: value for key, value in recipe.model.items() if key != "name" and key not in settings}
+    build = partial(build_backbone, recipe.model["name"], classes, data.steps, data.size, usual=usual, **settings)
+    if recipe.model["width"] > 1:  # wider than any of the papers'
         build(width=1e-9)  # what its modules make when they are imported is real
         with torch.device("meta"):
             require_memory(build())

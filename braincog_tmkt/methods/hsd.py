@@ -13,7 +13,7 @@ from ..data.batch import Batch
 from ..errors import RecipeError
 from ..losses import kd, kl_weight, skd
 from ..models.convert import convert
-from ..models.qcfs import QCFSNode
+from ..models.nodes.qcfs import QCFSNode
 from ..registry import did_you_mean
 from .base import METHODS, Method, Stage
 
