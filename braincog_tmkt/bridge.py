@@ -114,6 +114,7 @@ __all__ = [
     "surrogate_classes",
 ]
 
+
 def _subclasses(module: Any, base: type) -> dict[str, type]:
     """The concrete classes of a BrainCog module, by name."""
     members = inspect.getmembers(module, inspect.isclass)

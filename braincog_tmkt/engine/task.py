@@ -171,6 +171,11 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
     arguments = {key: value for key, value in recipe.method.items() if key != "name"}
     method = METHODS.build(recipe.method["name"], backbone, **arguments)
     assert isinstance(method, Method)
+    if method.needs_static and not hasattr(method.backbone, "streams"):
+        raise RecipeError(
+            f"{recipe.name}: model '{recipe.model['name']}' has one stream and cannot transfer from images: take a tmkt_*"
+            " network"
+        )
     if method.needs_static and channels != 2:
         raise RecipeError(
             f"{recipe.name}: method '{recipe.method['name']}' mixes grey images with event frames of 2 channels, but"

@@ -36,7 +36,7 @@ class Method(nn.Module, ABC):
     its constructor are the keys of the recipe's `method` section.
 
     Args:
-        backbone: a network with `event_logits` and `streams` (see `models.network.SpikingNetwork`, `models.two_stream.TwoStream`).
+        backbone: a network with `event_logits` and `streams` (see `models.two_stream.TwoStream`).
     """
 
     def __init__(self, backbone: Any) -> None:

@@ -201,6 +201,11 @@ class SpikingNetwork(BaseModule):
         """All nodes."""
         return tuple(layer for layer in self.modules() if isinstance(layer, BaseNode))
 
+    @property
+    def norms(self) -> tuple[StepBatchNorm2d, ...]:
+        """All batch norms of ours."""
+        return tuple(layer for layer in self.modules() if isinstance(layer, StepBatchNorm2d))
+
     def set_steps(self, steps: int) -> None:
         """Run with another number of time steps from now on, as BrainCog's networks cannot.
 
@@ -269,9 +274,7 @@ class SpikingNetwork(BaseModule):
 
     # The executions.
 
-    def _run(
-        self, names: tuple[str, ...], frames: Tensor, steps: int, rows: Tensor | None = None
-    ) -> list[Tensor]:
+    def _run(self, names: tuple[str, ...], frames: Tensor, steps: int, rows: Tensor | None = None) -> list[Tensor]:
         """Features `[T, B, D]` of named streams in the chosen execution; leaves no graph in the nodes.
 
         Args:
@@ -294,8 +297,8 @@ class SpikingNetwork(BaseModule):
     def _run_step(self, names: tuple[str, ...], frames: Tensor, rows: Tensor | None) -> list[Tensor]:
         shown = frames if rows is None else frames.index_select(0, rows)
         streams = shown.unflatten(0, (self.step, len(names), -1)).unbind(1)
-        norms = self._set_layout(1, 1)
-        features = []
+        self._set_layout(1, 1)
+        norms, features = self.norms, []
         for name, stream in zip(names, streams, strict=True):
             self.reset()
             parts = []
@@ -317,12 +320,10 @@ class SpikingNetwork(BaseModule):
         """Run a part of the encoder; with `recompute`, keep its input only."""
         return recomputed(layer, x) if self.recompute and self.execution == "multi_step" else layer(x)
 
-    def _set_layout(self, steps: int, streams: int) -> list[Any]:
-        """Tell the norms how their inputs are made up; gives them."""
-        norms = [layer for layer in self.modules() if isinstance(layer, StepBatchNorm2d)]
-        for norm in norms:
-            norm.steps, norm.streams = steps, streams
-        return norms
+    def _set_layout(self, steps: int, streams: int) -> None:
+        """Tell the norms how their inputs are made up: all steps of all streams, the event stream last."""
+        for norm in self.norms:
+            norm.steps, norm.streams, norm.step, norm.has_events = steps, streams, 0, True
 
     def _release(self) -> None:
         """Drop all state, so that no node keeps a graph alive; traces asked for with `requires_fp` stay."""

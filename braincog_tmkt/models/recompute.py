@@ -14,6 +14,7 @@ from .spikes import levels_of, mark
 
 _AGAIN: ContextVar[bool] = ContextVar("again", default=False)
 
+
 def recomputing() -> bool:
     """Whether a layer runs for the second time: running statistics and nodes have seen these frames already."""
     return _AGAIN.get()

@@ -60,7 +60,8 @@ class ResNet18(SpikingNetwork):
         self.conv1 = self.conv(self.in_chans, channels, 3, padding=1)
         for number, stride in enumerate((1, 2, 2, 2)):
             out = self.channels(64) * 2**number
-            setattr(self, f"layer{number + 1}", nn.Sequential(Block(self, channels, out, stride), Block(self, out, out, 1)))
+            blocks = Block(self, channels, out, stride), Block(self, out, out, 1)
+            setattr(self, f"layer{number + 1}", nn.Sequential(*blocks))
             channels = out
         self.bn1 = self.make_norm(channels)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))

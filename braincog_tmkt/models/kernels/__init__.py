@@ -28,7 +28,7 @@ class Neuron(NamedTuple):
     which no gradient passes to the spike. A soft reset is `m = v - spike`, and gradients pass it.
 
     Args:
-        decay: tau of LIF, dt of IF, the weight of the leak of PLIF; float32 without axes, on the device of the currents.
+        decay: tau of LIF, dt of IF, the weight of the leak of PLIF; float32 without axes, on the currents' device.
         threshold: likewise.
         surrogate: one of `SLOPES`.
         alpha: of the surrogate; as `decay`.

@@ -32,8 +32,6 @@ class ThresholdBatchNorm2d(SharedBatchNorm2d):
         gain: alpha * V_th. V_th counts as 1 for nodes whose output is as large as their threshold.
     """
 
-    def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, gain: float = 1.0
-    ) -> None:
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, gain: float = 1.0) -> None:
         super().__init__(num_features, eps, momentum)
         nn.init.constant_(self.weight, gain)

@@ -64,10 +64,17 @@ class StepBatchNorm2d(nn.BatchNorm2d):
     shared: ClassVar[bool] = False
     """Whether all steps have their statistics together."""
 
-    circumstances: ClassVar[tuple[str, ...]] = ("steps", "streams", "training")
+    circumstances: ClassVar[tuple[str, ...]] = ("steps", "streams", "step", "has_events", "training")
 
     steps: int = 1
     streams: int = 1
+
+    step: int = 0
+    """Number of the first step in the input; above 0 where the network runs step by step."""
+
+    has_events: bool = True
+    """Whether the last stream of the input is the event stream."""
+
     watch: Callable[[Tensor, Tensor], None] | None = None
     """Gets the mean and the unbiased variance `[T, S, C]` of every training forward, instead of all buffers."""
 

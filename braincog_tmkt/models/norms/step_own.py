@@ -29,14 +29,6 @@ class StepOwnBatchNorm2d(StepBatchNorm2d):
         steps: T.
     """
 
-    circumstances = (*StepBatchNorm2d.circumstances, "step", "has_events")
-
-    step: int = 0
-    """Number of the first step in the input; above 0 where the network runs step by step."""
-
-    has_events: bool = True
-    """Whether the last stream of the input is the event stream."""
-
     step_mean: Tensor
     step_var: Tensor
 
