@@ -173,8 +173,8 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
     assert isinstance(method, Method)
     if method.needs_static and not hasattr(method.backbone, "streams"):
         raise RecipeError(
-            f"{recipe.name}: model '{recipe.model['name']}' has one stream and cannot transfer from images: take a tmkt_*"
-            " network"
+            f"{recipe.name}: model '{recipe.model['name']}' has one stream and cannot transfer from images: take a"
+            " tmkt_* network"
         )
     if method.needs_static and channels != 2:
         raise RecipeError(

@@ -44,9 +44,8 @@ def test_shared_norms_are_torchs_on_all_steps_of_each_stream(norm):
     ours.steps, ours.streams = x.shape[:2]
     got = ours(x.flatten(0, 2)).view(x.shape)
     for stream in range(2):
-        torch.testing.assert_close(
-            got[:, stream].flatten(0, 1), theirs(x[:, stream].flatten(0, 1)), rtol=1e-4, atol=1e-5
-        )
+        expected = theirs(x[:, stream].flatten(0, 1))
+        torch.testing.assert_close(got[:, stream].flatten(0, 1), expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=1e-5, atol=1e-6)
     assert ours.num_batches_tracked == 2
 
@@ -71,9 +70,8 @@ def test_own_statistics_train_as_step_does_and_evaluate_each_step_with_its_own(e
     for seed in range(2):
         for net in (step, own):
             net.zero_grad()
-            sum(
-                part.square().sum() for out in net.streams(frames(seed=seed), frames(seed=9)) for part in out
-            ).backward()
+            outputs = net.streams(frames(seed=seed), frames(seed=9))
+            sum(part.square().sum() for output in outputs for part in output).backward()
     for (key, one), other in zip(step.named_parameters(), own.named_parameters(), strict=True):
         assert one.grad is None or torch.equal(one.grad, other[1].grad), key
     state = own.state_dict()
@@ -88,9 +86,7 @@ def test_own_statistics_train_as_step_does_and_evaluate_each_step_with_its_own(e
     membranes = []
     for t in range(STEPS):  # torch's own batch norm with the statistics of the step, BrainCog's own node
         plain = nn.BatchNorm2d(8).eval()
-        plain.load_state_dict(
-            {**plain.state_dict(), "running_mean": layer.bn.step_mean[t], "running_var": layer.bn.step_var[t]}
-        )
+        plain.running_mean, plain.running_var = layer.bn.step_mean[t], layer.bn.step_var[t]
         with torch.no_grad():
             node(plain(layer.conv(x[:, t])))
         membranes.append(node.mem)
@@ -194,8 +190,7 @@ def test_taps_of_two_streams_and_their_gradients_agree_between_executions():
 
 def test_an_unknown_tap_is_refused():
     with pytest.raises(RecipeError, match="no tap 'membrane:node2': did you mean 'membrane:node1'"):
-        with small("tmkt_scnn").taps("membrane:node2"):
-            pass
+        small("tmkt_scnn").taps("membrane:node2").__enter__()
 
 
 MINE = """
@@ -295,9 +290,9 @@ def test_keywords_reach_the_surrogate_of_every_node(node):
     ],
 )
 def test_wrong_settings_of_a_model_are_explained(settings, words):
+    values = {"data": {"name": "digits"}, "method": {"name": "baseline"}, "model": settings}
     with pytest.raises(RecipeError, match=words):
-        recipe = recipe_from_dict({"data": {"name": "digits"}, "method": {"name": "baseline"}, "model": settings})
-        build_method(recipe, 3, seed=0)
+        build_method(recipe_from_dict(values), 3, seed=0)
 
 
 def test_a_recipe_takes_any_keyword_of_the_parts():

@@ -6,9 +6,10 @@ Currents come as `[T, S, N]`, N = R * C; bfloat16 as its 16 bits, which are the 
 from __future__ import annotations
 
 import math
+from collections import namedtuple
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,19 +28,8 @@ WORTH_THREADS = 1 << 22
 """Neurons times steps from which a second thread pays: torch's own keep their cores busy for a while after work."""
 
 
-class _Numbers(NamedTuple):
-    """A `Neuron` as plain numbers, and whether its decay is learnt and its reset is soft."""
-
-    decay: np.float32
-    threshold: np.float32
-    alpha: np.float32
-    v_init: np.float32
-    amplitude: np.float32
-    surrogate: int
-    leak: bool
-    divide: bool
-    learn: bool
-    soft: bool
+_Numbers = namedtuple("_Numbers", "decay threshold alpha v_init amplitude surrogate leak divide learn soft")
+"""A `Neuron` as plain numbers (float32, integer, truth values); whether its decay is learnt and its reset is soft."""
 
 
 @intrinsic
@@ -137,9 +127,8 @@ def _spike(v, threshold, soft, amplitude, spike, m):  # type: ignore[no-untyped-
 
 
 @compiled
-def _forward(low, high, block, x, scale, shift, neuron, spike, membrane):  # type: ignore[no-untyped-def]
+def _forward(low, high, block, x, scale, shift, n, spike, membrane):  # type: ignore[no-untyped-def]
     """Walk the neurons low..high of every stream through all steps."""
-    n = neuron
     for s in range(x.shape[1]):
         for first in range(low, high, block):
             last = min(first + block, high)
@@ -177,10 +166,9 @@ def _through_spike(v, threshold, stop, surrogate, alpha, grad, carried):  # type
 
 
 @compiled
-def _backward(low, high, block, x, scale, shift, mean, rstd, neuron, grad_spike, grad_membrane, grad, sums, numbers):  # type: ignore[no-untyped-def]
+def _backward(low, high, block, x, scale, shift, mean, rstd, n, grad_spike, grad_membrane, grad, sums, numbers):  # type: ignore[no-untyped-def]
     """Walk forward again, then back; `sums` `[2, T, S, C]` and `numbers` `[2]` are added to."""
-    n, steps = neuron, x.shape[0]
-    threshold, surrogate, alpha = n.threshold, n.surrogate, n.alpha
+    threshold, surrogate, alpha, steps = n.threshold, n.surrogate, n.alpha, x.shape[0]
     for s in range(x.shape[1]):
         for first in range(low, high, block):
             last = min(first + block, high)
@@ -383,10 +371,9 @@ def _numbers(neuron: Neuron) -> _Numbers:
     if divide and math.frexp(decay)[0] == 0.5:
         decay, divide = 1 / decay, False
     amplitude = 1.0 if neuron.amplitude is None else neuron.amplitude.item()
-    floats = (decay, neuron.threshold.item(), neuron.alpha.item(), neuron.v_init, amplitude)
+    floats = map(np.float32, (decay, neuron.threshold.item(), neuron.alpha.item(), neuron.v_init, amplitude))
     learn = neuron.leak and not neuron.divide  # PLIF alone learns its decay
-    soft = neuron.amplitude is not None
-    return _Numbers(*map(np.float32, floats), neuron.surrogate, neuron.leak, divide, learn, soft)
+    return _Numbers(*floats, neuron.surrogate, neuron.leak, divide, learn, neuron.amplitude is not None)
 
 
 def _unit(x: Tensor, scale: Tensor | None) -> int:
