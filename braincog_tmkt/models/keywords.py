@@ -48,14 +48,14 @@ def _keywords(target: Callable[..., Any], settings: Mapping[str, Any]) -> tuple[
     made = target if isinstance(target, type) else SpikingNetwork
     norm = settings.get("norm") or getattr(made, "default_norm", "step")
     parts = (
-        node_class(settings.get("node_type", "QCFSNode")),
+        node_class(settings.get("node_type", "LIFNode" if made is target else "QCFSNode")),
         surrogate_class(settings.get("act_fun", "QGateGrad")),
         norm_class(norm),
     )
     inner: dict[str, Any] = {key: type(value) for key, value in UNSUPPORTED.items()}
     for part in parts:
-        inner |= {key: hint for key, hint in keywords_of(part)[0].items() if key not in INNER}
-    return {**inner, **known}, False
+        inner |= keywords_of(part)[0]
+    return {key: hint for key, hint in {**inner, **known}.items() if key not in INNER}, False
 
 
 def _for_recipes(hint: Any) -> Any:

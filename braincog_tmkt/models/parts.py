@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -18,8 +20,11 @@ from .nodes import NODES
 from .norms import NORMS
 from .surrogates import SURROGATES
 
-NODE_EXTRAS = {"mem_detach": bool, "requires_mem": bool}
-"""Keywords that BrainCog's nodes take without naming them in their signature."""
+READ = re.compile(r"""kwargs\[["'](\w+)["']\]""")
+"""How BrainCog's constructors take keywords that their signatures do not name, such as `mem_detach`."""
+
+SWITCHES = {"mem_detach": bool, "requires_mem": bool}
+"""The types of some of them."""
 
 Part = str | Callable[..., Any]
 
@@ -112,24 +117,30 @@ def keywords_of(target: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
         if not passes_on:
             return found, False
         if function is BaseNode.__init__:
-            return {**found, **NODE_EXTRAS}, False
+            return found, False
     return found, not isinstance(target, type)
 
 
 def _own_keywords(function: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
     parameters, hints = inspect.signature(function).parameters, hints_of(function)
-    found = {}
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    found: dict[str, Any] = {}
+    if takes_any:
+        with suppress(OSError, TypeError):  # no source
+            found = {name: SWITCHES.get(name, Any) for name in READ.findall(inspect.getsource(function))}
     for name, parameter in parameters.items():
         if name == "self" or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         default = type(parameter.default) if isinstance(parameter.default, bool | int | float | str) else Any
         found[name] = hints.get(name, default)
-    return found, any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    return found, takes_any
 
 
 def taken(target: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of some keywords that a class or function takes."""
+    """Those of some keywords that a class or function takes; all of them for a node with `**kwargs`, as BrainCog's."""
     known, takes_any = keywords_of(target)
+    if isinstance(target, type) and issubclass(target, BaseNode):
+        takes_any = _own_keywords(target.__init__)[1]
     return {key: value for key, value in settings.items() if takes_any or key in known}
 
 

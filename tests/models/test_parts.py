@@ -170,7 +170,7 @@ def test_taps_see_what_a_node_records_one_step_at_a_time(node, execution):
         torch.testing.assert_close(seen[f"{kind}:node1"], torch.stack(found[kind]), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(net.fc2(seen["pooled"]), logits)
     assert torch.equal(net.event_logits(x), logits)  # and leaves no trace
-    assert not any(hasattr(vars(node), "calc_spike") or node.mem_collect or node.requires_mem for node in net.nodes)
+    assert not any("calc_spike" in vars(node) or node.mem_collect or node.requires_mem for node in net.nodes)
     assert vars(net.node1).keys() == vars(plain).keys() | {"feature_map"}
 
 
@@ -185,7 +185,7 @@ def test_taps_of_two_streams_and_their_gradients_agree_between_executions():
     assert results[0][0].shape[:2] == (STEPS, 8)
     for other in results[1:]:
         for one, two in zip(results[0], other, strict=True):
-            torch.testing.assert_close(two, one, rtol=1e-3, atol=1e-3)
+            torch.testing.assert_close(two, one, rtol=1e-3, atol=1e-3 * float(one.detach().abs().max()))
 
 
 def test_an_unknown_tap_is_refused():
@@ -270,6 +270,7 @@ def test_keywords_reach_the_surrogate_of_every_node(node):
     net = small("tmkt_scnn", node_type=node, alpha=3.5)
     assert {each.act_fun.alpha.item() for each in net.nodes} == {3.5}
     assert small("tmkt_scnn", node_type="LIFNode", mem_detach=True).node1.mem_detach
+    assert small("tmkt_scnn", node_type="IzhNode", a=0.1).node1.a == 0.1  # not in BrainCog's signature
 
 
 @pytest.mark.parametrize(
