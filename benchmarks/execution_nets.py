@@ -10,7 +10,7 @@ The bare nets have the convolutions, poolings, residual sums and linear layers a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -100,9 +100,9 @@ def make_contender(name: str, case: Case, device: torch.device) -> Contender:
 def make_method(case: Case, device: torch.device, **settings: Any) -> Method:
     """The recipe's method around its backbone, as the engine builds it; settings go to `build_backbone`."""
     recipe = case.load()
-    model = asdict(recipe.model) | settings
+    model = {**recipe.model, **settings}
     name = model.pop("name")
-    backbone = build_backbone(name, case.classes, recipe.data.steps, recipe.data.size, **model)
+    backbone = build_backbone(name, case.classes, recipe.data.steps, recipe.data.size, usual=model)
     arguments = {key: value for key, value in recipe.method.items() if key != "name"}
     return METHODS.build(recipe.method["name"], backbone, **arguments).to(device)
 
@@ -209,7 +209,7 @@ class Net(nn.Module):
 
 
 def _wider(channels: int, case: Case) -> int:
-    return max(1, round(channels * case.load().model.width))
+    return max(1, round(channels * case.load().model["width"]))
 
 
 def vggsnn(kit: Kit, case: Case) -> Net:

@@ -159,7 +159,7 @@ def groups(changes: tuple[str, ...], sets: list[str]) -> list[Group]:
         index = indices[recipe.data.name]
         split = make_split(index, protocol_of(recipe.data))
         counts = {part: len(getattr(split, part)) for part in ("train", "val", "test")}
-        case = Case(recipe.model.name, name, len(index.classes), recipe.train.batch, changes)
+        case = Case(recipe.model["name"], name, len(index.classes), recipe.train.batch, changes)
         method = make_method(case, torch.device("cpu"))
         parameters = sum(weight.numel() for weight in method.parameters() if weight.requires_grad)
         together[_cost(recipe, counts)].append((parameters, name, case, counts))
@@ -174,7 +174,7 @@ def groups(changes: tuple[str, ...], sets: list[str]) -> list[Group]:
 def _cost(recipe: Recipe, counts: dict[str, int]) -> str:
     """Equal for recipes of equal cost."""
     data, train = recipe.data, recipe.train
-    shape = (data.name, data.steps, data.size, counts, asdict(recipe.model), recipe.method["name"])
+    shape = (data.name, data.steps, data.size, counts, recipe.model, recipe.method["name"])
     return repr((*shape, train.epochs, train.batch, train.at_once, train.eval_every, train.precision))
 
 

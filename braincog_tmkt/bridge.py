@@ -3,8 +3,8 @@
 Importing any part of BrainCog replaces timm's `resnet18`, `resnet34`, `resnet50`, ... by spiking ones, prints ten
 warnings, and imports `dv` for readers of AEDAT 4 files that this project never calls. BrainCog's own scripts rely on
 the replacing, so it stays; the warnings are silenced here; and where `dv` cannot be imported (dv 1.0.12 needs `imp`,
-which Python 3.12 removed) BrainCog gets a stand-in. This module is only imported when a model is first built.
-`tmkt doctor` tells which names were replaced and what was stood in for.
+which Python 3.12 removed) BrainCog gets a stand-in. `tmkt doctor` lists the replaced names and the stand-ins. Nothing
+of ours is known here; `plugin` offers our parts to BrainCog.
 """
 
 import importlib
@@ -18,8 +18,7 @@ from typing import Any, NoReturn
 
 from torch import nn
 
-from .errors import PackageError, RecipeError
-from .registry import did_you_mean
+from .errors import PackageError
 
 OF_ITS_READERS = {"dv": "AedatFile"}
 """Modules that BrainCog imports for its readers of event files alone, and what it takes from each."""
@@ -110,18 +109,10 @@ __all__ = [
     "ResNet19Block",
     "TetLoss",
     "ThresholdDependentBatchNorm2d",
-    "node_class",
-    "register_node",
-    "surrogate_class",
+    "brain_cog_module",
+    "node_classes",
+    "surrogate_classes",
 ]
-
-OWN_NODES: dict[str, type[BaseNode]] = {}
-
-
-def register_node(node: type[BaseNode]) -> type[BaseNode]:
-    """Have `node_class` know a node of ours by its name, and `plugin` offer it to BrainCog; returns the class."""
-    OWN_NODES[node.__name__] = node
-    return node
 
 
 def _subclasses(module: Any, base: type) -> dict[str, type]:
@@ -130,36 +121,21 @@ def _subclasses(module: Any, base: type) -> dict[str, type]:
     return {name: cls for name, cls in members if issubclass(cls, base) and cls is not base}
 
 
-def _lookup(kind: str, name: str | type, known: dict[str, type]) -> type:
-    if isinstance(name, type):
-        return name
-    if name not in known:
-        raise RecipeError(f"unknown {kind} '{name}': {did_you_mean(name, known)}")
-    return known[name]
-
-
-def node_class(name: str | type) -> type[BaseNode]:
-    """Return the class of a neuron node by name, BrainCog's or one of `register_node`; a class is returned as it is.
-
-    Raises:
-        RecipeError: for an unknown name, with the nearest known one.
+def node_classes() -> dict[str, type[BaseNode]]:
+    """BrainCog's neuron nodes by name.
 
     Example:
-        >>> node_class("LIFNode").__name__
+        >>> node_classes()["LIFNode"].__name__
         'LIFNode'
     """
-    return _lookup("node", name, {**_subclasses(_nodes, BaseNode), **OWN_NODES})
+    return _subclasses(_nodes, BaseNode)
 
 
-def surrogate_class(name: str | type) -> type[nn.Module]:
-    """Return a BrainCog surrogate gradient class by name; a class is returned as it is.
-
-    Raises:
-        RecipeError: for an unknown name, with the nearest known one.
-    """
+def surrogate_classes() -> dict[str, type[nn.Module]]:
+    """BrainCog's surrogate gradients by name."""
     known = _subclasses(_surrogates, nn.Module)
     del known["SurrogateFunctionBase"]  # abstract; RoundGrad does not derive from it
-    return _lookup("surrogate", name, known)
+    return known
 
 
 def brain_cog_module(name: str) -> ModuleType:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import losses
-from .bridge import OWN_NODES, brain_cog_module
+from .bridge import brain_cog_module
 from .data.sets import DATASETS
-from .models import nodes  # noqa: F401  registers ours
+from .models.nodes import NODES
 
 
 def _offer(module: Any, names: Mapping[str, Callable[..., Any]]) -> list[str]:
@@ -33,7 +33,7 @@ def install_into_braincog() -> list[str]:
     readers = {cls.__name__: cls for cls in DATASETS.values()}
     functions = {name: getattr(losses, name) for name in losses.__all__}
     return (
-        _offer(brain_cog_module("base.node.node"), OWN_NODES)
+        _offer(brain_cog_module("base.node.node"), dict(NODES))
         + _offer(brain_cog_module("base.utils.criterions"), functions)
         + _offer(brain_cog_module("datasets"), readers)
     )

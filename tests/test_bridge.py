@@ -7,8 +7,9 @@ import sys
 import pytest
 import torch
 
-from braincog_tmkt.bridge import BaseNode, node_class, surrogate_class
+from braincog_tmkt.bridge import BaseNode
 from braincog_tmkt.errors import RecipeError
+from braincog_tmkt.models.parts import node_class, surrogate_class
 from braincog_tmkt.plugin import install_into_braincog
 
 criterions = importlib.import_module("braincog.base.utils.criterions")

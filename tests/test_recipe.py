@@ -9,6 +9,7 @@ from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.recipe import load_recipe, recipe_from_dict, recipe_hash, with_overrides
 from braincog_tmkt.recipe.files import find_recipe, known_recipes
 from braincog_tmkt.recipe.identity import IRRELEVANT, differences
+from braincog_tmkt.recipe.schema import MODEL_DEFAULTS
 from braincog_tmkt.recipe.stages import stage_recipe, warmup_that_fits
 from braincog_tmkt.results.store import records_with
 
@@ -34,9 +35,8 @@ def write(tmp_path):
 def test_defaults_are_the_papers(write):
     recipe = load_recipe(write(BASE))
     assert (recipe.data.steps, recipe.data.size, recipe.data.protocol) == (10, 48, "clean")
-    assert (recipe.model.name, recipe.model.node_type, recipe.model.act_fun) == ("tmkt_vggsnn", "LIFNode", "QGateGrad")
-    assert (recipe.model.threshold, recipe.model.tau) == (0.5, 2.0)
-    assert (recipe.model.execution, recipe.model.recompute) == ("multi_step", False)
+    assert recipe.model == MODEL_DEFAULTS
+    assert (recipe.model["node_type"], recipe.model["threshold"], recipe.model["levels"]) == ("LIFNode", 0.5, 4)
     assert (recipe.train.at_once, load_recipe(write(BASE), ["train.eval_batch=7"]).train.at_once) == (240, 7)
     assert (recipe.train.epochs, recipe.train.batch, recipe.train.seeds) == (300, 120, [42, 1024, 90210])
     assert (recipe.optim.name, recipe.optim.lr, recipe.optim.weight_decay) == ("adamw", 5e-3, 0.01)

@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -29,8 +29,9 @@ from ..data.types import FrameSpec, Index
 from ..errors import RecipeError
 from ..methods import Method
 from ..methods.base import build_from_settings
-from ..models import build_backbone
+from ..models import build_backbone, register_with_timm
 from ..recipe import DataConfig, Recipe
+from ..recipe.schema import MODEL_DEFAULTS
 from .memory import frames_budget, require_memory
 
 
@@ -60,6 +61,7 @@ def import_modules(recipe: Recipe) -> None:
     Raises:
         RecipeError: naming the module that cannot be imported, and why.
     """
+    register_with_timm()
     if recipe.imports and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     for name in recipe.imports:
@@ -156,18 +158,26 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
     Raises:
         RecipeError: for an unknown name or argument.
     """
-    settings, data = asdict(recipe.model), recipe.data
+    data = recipe.data
+    settings = {key: value for key, value in recipe.model.items() if (key, value) not in MODEL_DEFAULTS.items()}
+    settings.pop("name", None)
     channels = DATASETS[data.name].channels  # type: ignore[attr-defined]
     if channels != 2:  # a backbone of a user's own need not know the keyword
         settings["in_chans"] = channels
+    usual = {key: value for key, value in recipe.model.items() if key != "name" and key not in settings}
     size: Any = frame_spec(data).size  # one number for a square, else height and width
-    build = partial(build_backbone, settings.pop("name"), classes, data.steps, size, **settings)
-    if recipe.model.width > 1:  # wider than any of the papers'
+    build = partial(build_backbone, recipe.model["name"], classes, data.steps, size, usual=usual, **settings)
+    if recipe.model["width"] > 1:  # wider than any of the papers'
         build(width=1e-9)  # what its modules make when they are imported is real
         with torch.device("meta"):
             require_memory(build())
     torch.manual_seed(seed)
     method = build_from_settings(recipe.method, build(), partial(_further_network, recipe, classes, channels))
+    if method.needs_static and not hasattr(method.backbone, "streams"):
+        raise RecipeError(
+            f"{recipe.name}: model '{recipe.model['name']}' has one stream and cannot transfer from images: take a"
+            " tmkt_* network"
+        )
     mixing = [each for each in build_augmentations(data.augment) if each.mixes]
     if mixing and not method.takes_mixtures:
         raise RecipeError(

@@ -147,7 +147,7 @@ def multi_step_copy(run: LoadedRun) -> Method:
 
     The numbers are those of `step` execution; so are the maps.
     """
-    model = replace(run.recipe.model, execution="multi_step", recompute=False)
+    model = {**run.recipe.model, "execution": "multi_step", "recompute": False}
     copy = build_method(replace(run.recipe, model=model), len(run.task.pairs.classes), run.record["seed"])
     copy.load_state_dict(run.method.state_dict())
     return copy.to(run.fabric.device).eval()

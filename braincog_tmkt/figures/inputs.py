@@ -56,7 +56,7 @@ def require_range(setting: str, value: int, low: int, high: int) -> None:
 def names_of(runs: Sequence[LoadedRun]) -> list[str]:
     """A name for every run: the recipe and the seed; where these do not tell runs apart, the network, or the hash."""
     plain = [str(run) for run in runs]
-    networks = [f"{name} ({run.recipe.model.name})" for name, run in zip(plain, runs, strict=True)]
+    networks = [f"{name} ({run.recipe.model['name']})" for name, run in zip(plain, runs, strict=True)]
     hashes = [f"{name} ({run.record['recipe_hash'][:8]})" for name, run in zip(plain, runs, strict=True)]
     choices = zip(plain, networks, hashes, strict=True)
     return [
@@ -83,7 +83,7 @@ def setting_in_words(runs: Sequence[LoadedRun]) -> str:
     """Which data a picture shows, of which kind they are, and the network and T if these are the same for all runs."""
     shared = [data_in_words(runs[0].record)]
     steps = {f"T = {steps_of(run.record['recipe'])}" for run in runs}
-    for values in ({run.recipe.model.name for run in runs}, steps):
+    for values in ({run.recipe.model["name"] for run in runs}, steps):
         shared += values if len(values) == 1 else []
     return ", ".join(shared)
 

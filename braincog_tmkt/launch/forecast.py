@@ -50,9 +50,9 @@ def need_training_memory(recipe: Recipe, fabric: Fabric) -> None:
     if needed > here:
         raise RecipeError(
             f"{recipe.name}: {size_in_words(frame_spec(data))} with train.batch={recipe.train.batch} and"
-            f" model.width={recipe.model.width} need at least {bytes_in_words(needed)} for one training step, but there"
-            f" are {bytes_in_words(here)} of memory: make one of them smaller"
-            f"{'' if recipe.model.recompute else ', or try model.recompute=true'}"
+            f" model.width={recipe.model['width']} need at least {bytes_in_words(needed)} for one training step, but"
+            f" there are {bytes_in_words(here)} of memory: make one of them smaller"
+            f"{'' if recipe.model['recompute'] else ', or try model.recompute=true'}"
         )
 
 

@@ -213,7 +213,7 @@ def _announce(cell: RunSpec, task: TaskData, folder: Path, fabric: Fabric) -> No
     stages = plan_stages(recipe, method, task.facts, task.facts["train"], cell.seed, fabric.world_size)
     fabric.print(
         f"{cell} -> {folder}\n"
-        f"{recipe.method['name']} on {recipe.model.name}, {recipe.data.name} ({task.facts['kind']} data),"
+        f"{recipe.method['name']} on {recipe.model['name']}, {recipe.data.name} ({task.facts['kind']} data),"
         f" {fabric.world_size} x {fabric.device.type}\n"
         f"{task.sentence}\n"
         f"{describe_stages(stages)}"

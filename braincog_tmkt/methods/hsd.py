@@ -13,7 +13,7 @@ from ..errors import RecipeError
 from ..losses import build_loss, kd, kl_weight, skd
 from ..losses.distillation import check_distillation
 from ..models.convert import convert
-from ..models.qcfs import QCFSNode
+from ..models.nodes.qcfs import QCFSNode
 from ..registry import did_you_mean
 from .base import METHODS, BuildNetwork, Method, Stage, build_from_settings
 

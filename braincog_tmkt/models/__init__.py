@@ -1,110 +1,95 @@
-"""Backbones, registered with timm as `tmkt_*` and `hsd_*`. BrainCog is imported when the first one is built."""
+"""Networks: one file a family, found by their decorators. PyTorch and BrainCog are imported when one is built."""
 
-from typing import Any
+from __future__ import annotations
 
-from timm import create_model
-from timm.models import register_model
-from torch import nn
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "build_backbone",
-    "hsd_resnet18",
-    "hsd_resnet19",
-    "hsd_vggsnn",
-    "tmkt_resnet18",
-    "tmkt_scnn",
-    "tmkt_vggsnn",
-]
+from ..errors import RecipeError
+from ..registry import did_you_mean
+from .registry import MODELS
 
-FAMILIES = ("tmkt_*", "hsd_*")
-"""Patterns of our names in timm's registry."""
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["MODELS", "build_backbone", "register_with_timm"]
+
+TIMM_KEYWORDS = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
 
 
-def build_backbone(name: str, num_classes: int, steps: int, img_size: int, **kwargs: Any) -> nn.Module:
-    """Build a registered backbone; the names are `tmkt_*` (two streams) and `hsd_*` (one), see `tmkt list`.
+def build_backbone(
+    name: str,
+    num_classes: int,
+    steps: int,
+    img_size: int | tuple[int, int],
+    usual: Mapping[str, Any] = MappingProxyType({}),
+    **kwargs: Any,
+) -> nn.Module:
+    """Build a network, refusing keywords that neither it nor its node, surrogate or norm takes.
 
     Args:
-        name: registered name, or that of a model of your own that has `event_logits` (and `streams`, for transfer).
+        name: one of `MODELS`; a network of your own that is registered with timm; or `package.module.Class`. It must
+            have `event_logits` (and `streams`, for transfer).
         num_classes: K.
         steps: T.
-        img_size: height and width of the frames.
-        kwargs: BrainCog's keywords, see `two_stream.TwoStream`.
+        img_size: height and width of the frames, one number or two.
+        usual: further keywords, dropped where nothing takes them.
+        kwargs: keywords of the network (see `network.SpikingNetwork`), of its node, its surrogate and its norm.
 
     Raises:
-        RecipeError: for an unknown name, with the nearest known ones, or a network that does not take event frames.
+        RecipeError: for an unknown name or keyword, with the nearest known ones; a value of a wrong type; or a network
+            that does not take event frames.
     """
-    from timm.models import is_model, list_models, model_entrypoint
+    from .keywords import checked
 
-    from ..errors import RecipeError
-    from ..registry import did_you_mean
-
-    known = did_you_mean(name, list_models(list(FAMILIES)))
-    if not is_model(name):
-        raise RecipeError(f"unknown model '{name}': {known}")
-    owner = model_entrypoint(name).__module__.partition(".")[0]
-    if owner in ("timm", "braincog"):
-        raise RecipeError(f"model '{name}' is a network of {owner}, which these methods cannot train: {known}")
-    network = create_model(name, num_classes=num_classes, step=steps, img_size=img_size, **kwargs)
+    target = _target(name)
+    settings = checked(name, target, kwargs, usual)
+    network: nn.Module = target(num_classes=num_classes, step=steps, img_size=img_size, **settings)
     if not hasattr(network, "event_logits"):
+        known = did_you_mean(name, MODELS)
         raise RecipeError(f"model '{name}' has no event_logits (docs/extending.md says what that is): {known}")
     return network
 
 
-def _brain_cog_keywords(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Drop what timm's `create_model` adds and these networks cannot have (there are no pretrained weights yet)."""
-    if kwargs.pop("pretrained", False):
-        from ..errors import RecipeError
+def _target(name: str) -> Callable[..., Any]:
+    """What is called to build the network `name`."""
+    from timm.models import is_model, model_entrypoint
 
-        raise RecipeError("there are no pretrained weights to load; build the model with pretrained=False")
-    return {key: value for key, value in kwargs.items() if not key.startswith("pretrained") and key != "cache_dir"}
+    from .parts import by_path
 
-
-@register_model
-def tmkt_vggsnn(**kwargs: Any) -> nn.Module:
-    """VGGSNN for 48x48 frames (TMKT Table 1, N-Caltech101); keywords: see `models.two_stream.TwoStream`."""
-    from .vggsnn import VGGSNN
-
-    return VGGSNN(**_brain_cog_keywords(kwargs))
-
-
-@register_model
-def tmkt_resnet18(**kwargs: Any) -> nn.Module:
-    """ResNet-18 for 48x48 frames (TMKT Table 1, CEP-DVS); keywords: see `models.two_stream.TwoStream`."""
-    from .resnet import ResNet18
-
-    return ResNet18(**_brain_cog_keywords(kwargs))
+    if name in MODELS:
+        return MODELS[name]
+    if is_model(name):
+        target: Callable[..., Any] = model_entrypoint(name)
+        owner = target.__module__.partition(".")[0]
+        if owner in ("timm", "braincog"):
+            known = did_you_mean(name, MODELS)
+            raise RecipeError(f"model '{name}' is a network of {owner}, which these methods cannot train: {known}")
+        return target
+    if "." in name:
+        return by_path("model", name)
+    return MODELS[name]  # raises, with the nearest name
 
 
-@register_model
-def tmkt_scnn(**kwargs: Any) -> nn.Module:
-    """SCNN for 28x28 frames (TMKT Table 1, N-Omniglot); keywords: see `models.two_stream.TwoStream`."""
-    from .scnn import SCNN
+def register_with_timm() -> None:
+    """Enter the networks into timm's registry, for `timm.create_model`; calling it again changes nothing."""
+    from timm.models import is_model, register_model
 
-    return SCNN(**_brain_cog_keywords(kwargs))
-
-
-@register_model
-def hsd_vggsnn(**kwargs: Any) -> nn.Module:
-    """VGG-SNN as HSD trains it (its Table 2), one stream: an ANN of `QCFSNode` unless `node_type` says otherwise.
-
-    `models.convert.convert` makes an SNN of the ANN; keywords: see `models.two_stream.TwoStream`.
-    """
-    from .one_stream import HSDVGGSNN, with_default_node
-
-    return HSDVGGSNN(**with_default_node(_brain_cog_keywords(kwargs)))
+    for name in MODELS:
+        if not is_model(name):
+            register_model(_entry_point(name))
 
 
-@register_model
-def hsd_resnet18(**kwargs: Any) -> nn.Module:
-    """ResNet-18, one stream; as `hsd_vggsnn`."""
-    from .one_stream import HSDResNet18, with_default_node
+def _entry_point(name: str) -> Callable[..., Any]:
+    """A function that builds a network, as timm wants it."""
 
-    return HSDResNet18(**with_default_node(_brain_cog_keywords(kwargs)))
+    def build(**kwargs: Any) -> Any:
+        if kwargs.get("pretrained"):
+            raise RecipeError("there are no pretrained weights to load; build the model with pretrained=False")
+        return MODELS[name](**{key: value for key, value in kwargs.items() if key not in TIMM_KEYWORDS})
 
-
-@register_model
-def hsd_resnet19(**kwargs: Any) -> nn.Module:
-    """ResNet-19 (HSD's Table 1, CIFAR-10: `in_chans=3`), one stream; as `hsd_vggsnn`."""
-    from .one_stream import ResNet19, with_default_node
-
-    return ResNet19(**with_default_node(_brain_cog_keywords(kwargs)))
+    build.__name__ = build.__qualname__ = name
+    build.__doc__ = MODELS.identity(name).title
+    globals()[name] = build  # timm adds the name to `__all__`
+    return build

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from ..bridge import BaseNode, node_class
+from ..bridge import BaseNode
 from ..errors import RecipeError
-from .nodes import multi_step_node
-from .two_stream import TwoStream
+from .network import SpikingNetwork
+from .parts import node_class
 
 
 def convert(network: Any, node: str | type = "SoftResetIFNode") -> Any:
@@ -19,7 +19,7 @@ def convert(network: Any, node: str | type = "SoftResetIFNode") -> Any:
     as it is, and shares nothing with the copy. What HSD's code does otherwise: deviation D-33.
 
     Args:
-        network: any of our networks.
+        network: a `SpikingNetwork`.
         node: the new nodes, by name or class; they get the keywords (surrogate, tau, ..) that the network was built
             with.
 
@@ -33,28 +33,25 @@ def convert(network: Any, node: str | type = "SoftResetIFNode") -> Any:
         >>> type(ann.nodes[0]).__name__, type(snn.nodes[0]).__name__
         ('MultiStepQCFSNode', 'MultiStepSoftResetIFNode')
     """
-    converted: TwoStream = copy.deepcopy(network)
+    converted: SpikingNetwork = copy.deepcopy(network)
     kind = node_class(node)
-    kind = multi_step_node(kind) if converted.execution == "multi_step" else kind
-    names = {module: name for name, module in converted.named_modules()}
-    fresh = {old: _heir(kind, converted, old, names[old]) for old in converted.nodes}
-    for module in list(converted.modules()):
-        for name, child in list(module.named_children()):
-            if child in fresh:
-                setattr(module, name, fresh[child])
-    converted.nodes = tuple(fresh.values())
-    (aligned,) = converted.aligned_node
-    converted.aligned_node = (fresh.get(aligned),)
+    fresh: dict[BaseNode, BaseNode] = {}
+    for name, old in list(converted.named_modules(remove_duplicate=False)):
+        if isinstance(old, BaseNode):
+            if old not in fresh:
+                fresh[old] = _heir(kind, converted, old, name)
+            parent, _, leaf = name.rpartition(".")
+            setattr(converted.get_submodule(parent), leaf, fresh[old])
     return converted.train(network.training)
 
 
-def _heir(kind: type[BaseNode], network: TwoStream, old: BaseNode, name: str) -> BaseNode:
+def _heir(kind: type[BaseNode], network: SpikingNetwork, old: BaseNode, name: str) -> BaseNode:
     """A fresh node with the threshold of an old one, on its device; not to be learnt any more."""
     if not old.threshold > 0:
         raise RecipeError(
             f"the threshold of node '{name}' is {old.threshold.item():.4g}, but it must be above 0 to be converted:"
             " train the network with a lower learning rate, or begin with a higher model.threshold"
         )
-    node: BaseNode = kind(**{**network.node_kwargs, "step": network.step})
+    node = network.make_node(kind)
     node.threshold.data = old.threshold.detach().clone()
     return node.to(old.threshold.device)

@@ -7,60 +7,64 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..bridge import BaseNode, node_class, surrogate_class
-from .kernels import SURROGATES, Kernels, Neuron, backend
-from .norm import StepBatchNorm2d, mean_over_ranks, world_size
+from ..bridge import surrogate_classes
+from .kernels import SLOPES, Kernels, Neuron, backend
+from .nodes.braincog import recurrence_of
+from .norms.step import StepBatchNorm2d, mean_over_ranks, world_size
 from .recompute import recomputing
-from .soft_reset import SoftResetIFNode
 from .spikes import mark
 
-IF, LIF, PLIF = (node_class(name) for name in ("IFNode", "LIFNode", "PLIFNode"))
-RECURRENCES = {IF: (False, False), LIF: (True, True), PLIF: (True, False), SoftResetIFNode: (False, False)}
-"""The nodes with a plain recurrence: whether they leak, and whether they divide by their number."""
-
-KNOWN = {surrogate_class(name): number for name, number in SURROGATES.items()}
+KNOWN = {surrogate_classes()[name]: number for name, number in SLOPES.items()}
 
 
-def can_fire(node: Any, kind: type[BaseNode]) -> bool:
-    """Whether the kernels know this node: its recurrence, its surrogate, and no setting that changes either.
+def neuron_of(node: Any) -> Neuron | None:
+    """The kernels' view of a fresh node in multi-step execution, or None where it must walk.
 
-    Args:
-        node: a node in multi-step execution.
-        kind: the class it was made from; a subclass may compute anything.
+    The kernels need the node's recurrence, its surrogate, and no setting that changes either.
     """
-    return (
-        kind in RECURRENCES
-        and type(node.act_fun) in KNOWN
-        and not (node.threshold.requires_grad or node.mem_detach or node.groups != 1)
-        and (node.dt == 1.0 or kind is IF)
-    )
+    declare = recurrence_of(node.plain)
+    if (
+        declare is None
+        or node.walks
+        or isinstance(node.mem, Tensor)
+        or type(node.act_fun) not in KNOWN
+        or node.threshold.requires_grad
+        or node.mem_detach
+        or node.groups != 1
+        or (recurrence := declare(node)) is None
+    ):
+        return None
+    surrogate, alpha = KNOWN[type(node.act_fun)], node.act_fun.alpha
+    return Neuron(surrogate=surrogate, alpha=alpha, v_init=node.mem, **recurrence)
 
 
-def fire(node: Any, kind: type[BaseNode], currents: Tensor, norm: StepBatchNorm2d | None) -> Tensor | None:
+def fire(node: Any, currents: Tensor, norm: StepBatchNorm2d | None) -> Tensor | None:
     """Spikes `[T*N, ...]` of a node for currents `[T*N, ...]`, normalised before if there is a norm.
 
     What BrainCog's nodes record is recorded: `spike`, and, if asked for, `feature_map`, `mem` and `mem_collect`.
 
     Args:
-        node: a fresh node; `can_fire` holds.
-        kind: the class it was made from.
+        node: made by `multi_step_node`.
         currents: float32 or bfloat16; `[T*S*B, C, H, W]` or `[T*S*B, C]`.
-        norm: its `streams` (S) and, in evaluation, its running statistics are used. In training one of 1 step has all
-            T steps share their statistics.
+        norm: its `streams` (S) and, in evaluation, its running statistics are used.
 
     Returns:
-        None where there is no kernel for these currents.
+        None where there is no kernel for this node or these currents.
     """
     kernels = backend(currents.device.type)
-    if kernels is None or currents.dtype not in (torch.float32, torch.bfloat16) or isinstance(node.mem, Tensor):
+    if kernels is None or currents.dtype not in (torch.float32, torch.bfloat16):
+        return None
+    if norm is not None and not norm.shared and norm.steps != node.step:
+        return None
+    neuron = neuron_of(node)
+    if neuron is None:
         return None
     images = currents.dim() == 4
     pixels = currents.permute(0, 2, 3, 1).contiguous() if images else currents.contiguous()
     streams = norm.streams if norm is not None else 1
     rows = pixels.view(node.step, streams, -1, pixels.shape[-1])
-    neuron = _neuron(node, kind, currents)
     learnt = (None, None) if norm is None else (norm.weight, norm.bias)
-    spikes, membranes = _Fire.apply(rows, *learnt, neuron.number, neuron.alpha, neuron, norm, node.requires_mem)
+    spikes, membranes = _Fire.apply(rows, *learnt, neuron.decay, neuron.alpha, neuron, norm, node.requires_mem)
 
     def as_currents(x: Tensor) -> Tensor:
         return x.view(pixels.shape).permute(0, 3, 1, 2) if images else x.view(pixels.shape)
@@ -68,21 +72,7 @@ def fire(node: Any, kind: type[BaseNode], currents: Tensor, norm: StepBatchNorm2
     result = as_currents(spikes)
     if not recomputing():
         _record(node, result, as_currents(membranes) if node.requires_mem else None)
-    return mark(result, 1) if neuron.height is None else result
-
-
-def _neuron(node: Any, kind: type[BaseNode], currents: Tensor) -> Neuron:
-    leak, divide = RECURRENCES[kind]
-    surrogate, alpha = KNOWN[type(node.act_fun)], node.act_fun.alpha
-    if kind is SoftResetIFNode:  # its potential is in thresholds
-        height = node.get_thres().detach().float()
-        return Neuron(leak, divide, 1 / height, torch.ones_like(height), surrogate, alpha, node.mem, height)
-    if kind is PLIF:
-        number = node.w.sigmoid().float()
-    else:
-        number = torch.full((), node.tau if leak else node.dt, dtype=torch.float32, device=currents.device)
-    threshold = node.threshold if kind is LIF else node.get_thres()  # BrainCog's LIF ignores sigmoid_thres
-    return Neuron(leak, divide, number, threshold.detach().float(), surrogate, alpha, node.mem)
+    return mark(result, 1) if neuron.amplitude is None else result
 
 
 def _record(node: Any, spikes: Tensor, membranes: Tensor | None) -> None:
@@ -97,7 +87,8 @@ def _record(node: Any, spikes: Tensor, membranes: Tensor | None) -> None:
 
 
 class _Fire(torch.autograd.Function):
-    """The operator on `[T, S, R, C]`, with gradients for currents, the norm's weight and bias, the neuron's numbers."""
+    """The operator on `[T, S, R, C]`, with gradients for currents, the norm's weight and bias, the neuron's decay and
+    its surrogate's alpha."""
 
     @staticmethod
     def forward(
@@ -105,7 +96,7 @@ class _Fire(torch.autograd.Function):
         x: Tensor,
         weight: Tensor | None,
         bias: Tensor | None,
-        number: Tensor,
+        decay: Tensor,
         alpha: Tensor,
         neuron: Neuron,
         norm: StepBatchNorm2d | None,
@@ -120,19 +111,19 @@ class _Fire(torch.autograd.Function):
             scale = rstd * weight
             shift = bias - mean * scale
         spikes, membranes = kernels.forward(x, scale, shift, neuron, keep)
-        ctx.save_for_backward(x, scale, shift, mean, rstd, number, alpha)
+        ctx.save_for_backward(x, scale, shift, mean, rstd, decay, alpha)
         ctx.set_materialize_grads(False)
         ctx.neuron, ctx.batch_statistics = neuron, norm is not None and norm.training
-        ctx.shared = norm is not None and _shared(x, norm)
-        ctx.learnt = number.requires_grad, alpha.requires_grad and neuron.surrogate == SURROGATES["AtanGrad"]
+        ctx.shared = norm is not None and norm.shared
+        ctx.learnt = decay.requires_grad, alpha.requires_grad and neuron.surrogate == SLOPES["AtanGrad"]
         return spikes, membranes
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, scale, shift, mean, rstd, number, alpha = ctx.saved_tensors
+        x, scale, shift, mean, rstd, decay, alpha = ctx.saved_tensors
         kernels = _kernels(x)
-        neuron = ctx.neuron._replace(number=number, alpha=alpha)
+        neuron = ctx.neuron._replace(decay=decay, alpha=alpha)
         grad_spike, grad_membrane = (None if grad is None else grad.contiguous() for grad in grads)
         grad, sums, numbers = kernels.backward(x, scale, shift, mean, rstd, neuron, grad_spike, grad_membrane)
         own = [g if wanted else None for g, wanted in zip(numbers.float(), ctx.learnt, strict=True)]
@@ -156,10 +147,10 @@ def _statistics(x: Tensor, norm: StepBatchNorm2d, kernels: Kernels) -> tuple[Ten
     """Mean and 1 / standard deviation, float64 `[T, S, C]`; in training the running statistics move."""
     shape = (*x.shape[:2], -1)
     if not norm.training:
-        mean, var = norm.running()
+        mean, var = norm.evaluation_stats()
         return mean.double().expand(shape), torch.rsqrt(var.double() + norm.eps).expand(shape)
     mean, var = kernels.moments(x)
-    count, shared = x.shape[2] * world_size(), _shared(x, norm)
+    count, shared = x.shape[2] * world_size(), norm.shared
     if shared or world_size() > 1:
         here = mean
         mean = _average(here, shared)
@@ -167,11 +158,6 @@ def _statistics(x: Tensor, norm: StepBatchNorm2d, kernels: Kernels) -> tuple[Ten
         count *= x.shape[0] if shared else 1
     norm.update_running_stats(mean, var, count)
     return mean.expand(shape), torch.rsqrt(var + norm.eps).expand(shape)
-
-
-def _shared(x: Tensor, norm: StepBatchNorm2d) -> bool:
-    """Whether the steps of `[T, S, R, C]` share their statistics: the norm does not tell them apart."""
-    return norm.steps == 1 and x.shape[0] > 1
 
 
 def _average(moments: Tensor, shared: bool) -> Tensor:

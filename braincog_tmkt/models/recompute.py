@@ -13,8 +13,6 @@ from torch.utils.checkpoint import checkpoint
 from .spikes import levels_of, mark
 
 _AGAIN: ContextVar[bool] = ContextVar("again", default=False)
-LAYOUT = ("steps", "streams", "training")
-"""What a batch norm goes by; it may be another one by the time of the backward pass."""
 
 
 def recomputing() -> bool:
@@ -23,15 +21,17 @@ def recomputing() -> bool:
 
 
 class _Again:
-    """The second run of a layer, under the circumstances of the first; may be entered once a backward pass."""
+    """The second run of a layer, with the settings of the first; may be entered once a backward pass.
+
+    These are the attributes that norms and nodes name as their `circumstances`, such as the number of steps.
+    """
 
     def __init__(self, layer: nn.Module) -> None:
-        norms = [module for module in layer.modules() if hasattr(module, "streams")]
-        self.then = [(norm, {name: getattr(norm, name) for name in LAYOUT}) for norm in norms]
+        self.then = [(part, _settings(part)) for part in layer.modules() if hasattr(part, "circumstances")]
 
     def __enter__(self) -> None:
         self.token = _AGAIN.set(True)
-        self.now = [(norm, {name: getattr(norm, name) for name in LAYOUT}) for norm, _ in self.then]
+        self.now = [(part, _settings(part)) for part, _ in self.then]
         _restore(self.then)
 
     def __exit__(self, *error: object) -> None:
@@ -39,9 +39,13 @@ class _Again:
         _AGAIN.reset(self.token)
 
 
-def _restore(circumstances: list[tuple[nn.Module, dict[str, Any]]]) -> None:
-    for norm, values in circumstances:
-        vars(norm).update(values)
+def _settings(part: Any) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in part.circumstances}
+
+
+def _restore(settings: list[tuple[nn.Module, dict[str, Any]]]) -> None:
+    for part, values in settings:
+        vars(part).update(values)
 
 
 def recomputed(layer: nn.Module, x: Tensor) -> Tensor:

@@ -105,13 +105,3 @@ class _Pool(torch.autograd.Function):
         share = (grads[0] / ctx.side**2).permute(0, 2, 3, 1)  # [N, h, w, C]
         spread = share[:, :, None, :, None].expand(-1, -1, ctx.side, -1, ctx.side, -1)
         return spread.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2), None
-
-
-def use_spike_layers(module: nn.Module) -> nn.Module:
-    """Turn every plain `nn.Conv2d` and `nn.AvgPool2d` inside a module into its counterpart here, in place."""
-    for layer in module.modules():
-        if type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
-            layer.__class__ = SpikeConv2d
-        elif type(layer) is nn.AvgPool2d:
-            layer.__class__ = SpikePool2d
-    return module

@@ -1,29 +1,88 @@
-"""VGGSNN: BrainCog's `VGG_SNN` layers with two classifiers (Transfer_VGG_SNN of the baseline)."""
+"""VGGSNN: the layers of BrainCog's `VGG_SNN` (Transfer_VGG_SNN of the baseline; VGG-SNN of TET and HSD)."""
+
+from __future__ import annotations
 
 from typing import Any
 
 from torch import Tensor, nn
 
-from ..bridge import BaseConvModule
+from .multi_step import normalised
+from .network import SpikingNetwork
+from .parts import ann_by_default
+from .registry import MODELS
 from .two_stream import TwoStream
 
 PLAN = (64, 128, "P", 256, 256, "P", 512, 512, "P", 512, 512, "P")
 """Channels of the 3x3 convolutions; P is a 2x2 average pooling."""
 
 
-class MultiStepConvModule(BaseConvModule):
-    """BrainCog's conv-BN-node layer for all steps at once: its node does the normalisation, too."""
+class ConvLayer(nn.Module):
+    """A 3x3 convolution, a norm and a node.
+
+    Args:
+        make: the network whose parts are used.
+        channels: of the input.
+        out: channels of the output.
+    """
+
+    def __init__(self, make: SpikingNetwork, channels: int, out: int) -> None:
+        super().__init__()
+        self.conv = make.conv(channels, out, 3, padding=1)
+        self.bn = make.make_norm(out)
+        self.node = make.make_node()
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[T*S*B, C, H, W]` -> spikes `[T*S*B, C', H, W]`."""
-        return self.node(self.conv(x), self.bn)
+        """`[N, C, H, W]` -> spikes `[N, C', H, W]`."""
+        return normalised(self.node, self.bn, self.conv(x))
 
 
-class VGGSNN(TwoStream):
-    """Eight conv-BN-node layers and one linear classifier a stream; aligned: membranes of the last node, after reset.
+class VGGSNN(SpikingNetwork):
+    """Eight conv-BN-node layers and one linear classifier, 9.27 million parameters with 10 classes.
 
-    Shapes: frames `[B, T, 2, H, W]`, H = W = `img_size` (a multiple of 16); D = 512 * width * (img_size / 16)^2.
-    For the other arguments see `TwoStream`.
+    TET's and HSD's convolutions have a bias, BrainCog's have none; in front of a batch norm it changes nothing
+    (deviation D-30).
+
+    Shapes: frames `[B, T, C, H, W]`, H and W multiples of 16; D = 512 * width * H/16 * W/16. For the arguments see
+    `SpikingNetwork`.
+    """
+
+    least_size = 16
+
+    def build(self) -> None:
+        """Make the layers."""
+        layers: list[nn.Module] = []
+        channels = self.in_chans
+        for entry in PLAN:
+            if isinstance(entry, str):
+                layers.append(self.pool(2))
+            else:
+                layers.append(ConvLayer(self, channels, self.channels(entry)))
+                channels = self.channels(entry)
+        self.feature = nn.Sequential(*layers)
+        height, width = self.frame_size
+        self.feature_size = channels * (height // 16) * (width // 16)
+
+    def head(self) -> nn.Module:
+        """A linear classifier; second of two layers, as BrainCog numbers it."""
+        return nn.Sequential(nn.Identity(), super().head())
+
+    @property
+    def stem(self) -> nn.Conv2d:
+        """The first convolution."""
+        stem: nn.Conv2d = self.feature[0].conv
+        return stem
+
+    def encode(self, currents: Tensor) -> Tensor:
+        """Currents of the first node `[N, C, H, W]` -> pooled spikes `[N, D]`."""
+        x = normalised(self.feature[0].node, self.feature[0].bn, currents)
+        for layer in self.feature[1:]:  # a pooling keeps nothing, so there is nothing to compute again
+            x = layer(x) if isinstance(layer, nn.AvgPool2d) else self.run_layer(layer, x)
+        return x.flatten(1)
+
+
+@MODELS.register("tmkt_vggsnn", label="VGGSNN", title="VGGSNN, two streams (TMKT Table 1, N-Caltech101)")
+class TwoStreamVGGSNN(TwoStream, VGGSNN):
+    """VGGSNN with two classifiers; aligned: membranes of the last node, after reset.
 
     Example:
         >>> import torch, timm, braincog_tmkt
@@ -32,48 +91,13 @@ class VGGSNN(TwoStream):
         torch.Size([3, 11])
     """
 
-    least_size = 16
+    aligned = "membrane:feature.10.node"
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        module = MultiStepConvModule if self.execution == "multi_step" else BaseConvModule
-        layers: list[nn.Module] = []
-        channels = self.in_chans
-        for entry in PLAN:
-            if isinstance(entry, str):
-                layers.append(nn.AvgPool2d(2))
-                continue
-            wider = max(1, round(entry * self.width))
-            layers.append(module(channels, wider, node=self.make_node))
-            channels = wider
-        self.feature = nn.Sequential(*layers)
-        self.feature_size = channels * (self.img_size // 16) ** 2
-        self.rgb_fc = nn.Sequential(nn.Flatten(), nn.Linear(self.feature_size, self.num_classes))
-        self.dvs_fc = nn.Sequential(nn.Flatten(), nn.Linear(self.feature_size, self.num_classes))
-        self.finish(aligned_node=self.feature[-2].node)
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Frames `[N, 2, H, W]` -> pooled spikes `[N, D]`."""
-        return self.feature(x).flatten(1)
+@MODELS.register("hsd_vggsnn", label="VGG-SNN", title="VGG-SNN, one stream (HSD Table 2)")
+def hsd_vggsnn(**kwargs: Any) -> VGGSNN:
+    """VGG-SNN as HSD trains it, one stream: an ANN of `QCFSNode` unless `node_type` says otherwise.
 
-    @property
-    def first(self) -> BaseConvModule:
-        """The first layer."""
-        return self.feature[0]
-
-    @property
-    def stem(self) -> nn.Conv2d:
-        """The first convolution."""
-        stem: nn.Conv2d = self.first.conv
-        return stem
-
-    def encode_rest(self, currents: Tensor) -> Tensor:
-        """Currents of the first node `[T*S*B, C, H, W]` -> pooled spikes `[T*S*B, D]`."""
-        x = self.first.node(currents, self.first.bn)
-        for layer in self.feature[1:]:  # a pooling keeps nothing, so there is nothing to compute again
-            x = layer(x) if isinstance(layer, nn.AvgPool2d) else self.run_layer(layer, x)
-        return x.flatten(1)
-
-    def classifier(self, stream: str) -> nn.Module:
-        """The linear layer of stream `mixed` or `events`."""
-        return (self.rgb_fc if stream == "mixed" else self.dvs_fc)[1]
+    `models.convert.convert` makes an SNN of the ANN; keywords: see `SpikingNetwork`.
+    """
+    return VGGSNN(**ann_by_default(kwargs))

@@ -2,12 +2,11 @@
 
 from .identity import recipe_hash
 from .load import PAPER, load_recipe, merged_values, parse_override, parse_settings, recipe_from_dict, with_overrides
-from .schema import DataConfig, ModelConfig, OptimConfig, Recipe, TrainConfig
+from .schema import DataConfig, OptimConfig, Recipe, TrainConfig
 
 __all__ = [
     "PAPER",
     "DataConfig",
-    "ModelConfig",
     "OptimConfig",
     "Recipe",
     "TrainConfig",

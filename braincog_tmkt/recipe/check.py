@@ -11,6 +11,7 @@ from ..errors import RecipeError
 from ..registry import did_you_mean
 from ..value_types import fits, hints_of, in_words
 from .identity import flat
+from .schema import MODEL_DEFAULTS, MODEL_FROM_DATA
 
 
 def _some_text(text: str | None) -> bool:
@@ -96,6 +97,8 @@ def hint_of(key: str, recipe: type) -> Any:
     hint = hints_of(recipe).get(section, Any)
     if is_dataclass(hint):
         return hints_of(hint).get(leaf, Any)  # type: ignore[arg-type]
+    if section == "model" and leaf in MODEL_DEFAULTS:
+        return type(MODEL_DEFAULTS[leaf])
     return Any if leaf else hint
 
 
@@ -121,6 +124,18 @@ def _check_section(source: str, layer: Mapping[str, Any], config: Any, prefix: s
             _check_section(source, value, hint, f"{key}.", recipe)
         elif not fits(value, hint):
             raise RecipeError(f"{source}: {prefix}{key} must be {in_words(hint)}, not {value!r}")
+        elif key == "model":
+            _check_model(source, value)
+
+
+def _check_model(source: str, section: Mapping[str, Any]) -> None:
+    """Refuse wrong types of the keys that every network has, and keys that follow from the data."""
+    for key, value in section.items():
+        if key in MODEL_FROM_DATA:
+            raise RecipeError(f"{source}: model.{key} follows from the data: set {MODEL_FROM_DATA[key]} instead")
+        hint = type(MODEL_DEFAULTS[key]) if key in MODEL_DEFAULTS else Any
+        if not fits(value, hint):
+            raise RecipeError(f"{source}: model.{key} must be {in_words(hint)}, not {value!r}")
 
 
 def _nearest(key: str, prefix: str, hints: Mapping[str, Any], recipe: type) -> str:
@@ -128,6 +143,8 @@ def _nearest(key: str, prefix: str, hints: Mapping[str, Any], recipe: type) -> s
     for name, section in hints_of(recipe).items():
         if is_dataclass(section) and key in hints_of(section):  # type: ignore[arg-type]
             return f"did you mean '{name}.{key}'?"
+    if key in MODEL_DEFAULTS:
+        return f"did you mean 'model.{key}'?"
     return did_you_mean(f"{prefix}{key}", [f"{prefix}{name}" for name in hints])
 
 

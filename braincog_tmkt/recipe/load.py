@@ -19,7 +19,7 @@ from ..registry import did_you_mean
 from ..value_types import hints_of
 from .check import check_layer, check_ranges, check_stages, hint_of
 from .identity import flat
-from .schema import Recipe
+from .schema import MODEL_DEFAULTS, Recipe
 from .text import read_value, read_yaml
 
 PAPER = "paper"
@@ -81,7 +81,11 @@ def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recip
 def _built(config: type, values: Mapping[str, Any]) -> Any:
     """A dataclass of checked values; a whole number becomes a float where that is asked for."""
     hints = hints_of(config)
-    return config(**{key: _as(hints[key], value) for key, value in values.items()})
+    built = {key: _as(hints[key], value) for key, value in values.items()}
+    if config is Recipe:
+        given = values.get("model", {})
+        built["model"] = {**MODEL_DEFAULTS, **{key: _as(hint_of(f"model.{key}", Recipe), given[key]) for key in given}}
+    return config(**built)
 
 
 def _as(hint: Any, value: Any) -> Any:

@@ -52,32 +52,21 @@ class DataConfig:
             self.size = self.size[0]  # one square, one hash
 
 
-@dataclass
-class ModelConfig:
-    """The backbone; the keys are constructor arguments, see `models.two_stream.TwoStream`.
+MODEL_DEFAULTS: dict[str, Any] = {
+    "name": "tmkt_vggsnn",
+    "node_type": "LIFNode",
+    "act_fun": "QGateGrad",
+    "threshold": 0.5,
+    "tau": 2.0,
+    "levels": 4,
+    "width": 1.0,
+    "execution": "multi_step",
+    "recompute": False,
+}
+"""What stands in every `model` section. A network whose parts do not take one of these is built without it."""
 
-    Args:
-        name: registered name, see `tmkt list`.
-        node_type: BrainCog's node.
-        act_fun: BrainCog's surrogate gradient.
-        threshold: firing threshold.
-        tau: membrane time constant of leaky nodes, in steps.
-        levels: L of quantised activations (`QCFSNode`).
-        width: factor on all channel numbers.
-        execution: `multi_step` (fast) or `step` (BrainCog's own, the reference); the numbers agree up to rounding.
-        recompute: keep the inputs of layers only and compute the rest again in the backward pass: the same numbers
-            from less memory, in more time.
-    """
-
-    name: str = "tmkt_vggsnn"
-    node_type: str = "LIFNode"
-    act_fun: str = "QGateGrad"
-    threshold: float = 0.5
-    tau: float = 2.0
-    levels: int = 4
-    width: float = 1.0
-    execution: str = "multi_step"
-    recompute: bool = False
+MODEL_FROM_DATA = {"step": "data.steps", "img_size": "data.size", "in_chans": "data.name", "num_classes": "data.name"}
+"""Keywords of networks that follow from the data, and the key that sets them."""
 
 
 @dataclass
@@ -147,7 +136,8 @@ class Recipe:
     Args:
         name: what the run folder is called, by default `<folder>/<file>` of the recipe file.
         data: see `DataConfig`.
-        model: see `ModelConfig`.
+        model: `name`, and any keyword of the network (see `models.network.SpikingNetwork`), of its node, its surrogate
+            or its norm: `{norm: step_own, alpha: 2.0}`; over `MODEL_DEFAULTS`. They are checked when it is built.
         method: `name` and the constructor arguments of the method, see `tmkt list`.
         optim: see `OptimConfig`.
         train: see `TrainConfig`.
@@ -160,7 +150,7 @@ class Recipe:
 
     name: str = ""
     data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: dict[str, Any] = field(default_factory=MODEL_DEFAULTS.copy)
     method: dict[str, Any] = field(default_factory=dict)
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

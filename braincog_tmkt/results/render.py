@@ -70,7 +70,7 @@ def footnotes(table: Table) -> list[str]:
         lines.append(
             f"vs {table.against}: mean difference over the seeds both have, with its 95 % bootstrap interval, which"
             " is too narrow for few seeds; the verdict uses Student's 95 % confidence interval: 'open' if it includes"
-            " 0, or if there is none (one seed, or all differences equal); runs with different settings are not compared"
+            " 0, or if there is none (one seed, equal differences); runs with different settings are not compared"
         )
     ours = [(line.recipe or "", line.ours) for line in table.lines if line.ours]
     lines += same_runs((name, (own.recipe_hash or name, own.conditions, own.split)) for name, own in ours)

@@ -120,7 +120,7 @@ def test_recipes_have_the_papers_settings(name: str, method: dict[str, object]) 
     recipe = load_recipe(Path(__file__).parents[2] / f"experiments/cepdvs/{name}.yaml")
     data, train, optim = recipe.data, recipe.train, recipe.optim
     assert recipe.method == method
-    assert recipe.model.name == "tmkt_resnet18"
+    assert recipe.model["name"] == "tmkt_resnet18"
     assert (data.steps, data.size, data.frames, data.protocol) == (6, 48, "time", "clean")
     assert data.augment == ["crop", "flip", "rotate"]
     assert (train.epochs, train.batch, train.balanced, train.seeds) == (200, 120, False, [42, 1024, 90210])

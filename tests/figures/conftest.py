@@ -36,7 +36,7 @@ def with_model() -> Callable[..., LoadedRun]:
     """Function (run, key=value ..) -> the run with other settings of its model, and the weights of seed 0."""
 
     def changed(run: LoadedRun, **settings: object) -> LoadedRun:
-        recipe = replace(run.recipe, model=replace(run.recipe.model, **settings))
+        recipe = replace(run.recipe, model={**run.recipe.model, **settings})
         method = build_method(recipe, len(run.task.pairs.classes), seed=0)
         with torch.no_grad():
             for norm in method.backbone.norms:  # louder than at the start, so that spikes reach the last layer

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 import braincog_tmkt  # noqa: F401  registers the backbones
-from braincog_tmkt.bridge import VGG_SNN, BaseNode, BasicBlock, ResNet, TetLoss, node_class, surrogate_class
+from braincog_tmkt.bridge import VGG_SNN, BaseNode, BasicBlock, ResNet, TetLoss
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.models import build_backbone
+from braincog_tmkt.models.parts import node_class, surrogate_class
 
 NAMES = ("tmkt_vggsnn", "tmkt_resnet18", "tmkt_scnn")
 NODES = ("LIFNode", "IFNode", "PLIFNode")

@@ -10,19 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import braincog_tmkt  # noqa: F401  registers the backbones
-from braincog_tmkt.bridge import (
-    VGG_SNN,
-    BrainCogResNet19,
-    ResNet19Block,
-    ThresholdDependentBatchNorm2d,
-    node_class,
-    surrogate_class,
-)
+from braincog_tmkt.bridge import VGG_SNN, BrainCogResNet19, ResNet19Block, ThresholdDependentBatchNorm2d
+from braincog_tmkt.engine.task import build_method
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.models import build_backbone
 from braincog_tmkt.models.convert import convert
-from braincog_tmkt.models.nodes import multi_step_node
-from braincog_tmkt.models.qcfs import QCFSNode, qcfs
+from braincog_tmkt.models.multi_step import multi_step_node
+from braincog_tmkt.models.nodes.qcfs import QCFSNode, qcfs
+from braincog_tmkt.models.parts import node_class, surrogate_class
+from braincog_tmkt.recipe import recipe_from_dict
 
 NAMES = ("hsd_vggsnn", "hsd_resnet18", "hsd_resnet19", "tmkt_vggsnn", "tmkt_resnet18", "tmkt_scnn")
 
@@ -205,13 +201,13 @@ def compare(theirs, ours, x):
 
 
 def test_what_one_stream_cannot_do_is_refused():
-    with pytest.raises(RecipeError, match="execution is multi_step, not 'step'"):
+    with pytest.raises(RecipeError, match="execution must be multi_step, not 'step'"):
         timm.create_model("hsd_vggsnn", execution="step")
     net = small("hsd_vggsnn", steps=2)
-    with pytest.raises(RecipeError, match="one stream and cannot transfer"):
-        net.streams(pictures(net), pictures(net))
-    with pytest.raises(RecipeError, match=r"2 channels \(events\) or 3 \(colours\), not 4"):
-        timm.create_model("hsd_vggsnn", in_chans=4)
+    assert not hasattr(net, "streams")
+    recipe = {"data": {"name": "digits"}, "method": {"name": "tmkt"}, "model": {"name": "hsd_vggsnn", "width": 0.1}}
+    with pytest.raises(RecipeError, match="'hsd_vggsnn' has one stream and cannot transfer from images"):
+        build_method(recipe_from_dict(recipe), 3, seed=0)
     with pytest.raises(RecipeError, match="did you mean 'hsd_resnet19'"):
         build_backbone("hsd_resnet29", 10, 1, 32)
 

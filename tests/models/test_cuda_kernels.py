@@ -16,9 +16,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from braincog_tmkt.bridge import node_class, surrogate_class
-from braincog_tmkt.models.kernels import SURROGATES, Neuron, cpu
-from braincog_tmkt.models.soft_reset import SoftResetIFNode
+from braincog_tmkt.models.kernels import SLOPES, Neuron, cpu
+from braincog_tmkt.models.nodes.soft_reset import SoftResetIFNode
+from braincog_tmkt.models.parts import node_class, surrogate_class
 
 triton = pytest.importorskip("triton")
 
@@ -35,9 +35,11 @@ def scalar(number, device="cpu"):
     return torch.tensor(number, dtype=torch.float32, device=device)
 
 
-def neuron(kind=LIF, number=2.0, threshold=0.5, surrogate="QGateGrad", alpha=2.0, start=0.0, device="cpu", height=None):
-    numbers = scalar(number, device), scalar(threshold, device), SURROGATES[surrogate], scalar(alpha, device)
-    return Neuron(*kind, *numbers, start, None if height is None else scalar(height, device))
+def neuron(
+    kind=LIF, decay=2.0, threshold=0.5, surrogate="QGateGrad", alpha=2.0, v_init=0.0, device="cpu", amplitude=None
+):
+    numbers = scalar(decay, device), scalar(threshold, device), SLOPES[surrogate], scalar(alpha, device)
+    return Neuron(*numbers, v_init, *kind, None if amplitude is None else scalar(amplitude, device))
 
 
 def currents(*shape, dtype=torch.float32, seed=0):
@@ -67,7 +69,7 @@ def test_interpreted_numbers():
 
 
 @interpreted
-@pytest.mark.parametrize("surrogate", SURROGATES)
+@pytest.mark.parametrize("surrogate", SLOPES)
 @pytest.mark.parametrize(("name", "kind", "tau"), [("LIFNode", LIF, 2.0), ("IFNode", IF, 1.0), ("PLIFNode", PLIF, 3.0)])
 def test_brain_cogs_own_node_step_by_step(name, kind, tau, surrogate):
     steps, shape = 5, (1, 7, 3)
@@ -99,7 +101,7 @@ def test_brain_cogs_own_node_step_by_step(name, kind, tau, surrogate):
 
 
 @interpreted
-@pytest.mark.parametrize("surrogate", SURROGATES)
+@pytest.mark.parametrize("surrogate", SLOPES)
 @pytest.mark.parametrize("given", [(True, True), (True, False), (False, True)])
 def test_the_node_with_a_soft_reset_step_by_step(given, surrogate):
     """Gradients of outputs, of membranes, of both: they pass the reset."""
@@ -114,7 +116,7 @@ def test_the_node_with_a_soft_reset_step_by_step(given, surrogate):
     grads = [grad if wanted else None for grad, wanted in zip(torch.randn(2, *x.shape), given, strict=True)]
     sum((y * grad).sum() for y, grad in zip((outputs, membranes), grads, strict=True) if grad is not None).backward()
 
-    like = neuron(IF, (1 / scalar(theta)).item(), 1.0, surrogate, 1.5, start=0.5, height=theta)
+    like = neuron(IF, (1 / scalar(theta)).item(), 1.0, surrogate, 1.5, v_init=0.5, amplitude=theta)
     spike, membrane = cuda.forward(x.detach(), None, None, like, True)
     assert torch.equal(spike, outputs)
     assert torch.equal(membrane, membranes)
@@ -213,14 +215,14 @@ def test_division_is_exact_with_a_fused_multiply_add(tau, monkeypatch):
 def test_division_is_as_near_as_the_interpreters_own_multiply_add_allows(tau):
     """Some versions of it round the product too; then the last bit may differ."""
     x = dividends()
-    membrane = cuda.forward(torch.from_numpy(x)[None, None], None, None, neuron(number=tau, threshold=1e38), True)[1]
+    membrane = cuda.forward(torch.from_numpy(x)[None, None], None, None, neuron(decay=tau, threshold=1e38), True)[1]
     np.testing.assert_array_max_ulp(membrane.numpy().reshape(x.shape), x / np.float32(tau), maxulp=1)
 
 
-def compare(device, dtype, shape, kind, number, surrogate, given=(True, True), rtol=2e-5, height=None):
+def compare(device, dtype, shape, kind, decay, surrogate, given=(True, True), rtol=2e-5, amplitude=None):
     """All four functions against the CPU backend's."""
-    like = neuron(kind, number, surrogate=surrogate, start=0.1, height=height)
-    there = neuron(kind, number, surrogate=surrogate, start=0.1, device=device, height=height)
+    like = neuron(kind, decay, surrogate=surrogate, v_init=0.1, amplitude=amplitude)
+    there = neuron(kind, decay, surrogate=surrogate, v_init=0.1, device=device, amplitude=amplitude)
     x = currents(*shape, dtype=dtype)
     grads = [g if wanted else None for g, wanted in zip((currents(*shape, dtype=dtype), currents(*shape)), given)]  # noqa: B905
     norm = statistics(x)
@@ -249,7 +251,7 @@ def compare(device, dtype, shape, kind, number, surrogate, given=(True, True), r
 
 @interpreted
 @pytest.mark.parametrize(
-    ("dtype", "shape", "kind", "number", "surrogate", "given", "height"),
+    ("dtype", "shape", "kind", "decay", "surrogate", "given", "amplitude"),
     [
         (torch.float32, (3, 2, 37, 5), LIF, 4.0, "QGateGrad", (True, False), None),
         (torch.float32, (13, 1, 5, 3), PLIF, 0.37, "AtanGrad", (True, True), None),
@@ -260,9 +262,9 @@ def compare(device, dtype, shape, kind, number, surrogate, given=(True, True), r
         (torch.float32, (1, 1, 40, 5), IF, 0.7, "GateGrad", (False, True), 1.3),
     ],
 )
-def test_the_cpu_backend_in_odd_sizes(dtype, shape, kind, number, surrogate, given, height, monkeypatch):
+def test_the_cpu_backend_in_odd_sizes(dtype, shape, kind, decay, surrogate, given, amplitude, monkeypatch):
     monkeypatch.setattr(cuda, "PROGRAMS", 4)
-    compare("cpu", dtype, shape, kind, number, surrogate, given, height=height)
+    compare("cpu", dtype, shape, kind, decay, surrogate, given, amplitude=amplitude)
 
 
 @pytest.mark.gpu
@@ -274,7 +276,7 @@ def test_the_cpu_backend_in_odd_sizes(dtype, shape, kind, number, surrogate, giv
 def test_the_cpu_backend_on_a_gpu(shape, kind, dtype):
     compare("cuda", dtype, shape, kind, 3.3 if kind == LIF else 0.7, "AtanGrad")
     if kind == IF:
-        compare("cuda", dtype, shape, kind, 0.7, "QGateGrad", height=1.3)
+        compare("cuda", dtype, shape, kind, 0.7, "QGateGrad", amplitude=1.3)
 
 
 def build(kernel, target, constants, options=None):
@@ -282,7 +284,7 @@ def build(kernel, target, constants, options=None):
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    known = dict.fromkeys(("R", "C", "tiles", "parts", "part_rows"), "i32") | {"start": "fp32"}
+    known = dict.fromkeys(("R", "C", "tiles", "parts", "part_rows"), "i32") | {"v_init": "fp32"}
     known |= dict.fromkeys(("sums", "numbers", "means", "squares", "mean_of_all", "var_of_all"), "*fp64")
     known |= dict.fromkeys(("x", "spike", "grad", "grad_spike"), "*bf16")
     names = kernel.arg_names
@@ -308,7 +310,7 @@ def stack(cubin, folder):
 @pytest.mark.parametrize("target", [pytest.param(80, marks=pytest.mark.slow), 90])
 def test_kernels_compile_for_real_gpus(target, tmp_path, monkeypatch):
     monkeypatch.setattr(triton.knobs.cache, "dir", str(tmp_path / "cache"))
-    tile, walk = {"WIDE": 64}, {"T": 6, "LEAK": True, "DIVIDE": True, "WIDE": 64, "height": None}
+    tile, walk = {"WIDE": 64}, {"T": 6, "LEAK": True, "DIVIDE": True, "WIDE": 64, "amplitude": None}
     soft = {"T": 6, "LEAK": False, "DIVIDE": False, "WIDE": 64}
     forward, backward = {"ROWS": 8, "membrane": None}, {"SURROGATE": 0, "ROWS": 4, "grad_membrane": None}
     registers = {"maxnreg": cuda.REGISTERS}
@@ -326,7 +328,7 @@ def test_kernels_compile_for_real_gpus(target, tmp_path, monkeypatch):
         assert stack(cubin, tmp_path) == 0, name
     for name in ("forward", "backward", "soft forward", "soft backward"):  # nothing is approximate
         assert not re.search(r"(div\.(full|approx)|rcp\.approx|\.ftz)", built[name][0]), name
-    assert re.search(r"cvt\.rn\.bf16", built["soft forward"][0])  # a height is rounded to the nearest
+    assert re.search(r"cvt\.rn\.bf16", built["soft forward"][0])  # an amplitude is rounded to the nearest
     # only the divisions by tau are fused: four operations each
     divisions = {"forward": 4 * walk["T"], "backward": 2 * 2 * walk["T"], "soft forward": 0, "soft backward": 0}
     for name, number in divisions.items():

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from braincog_tmkt.bridge import node_class, surrogate_class
 from braincog_tmkt.models import build_backbone
-from braincog_tmkt.models.fused_bn_neuron import can_fire
+from braincog_tmkt.models.fused_bn_neuron import neuron_of
 from braincog_tmkt.models.kernels import cpu
-from braincog_tmkt.models.nodes import multi_step_node
-from braincog_tmkt.models.norm import StepBatchNorm2d
-from braincog_tmkt.models.spikes import levels_of, mark, use_spike_layers
+from braincog_tmkt.models.multi_step import multi_step_node
+from braincog_tmkt.models.norms.step import StepBatchNorm2d
+from braincog_tmkt.models.parts import node_class, surrogate_class
+from braincog_tmkt.models.spikes import SpikeConv2d, SpikePool2d, levels_of, mark
 
 KERNEL_NODES = ("IFNode", "LIFNode", "PLIFNode")
 KERNEL_SURROGATES = ("QGateGrad", "BackEIGateGrad", "GateGrad", "AtanGrad")
@@ -160,7 +160,7 @@ def test_what_the_kernels_do_not_know_walks_as_brain_cog_does(kind, settings_):
     surrogate = surrogate_class(settings_.pop("act_fun", "QGateGrad"))
     fast = multi_step_node(node_class(kind))(act_fun=surrogate, step=3, layer_by_layer=True, **settings_)
     slow = node_class(kind)(act_fun=surrogate, step=3, **settings_)
-    assert not can_fire(fast, node_class(kind))
+    assert neuron_of(fast) is None
     x = 2 * torch.rand(6, 4, 5, 5)
     norm = make_norm(4, steps=3).eval()
     expected = torch.cat([slow(norm(step)) for step in x.split(2)])
@@ -197,8 +197,8 @@ def test_spikes_are_kept_as_bytes_and_the_numbers_stay():
     torch.manual_seed(0)
     spikes = (torch.rand(6, 8, 12, 12) < 0.3).float().contiguous(memory_format=torch.channels_last)
     for levels, inputs in ((1, spikes), (4, nn.functional.avg_pool2d(spikes, 2)), (None, 0.37 * spikes)):
-        plain, ours = (nn.Conv2d(8, 16, 3, stride=2, padding=1) for _ in range(2))
-        use_spike_layers(ours).load_state_dict(plain.state_dict())
+        plain, ours = (kind(8, 16, 3, stride=2, padding=1) for kind in (nn.Conv2d, SpikeConv2d))
+        ours.load_state_dict(plain.state_dict())
         x, y = inputs.clone().requires_grad_(), inputs.clone().requires_grad_()
         given = x if levels is None else mark(x, levels)
         kept, out = kept_bytes(lambda ours=ours, given=given: ours(given))
@@ -221,7 +221,6 @@ def test_what_changes_the_spikes_on_their_way_changes_what_is_kept():
                 net.feature[1].node.register_forward_hook(change)
             else:
                 net.feature[1].node = make_node("BurstLIFNode", "RoundGrad", 2, fast=execution == "multi_step")
-                net.nodes = tuple(layer.node for layer in net.feature if hasattr(layer, "node"))
             net.event_logits(
                 3 * torch.rand(2, 2, 2, 16, 16, generator=torch.Generator().manual_seed(1))
             ).sum().backward()
@@ -234,7 +233,7 @@ def test_what_changes_the_spikes_on_their_way_changes_what_is_kept():
 def test_pooling_keeps_nothing(side, size):
     x = torch.rand(2, 3, *size, requires_grad=True)
     y = x.detach().clone().requires_grad_()
-    pool = use_spike_layers(nn.AvgPool2d(side))
+    pool = SpikePool2d(side)
     kept, out = kept_bytes(lambda: pool(mark(x, 1)))
     assert levels_of(out) == (None if size[0] % side else side**2)
     assert not kept or size[0] % side  # windows that leave pixels out are torch's own
@@ -313,8 +312,8 @@ def test_one_value_a_channel_is_refused_as_torch_refuses_it():
 def test_autocast_gradients_are_those_of_plain_convolutions():
     torch.manual_seed(0)
     spikes = (torch.rand(6, 8, 12, 12) < 0.3).float()
-    plain, ours = (nn.Conv2d(8, 16, 3, padding=1) for _ in range(2))
-    use_spike_layers(ours).load_state_dict(plain.state_dict())
+    plain, ours = (kind(8, 16, 3, padding=1) for kind in (nn.Conv2d, SpikeConv2d))
+    ours.load_state_dict(plain.state_dict())
     for conv in (plain, ours):
         with torch.autocast("cpu", torch.bfloat16):
             out = conv(mark(spikes.clone(), 1))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from braincog_tmkt.bridge import node_class, surrogate_class
 from braincog_tmkt.losses import cka
-from braincog_tmkt.models.nodes import multi_step_node
+from braincog_tmkt.models.multi_step import multi_step_node
+from braincog_tmkt.models.parts import node_class, surrogate_class
 from tests.golden import vectors
 from tests.models.golden import run
 

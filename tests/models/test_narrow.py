@@ -1,9 +1,8 @@
 """Convolutions of few channels."""
 
 import torch
-from torch import nn
 
-from braincog_tmkt.models.spikes import mark, use_spike_layers
+from braincog_tmkt.models.spikes import SpikeConv2d, mark
 from tests.children import run
 
 
@@ -15,7 +14,7 @@ def test_narrow_strided_convolutions_of_one_pixel_stay_in_their_memory():
 
 def narrow():
     for channels in (2, 4, 8, 15):
-        layer = use_spike_layers(nn.Conv2d(channels, 8, 1, stride=2, bias=False))
+        layer = SpikeConv2d(channels, 8, 1, stride=2, bias=False)
         for spikes in (False, True):
             x = (torch.rand(24, channels, 16, 16) < 0.5).float().contiguous(memory_format=torch.channels_last)
             x = mark(x, 1) if spikes else x.requires_grad_()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from braincog_tmkt.models.spikes import mark, use_spike_layers
+from braincog_tmkt.models.spikes import SpikeConv2d, mark
 
 from .test_fused_bn_neuron import KERNEL_NODES, make_node, make_norm
 
@@ -18,8 +18,8 @@ def test_a_node_with_a_membrane_goes_on_from_there(kind):
 
 
 def test_a_weight_that_stands_still_lets_gradients_through():
-    plain, ours = (nn.Conv2d(3, 4, 3).requires_grad_(False) for _ in range(2))
-    use_spike_layers(ours).load_state_dict(plain.state_dict())
+    plain, ours = (kind(3, 4, 3).requires_grad_(False) for kind in (nn.Conv2d, SpikeConv2d))
+    ours.load_state_dict(plain.state_dict())
     x, y = (torch.ones(1, 3, 5, 5, requires_grad=True) for _ in range(2))
     ours(mark(x, 1)).square().sum().backward()
     plain(y).square().sum().backward()

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from braincog_tmkt.bridge import node_class
-from braincog_tmkt.models.nodes import multi_step_node
-from braincog_tmkt.models.norm import StepBatchNorm2d
+from braincog_tmkt.models.multi_step import multi_step_node
+from braincog_tmkt.models.nodes.soft_reset import SoftResetIFNode
+from braincog_tmkt.models.norms.shared import SharedBatchNorm2d
+from braincog_tmkt.models.parts import node_class
 from braincog_tmkt.models.recompute import recomputed
-from braincog_tmkt.models.soft_reset import SoftResetIFNode
 from tests.children import together
 
 KINDS = {"LIFNode": node_class("LIFNode"), "SoftResetIFNode": SoftResetIFNode}
@@ -25,7 +25,7 @@ class Layer(nn.Module):
 
     def __init__(self, kind, channels, steps, fused, momentum=0.1):
         super().__init__()
-        self.norm = (StepBatchNorm2d if fused else nn.BatchNorm2d)(channels, momentum=momentum)
+        self.norm = (SharedBatchNorm2d if fused else nn.BatchNorm2d)(channels, momentum=momentum)
         node = multi_step_node(KINDS[kind]) if fused else KINDS[kind]
         self.node = node(threshold=0.6, step=steps, layer_by_layer=True)
         self.fused = fused

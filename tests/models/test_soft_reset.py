@@ -6,13 +6,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from braincog_tmkt.bridge import surrogate_class
-from braincog_tmkt.models import nodes
-from braincog_tmkt.models.fused_bn_neuron import can_fire
+from braincog_tmkt.models.fused_bn_neuron import neuron_of
 from braincog_tmkt.models.kernels import cpu
-from braincog_tmkt.models.nodes import multi_step_node
-from braincog_tmkt.models.soft_reset import SoftResetIFNode
-from braincog_tmkt.models.spikes import levels_of, use_spike_layers
+from braincog_tmkt.models.multi_step import multi_step_node
+from braincog_tmkt.models.nodes.soft_reset import SoftResetIFNode
+from braincog_tmkt.models.parts import surrogate_class
+from braincog_tmkt.models.spikes import SpikeConv2d, levels_of
 
 from .test_fused_bn_neuron import KERNEL_SURROGATES, make_norm
 
@@ -32,10 +31,6 @@ def formulas(currents, theta):
         outputs.append(fired * theta)
         potentials.append(u)
     return torch.stack(outputs), torch.stack(potentials)
-
-
-def no_kernels(monkeypatch):
-    monkeypatch.setattr(nodes, "can_fire", lambda *args: False)
 
 
 @settings(max_examples=200, **EXAMPLES)
@@ -66,15 +61,14 @@ def test_a_potential_at_the_threshold_does_not_fire():
 
 @pytest.mark.parametrize("execution", ["step", "layer_by_layer", "walk", "kernel"])
 @pytest.mark.parametrize("steps", [1, 4])
-def test_every_execution_follows_the_formulas(execution, steps, monkeypatch):
+def test_every_execution_follows_the_formulas(execution, steps):
     torch.manual_seed(0)
     currents = 1.5 * torch.randn(steps, 2, 5, 3, 7)
     weight, of_membranes = torch.randn_like(currents), torch.randn_like(currents)
     x, y = currents.clone().requires_grad_(), currents.clone().requires_grad_()
-    if execution == "walk":
-        no_kernels(monkeypatch)
     kind = SoftResetIFNode if execution in ("step", "layer_by_layer") else MultiStep
     node = kind(threshold=0.7, step=steps, layer_by_layer=execution != "step", requires_mem=True, requires_fp=True)
+    node.walks = execution == "walk"
     for _ in range(2):  # a reset gives a fresh node
         node.n_reset()
         assert node.mem == 0.5
@@ -197,8 +191,8 @@ def test_outputs_are_not_kept_as_if_they_were_ones():
     torch.manual_seed(0)
     outputs = MultiStep(threshold=0.37, step=2, layer_by_layer=True)(torch.rand(4, 3, 6, 6))
     assert levels_of(outputs) is None
-    plain, ours = (nn.Conv2d(3, 4, 3) for _ in range(2))
-    use_spike_layers(ours).load_state_dict(plain.state_dict())
+    plain, ours = (kind(3, 4, 3) for kind in (nn.Conv2d, SpikeConv2d))
+    ours.load_state_dict(plain.state_dict())
     for conv in (ours, plain):
         conv(outputs).square().sum().backward()
     assert torch.equal(ours.weight.grad, plain.weight.grad)
@@ -218,7 +212,7 @@ def test_settings_mean_what_they_mean_in_the_plain_node(changes):
         (outputs * torch.randn(x.shape)).sum().backward()
         results.append((outputs, x.grad, node.threshold.grad))
         assert (node.threshold.grad is not None) == ("requires_thres_grad" in changes)
-    assert can_fire(MultiStep(**changes), SoftResetIFNode) == (changes.keys() <= {"sigmoid_thres", "v_reset"})
+    assert (neuron_of(MultiStep(**changes)) is not None) == (changes.keys() <= {"sigmoid_thres", "v_reset"})
     torch.testing.assert_close(*results, rtol=1e-5, atol=1e-5)
 
 

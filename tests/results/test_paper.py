@@ -7,8 +7,8 @@ import timm
 import torchvision
 
 import braincog_tmkt
-from braincog_tmkt.bridge import node_class
 from braincog_tmkt.errors import RecipeError
+from braincog_tmkt.models.parts import node_class
 from braincog_tmkt.recipe.files import known_recipes
 from braincog_tmkt.results.paper import PaperRow, find_table, paper_tables
 

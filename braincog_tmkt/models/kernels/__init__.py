@@ -17,36 +17,35 @@ from typing import NamedTuple, Protocol, cast
 import torch
 from torch import Tensor
 
-SURROGATES = {"QGateGrad": 0, "BackEIGateGrad": 1, "GateGrad": 2, "AtanGrad": 3}
+SLOPES = {"QGateGrad": 0, "BackEIGateGrad": 1, "GateGrad": 2, "AtanGrad": 3}
 """BrainCog's surrogates whose derivative the kernels know; all of them spike strictly above the threshold."""
 
 
 class Neuron(NamedTuple):
     """A plain recurrence: with `m` the membrane after the last reset and `x` the current,
 
-    `v = m + (x - leak * m) / number` (or `* number`), spike where `v > threshold`, then `m = v * (1 - spike)`, through
+    `v = m + (x - leak * m) / decay` (or `* decay`), spike where `v > threshold`, then `m = v * (1 - spike)`, through
     which no gradient passes to the spike. A soft reset is `m = v - spike`, and gradients pass it.
 
     Args:
-        leak: whether the membrane leaks (LIF, PLIF) or not (IF).
-        divide: whether to divide by `number` (LIF) or to multiply with it (IF, PLIF).
-        number: tau of LIF, dt of IF, the leak's weight of PLIF; float32 without axes, on the device of the currents.
+        decay: tau of LIF, dt of IF, the weight of the leak of PLIF; float32 without axes, on the currents' device.
         threshold: likewise.
-        surrogate: one of `SURROGATES`.
-        alpha: of the surrogate; as `number`.
-        start: membrane before the first step.
-        height: what a spike of a node with a soft reset is worth to the next layer, as `number`; None: the reset is to
-            0, and a spike is 1.
+        surrogate: one of `SLOPES`.
+        alpha: of the surrogate; as `decay`.
+        v_init: membrane before the first step.
+        leak: whether the membrane leaks (LIF, PLIF) or not (IF).
+        divide: whether to divide by `decay` (LIF) or to multiply by it (IF, PLIF).
+        amplitude: output of a spike of a node with a soft reset, as `decay`; None: the reset is to 0, and a spike is 1.
     """
 
-    leak: bool
-    divide: bool
-    number: Tensor
+    decay: Tensor
     threshold: Tensor
     surrogate: int
     alpha: Tensor
-    start: float
-    height: Tensor | None = None
+    v_init: float
+    leak: bool = False
+    divide: bool = False
+    amplitude: Tensor | None = None
 
 
 class Kernels(Protocol):
@@ -97,7 +96,7 @@ class Kernels(Protocol):
 
         Returns:
             The gradient; float64 `[2, T, S, C]`, sums of it and of its product with `(x - mean) * rstd` (empty without
-            a norm); float64 `[2]`, the gradients of `number` (if it can be learnt) and of `alpha`.
+            a norm); float64 `[2]`, the gradients of `decay` (if it can be learnt) and of `alpha`.
         """
 
     def normalise_backward(

@@ -6,6 +6,7 @@ Currents come as `[T, S, N]`, N = R * C; bfloat16 as its 16 bits, which are the 
 from __future__ import annotations
 
 import math
+from collections import namedtuple
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -25,6 +26,10 @@ BLOCK = 2048
 
 WORTH_THREADS = 1 << 22
 """Neurons times steps from which a second thread pays: torch's own keep their cores busy for a while after work."""
+
+
+_Numbers = namedtuple("_Numbers", "decay threshold alpha v_init amplitude surrogate leak divide learn soft")
+"""A `Neuron` as plain numbers (float32, integer, truth values); whether its decay is learnt and its reset is soft."""
 
 
 @intrinsic
@@ -81,17 +86,17 @@ def _load(x, scale, shift, y):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _integrate(y, m, leak, divide, number):  # type: ignore[no-untyped-def]
+def _integrate(y, m, leak, divide, decay):  # type: ignore[no-untyped-def]
     """The potential before the reset, in place of the current."""
     if divide:
         for i in range(y.shape[0]):
-            y[i] = m[i] + (y[i] - m[i]) / number
+            y[i] = m[i] + (y[i] - m[i]) / decay
     elif leak:
         for i in range(y.shape[0]):
-            y[i] = m[i] + (y[i] - m[i]) * number
+            y[i] = m[i] + (y[i] - m[i]) * decay
     else:
         for i in range(y.shape[0]):
-            y[i] = m[i] + y[i] * number
+            y[i] = m[i] + y[i] * decay
 
 
 @compiled
@@ -106,9 +111,9 @@ def _reset(v, threshold, soft, m):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _spike(v, threshold, soft, height, spike, m):  # type: ignore[no-untyped-def]
+def _spike(v, threshold, soft, amplitude, spike, m):  # type: ignore[no-untyped-def]
     """Spikes strictly above the threshold, and the membrane after the reset."""
-    high, zero = _narrow(height, spike), _narrow(np.float32(0), spike)
+    high, zero = _narrow(amplitude, spike), _narrow(np.float32(0), spike)
     if soft:
         for i in range(v.shape[0]):
             fired = v[i] - threshold > np.float32(0)
@@ -122,17 +127,16 @@ def _spike(v, threshold, soft, height, spike, m):  # type: ignore[no-untyped-def
 
 
 @compiled
-def _forward(low, high, block, x, scale, shift, neuron, spike, membrane):  # type: ignore[no-untyped-def]
+def _forward(low, high, block, x, scale, shift, n, spike, membrane):  # type: ignore[no-untyped-def]
     """Walk the neurons low..high of every stream through all steps."""
-    leak, divide, number, threshold, _, _, start, _, soft, height = neuron
     for s in range(x.shape[1]):
         for first in range(low, high, block):
             last = min(first + block, high)
-            y, m = np.empty(last - first, np.float32), np.full(last - first, start, np.float32)
+            y, m = np.empty(last - first, np.float32), np.full(last - first, n.v_init, np.float32)
             for t in range(x.shape[0]):
                 _load(x[t, s, first:last], scale[t, s], shift[t, s], y)
-                _integrate(y, m, leak, divide, number)
-                _spike(y, threshold, soft, height, spike[t, s, first:last], m)
+                _integrate(y, m, n.leak, n.divide, n.decay)
+                _spike(y, n.threshold, n.soft, n.amplitude, spike[t, s, first:last], m)
                 if membrane.shape[2] > 0:
                     membrane[t, s, first:last] = m
 
@@ -162,25 +166,24 @@ def _through_spike(v, threshold, stop, surrogate, alpha, grad, carried):  # type
 
 
 @compiled
-def _backward(low, high, block, x, scale, shift, mean, rstd, neuron, grad_spike, grad_membrane, grad, sums, numbers):  # type: ignore[no-untyped-def]
+def _backward(low, high, block, x, scale, shift, mean, rstd, n, grad_spike, grad_membrane, grad, sums, numbers):  # type: ignore[no-untyped-def]
     """Walk forward again, then back; `sums` `[2, T, S, C]` and `numbers` `[2]` are added to."""
-    leak, divide, number, threshold, surrogate, alpha, start, learn, soft, height = neuron
-    steps = x.shape[0]
+    threshold, surrogate, alpha, steps = n.threshold, n.surrogate, n.alpha, x.shape[0]
     for s in range(x.shape[1]):
         for first in range(low, high, block):
             last = min(first + block, high)
-            v, m = np.empty((steps, last - first), np.float32), np.full(last - first, start, np.float32)
+            v, m = np.empty((steps, last - first), np.float32), np.full(last - first, n.v_init, np.float32)
             for t in range(steps):
                 _load(x[t, s, first:last], scale[t, s], shift[t, s], v[t])
-                _integrate(v[t], m, leak, divide, number)
-                _reset(v[t], threshold, soft, m)
+                _integrate(v[t], m, n.leak, n.divide, n.decay)
+                _reset(v[t], threshold, n.soft, m)
             carried, of_spikes = np.zeros(last - first, np.float32), np.empty(last - first, np.float32)
             for t in range(steps - 1, -1, -1):
                 if grad_membrane.shape[2] > 0:
                     carried += grad_membrane[t, s, first:last]
                 spikes_grad = grad_spike[t, s, first:last]
-                if soft:
-                    _at_soft_reset(spikes_grad, height, carried, of_spikes)
+                if n.soft:
+                    _at_soft_reset(spikes_grad, n.amplitude, carried, of_spikes)
                     _through_spike(v[t], threshold, np.float32(np.inf), surrogate, alpha, of_spikes, carried)
                     if surrogate == 3:
                         numbers[1] += _alpha_gradient(of_spikes, v[t], threshold, alpha)
@@ -190,26 +193,26 @@ def _backward(low, high, block, x, scale, shift, mean, rstd, neuron, grad_spike,
                     _through_spike(v[t], threshold, np.float32(0), surrogate, alpha, spikes_grad, carried)
                     if surrogate == 3:
                         numbers[1] += _alpha_gradient(spikes_grad, v[t], threshold, alpha)
-                if learn:
-                    _reset(v[max(t - 1, 0)], threshold, soft, m)
+                if n.learn:
+                    _reset(v[max(t - 1, 0)], threshold, n.soft, m)
                     if t == 0:
-                        m[:] = start
-                    numbers[0] += _number_gradient(carried, v[t], m, number)
-                _share(carried, leak, divide, number, grad[t, s, first:last])
+                        m[:] = n.v_init
+                    numbers[0] += _decay_gradient(carried, v[t], m, n.decay)
+                _share(carried, n.leak, n.divide, n.decay, grad[t, s, first:last])
                 if mean.shape[2] > 0:
                     parts = sums[0, t, s], sums[1, t, s]
                     _add_sums(grad[t, s, first:last], x[t, s, first:last], mean[t, s], rstd[t, s], parts)
 
 
 @compiled
-def _at_soft_reset(grad, height, carried, of_spikes):  # type: ignore[no-untyped-def]
+def _at_soft_reset(grad, amplitude, carried, of_spikes):  # type: ignore[no-untyped-def]
     """What reaches the spikes: from the next layer, and from the membrane, of which they were subtracted."""
     if grad.shape[0] == 0:
         for i in range(carried.shape[0]):
             of_spikes[i] = -carried[i]
     else:
         for i in range(carried.shape[0]):
-            of_spikes[i] = _widen(grad[i]) * height - carried[i]
+            of_spikes[i] = _widen(grad[i]) * amplitude - carried[i]
 
 
 @compiled
@@ -220,10 +223,10 @@ def _stop_at_reset(v, threshold, carried):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _share(carried, leak, divide, number, grad):  # type: ignore[no-untyped-def]
+def _share(carried, leak, divide, decay, grad):  # type: ignore[no-untyped-def]
     """Split the gradient of the potential between the current and the membrane before."""
     for i in range(carried.shape[0]):
-        part = carried[i] / number if divide else carried[i] * number
+        part = carried[i] / decay if divide else carried[i] * decay
         grad[i] = _narrow(part, grad)
         carried[i] = carried[i] - part if leak else carried[i]
 
@@ -240,11 +243,11 @@ def _alpha_gradient(grad_spike, v, threshold, alpha):  # type: ignore[no-untyped
 
 
 @compiled
-def _number_gradient(grad_v, v, m, number):  # type: ignore[no-untyped-def]
-    """Sum of `g_v * drive`; the drive is what moved the potential, over the number."""
+def _decay_gradient(grad_v, v, m, decay):  # type: ignore[no-untyped-def]
+    """Sum of `g_v * drive`; the drive is what moved the potential, over the decay."""
     total = 0.0
     for i in range(v.shape[0]):
-        total += grad_v[i] * ((v[i] - m[i]) / number)
+        total += grad_v[i] * ((v[i] - m[i]) / decay)
     return total
 
 
@@ -362,16 +365,15 @@ def _plain(x: Tensor) -> np.ndarray:
     return x.detach().contiguous().numpy()
 
 
-def _numbers(neuron: Neuron) -> tuple[Any, ...]:
+def _numbers(neuron: Neuron) -> _Numbers:
     """The neuron as plain numbers; to divide by a power of two is to multiply, and faster."""
-    number, divide = neuron.number.item(), neuron.divide
-    if divide and math.frexp(number)[0] == 0.5:
-        number, divide = 1 / number, False
-    height, soft = (1.0, False) if neuron.height is None else (neuron.height.item(), True)
-    floats = number, neuron.threshold.item(), neuron.alpha.item(), neuron.start, height
-    factor, threshold, alpha, start, high = (np.float32(value) for value in floats)
-    learn = neuron.leak and not neuron.divide  # PLIF alone learns its number
-    return neuron.leak, divide, factor, threshold, neuron.surrogate, alpha, start, learn, soft, high
+    decay, divide = neuron.decay.item(), neuron.divide
+    if divide and math.frexp(decay)[0] == 0.5:
+        decay, divide = 1 / decay, False
+    amplitude = 1.0 if neuron.amplitude is None else neuron.amplitude.item()
+    floats = map(np.float32, (decay, neuron.threshold.item(), neuron.alpha.item(), neuron.v_init, amplitude))
+    learn = neuron.leak and not neuron.divide  # PLIF alone learns its decay
+    return _Numbers(*floats, neuron.surrogate, neuron.leak, divide, learn, neuron.amplitude is not None)
 
 
 def _unit(x: Tensor, scale: Tensor | None) -> int:

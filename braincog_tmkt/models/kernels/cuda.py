@@ -63,28 +63,28 @@ def _row(pointer, plane, C, WIDE: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _divide(a, number, inverse):  # type: ignore[no-untyped-def]
-    """`a / number` to the last bit (Markstein: from 1 / number, twice corrected); the machine's own has branches."""
+def _divide(a, decay, inverse):  # type: ignore[no-untyped-def]
+    """`a / decay` to the last bit (Markstein: from 1 / decay, twice corrected); the machine's own has branches."""
     q = a * inverse
-    q = tl.fma(tl.fma(-q, number, a), inverse, q)
-    return tl.fma(tl.fma(-q, number, a), inverse, q)
+    q = tl.fma(tl.fma(-q, decay, a), inverse, q)
+    return tl.fma(tl.fma(-q, decay, a), inverse, q)
 
 
 @triton.jit
-def _integrate(x, m, scale, shift, plane, C, number, inverse, LEAK: tl.constexpr, DIVIDE: tl.constexpr):  # type: ignore[no-untyped-def]
+def _integrate(x, m, scale, shift, plane, C, decay, inverse, LEAK: tl.constexpr, DIVIDE: tl.constexpr):  # type: ignore[no-untyped-def]
     """The potential before the reset."""
     y = x.to(tl.float32)
     if scale is not None:
         y = y * _row(scale, plane, C, x.shape[1]) + _row(shift, plane, C, x.shape[1])
     if LEAK:
         y -= m
-    return m + (_divide(y, number, inverse) if DIVIDE else y * number)
+    return m + (_divide(y, decay, inverse) if DIVIDE else y * decay)
 
 
 @triton.jit
-def _reset(v, threshold, height):  # type: ignore[no-untyped-def]
-    """The membrane after the reset, which is soft if a spike has a height."""
-    return tl.where(v - threshold > 0.0, 0.0 if height is None else v - 1.0, v)
+def _reset(v, threshold, amplitude):  # type: ignore[no-untyped-def]
+    """The membrane after the reset, which is soft if a spike has an amplitude."""
+    return tl.where(v - threshold > 0.0, 0.0 if amplitude is None else v - 1.0, v)
 
 
 @triton.jit
@@ -109,23 +109,23 @@ def _bell(u, alpha):  # type: ignore[no-untyped-def]
 
 @triton.jit(do_not_specialize=["R"])
 def _forward(  # type: ignore[no-untyped-def]
-    x, scale, shift, number, threshold, height, start, spike, membrane, R, C,
+    x, scale, shift, decay, threshold, amplitude, v_init, spike, membrane, R, C,
     T: tl.constexpr, LEAK: tl.constexpr, DIVIDE: tl.constexpr, ROWS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """A tile of one stream through all steps."""
-    number, threshold = tl.load(number), tl.load(threshold)
-    height = None if height is None else tl.load(height)
-    high = 1.0 if height is None else height
-    inverse = tl.div_rn(1.0, number)
+    decay, threshold = tl.load(decay), tl.load(threshold)
+    amplitude = None if amplitude is None else tl.load(amplitude)
+    high = 1.0 if amplitude is None else amplitude
+    inverse = tl.div_rn(1.0, decay)
     first = tl.program_id(0) * ROWS
     place, inside = _tile(first, R, C, ROWS, WIDE)
     loaded = ()
     for t in tl.static_range(T):  # before anything is stored: all steps are under way at once
         loaded += (tl.load(x + (_plane(t) * R + first) * C + place, inside, 0.0),)  # type: ignore[assignment]
-    m = tl.zeros([ROWS, WIDE], tl.float32) + start
+    m = tl.zeros([ROWS, WIDE], tl.float32) + v_init
     for t in tl.static_range(T):
-        v = _integrate(loaded[t], m, scale, shift, _plane(t), C, number, inverse, LEAK, DIVIDE)
-        m = _reset(v, threshold, height)
+        v = _integrate(loaded[t], m, scale, shift, _plane(t), C, decay, inverse, LEAK, DIVIDE)
+        m = _reset(v, threshold, amplitude)
         tl.store(spike + (_plane(t) * R + first) * C + place, tl.where(v - threshold > 0.0, high, 0.0), inside)
         if membrane is not None:
             tl.store(membrane + (_plane(t) * R + first) * C + place, m, inside)
@@ -133,27 +133,27 @@ def _forward(  # type: ignore[no-untyped-def]
 
 @triton.jit(do_not_specialize=["R", "tiles"])
 def _backward(  # type: ignore[no-untyped-def]
-    x, scale, shift, mean, rstd, number, threshold, alpha, height, start, grad_spike, grad_membrane, grad, sums,
+    x, scale, shift, mean, rstd, decay, threshold, alpha, amplitude, v_init, grad_spike, grad_membrane, grad, sums,
     numbers, R, C, tiles, T: tl.constexpr, LEAK: tl.constexpr, DIVIDE: tl.constexpr, SURROGATE: tl.constexpr,
     ROWS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """Tiles of one stream, one after the other, through all steps and back; their sums as one part."""
-    number, threshold, alpha = tl.load(number), tl.load(threshold), tl.load(alpha)
-    height = None if height is None else tl.load(height)
-    inverse = tl.div_rn(1.0, number)
+    decay, threshold, alpha = tl.load(decay), tl.load(threshold), tl.load(alpha)
+    amplitude = None if amplitude is None else tl.load(amplitude)
+    inverse = tl.div_rn(1.0, decay)
     nothing = tl.zeros([ROWS, WIDE], tl.float32)
-    of_number, of_alpha = nothing, nothing
+    of_decay, of_alpha = nothing, nothing
     plain, product = (nothing,) * T, (nothing,) * T
     for tile in tl.range(tiles, disable_licm=True):
         first = (tl.program_id(0) * tiles + tile) * ROWS
         place, inside = _tile(first, R, C, ROWS, WIDE)
-        m = nothing + start
+        m = nothing + v_init
         loaded, potential = (), ()
         for t in tl.static_range(T):
             loaded += (tl.load(x + (_plane(t) * R + first) * C + place, inside, 0.0),)  # type: ignore[assignment]
-            v = _integrate(loaded[t], m, scale, shift, _plane(t), C, number, inverse, LEAK, DIVIDE)
+            v = _integrate(loaded[t], m, scale, shift, _plane(t), C, decay, inverse, LEAK, DIVIDE)
             potential += (v,)  # type: ignore[assignment]
-            m = _reset(v, threshold, height)
+            m = _reset(v, threshold, amplitude)
         carried = nothing
         new_plain, new_product = (), ()  # grown by +: Triton's tuples know no star
         for t in tl.static_range(T - 1, -1, -1):
@@ -161,19 +161,19 @@ def _backward(  # type: ignore[no-untyped-def]
             u = potential[t] - threshold
             if grad_membrane is not None:
                 carried += tl.load(grad_membrane + at + place, inside, 0.0)
-            if height is None:
+            if amplitude is None:
                 carried = tl.where(u > 0.0, 0.0, carried)
             g = nothing if grad_spike is None else tl.load(grad_spike + at + place, inside, 0.0).to(tl.float32)
-            if height is not None:  # what was fired was also subtracted from the membrane
-                g = g * height - carried
-            if grad_spike is not None or height is not None:
+            if amplitude is not None:  # what was fired was also subtracted from the membrane
+                g = g * amplitude - carried
+            if grad_spike is not None or amplitude is not None:
                 carried += g * _slope(u, alpha, SURROGATE)
                 if SURROGATE == 3:
                     of_alpha += g * (u * 0.5 / _bell(u, alpha))
             if LEAK and not DIVIDE:
-                m = _reset(potential[t - 1], threshold, height) if t > 0 else nothing + start
-                of_number += carried * (potential[t] - m)
-            share = _divide(carried, number, inverse) if DIVIDE else carried * number
+                m = _reset(potential[t - 1], threshold, amplitude) if t > 0 else nothing + v_init
+                of_decay += carried * (potential[t] - m)
+            share = _divide(carried, decay, inverse) if DIVIDE else carried * decay
             tl.store(grad + at + place, share, inside)
             if LEAK:
                 carried -= share
@@ -193,7 +193,7 @@ def _backward(  # type: ignore[no-untyped-def]
             to += (T * tl.num_programs(2)).to(tl.int64) * parts * C
             tl.store(to, tl.sum(product[t], 0).to(tl.float64) * factor, real)
     to = numbers + (tl.program_id(2) * tl.num_programs(1) + tl.program_id(1)) * parts + part
-    tl.store(to, tl.sum(of_number).to(tl.float64) / number)
+    tl.store(to, tl.sum(of_decay).to(tl.float64) / decay)
     tl.store(to + tl.num_programs(2) * tl.num_programs(1) * parts, tl.sum(of_alpha).to(tl.float64))
 
 
@@ -278,7 +278,7 @@ def forward(x: Tensor, scale: Tensor | None, shift: Tensor | None, neuron: Neuro
     high, wide, _, grid = _tiling(rows, channels, streams, 4 if steps <= LONG else 2, 1)
     spike = torch.empty_like(x)
     membrane = torch.empty_like(x, dtype=torch.float32) if keep else None
-    given = x, *_dense(scale, shift, neuron.number, neuron.threshold, neuron.height), neuron.start
+    given = x, *_dense(scale, shift, neuron.decay, neuron.threshold, neuron.amplitude), neuron.v_init
     with torch.cuda.device_of(x):
         _forward[grid](
             *given, spike, membrane, rows, channels, steps, neuron.leak, neuron.divide, high, wide, **EXACT
@@ -304,11 +304,11 @@ def backward(
     sums = x.new_empty(shape, dtype=torch.float64)
     numbers = x.new_empty((2, grid[0] * grid[1] * grid[2]), dtype=torch.float64)
     grad = torch.empty_like(x)
-    given = x, *_dense(scale, shift, mean, rstd, neuron.number, neuron.threshold, neuron.alpha, neuron.height)
+    given = x, *_dense(scale, shift, mean, rstd, neuron.decay, neuron.threshold, neuron.alpha, neuron.amplitude)
     kind = neuron.leak, neuron.divide, neuron.surrogate
     with torch.cuda.device_of(x):
         _backward[grid](
-            *given, neuron.start, grad_spike, grad_membrane, grad, sums, numbers, rows, channels, tiles, steps, *kind,
+            *given, neuron.v_init, grad_spike, grad_membrane, grad, sums, numbers, rows, channels, tiles, steps, *kind,
             high, wide, maxnreg=REGISTERS if steps <= LONG else None, **EXACT,
         )  # fmt: skip
     return grad, sums.sum(-2), numbers.sum(1)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from ..bridge import BaseNode, register_node, surrogate_class
+from ...bridge import BaseNode
+from ..parts import surrogate_class
+from . import NODES
 
-START = 0.5
+V_INIT = 0.5
 """Potential before the first step, in thresholds: with it the spikes of T steps are the current, rounded to 1 / T."""
 
 
-@register_node
+@NODES.register("SoftResetIFNode", label="IF, soft reset")
 class SoftResetIFNode(BaseNode):
     """IF node that starts at half its threshold, fires spikes as high as the threshold, and subtracts what it fired.
 
@@ -38,13 +41,16 @@ class SoftResetIFNode(BaseNode):
         [2.0, 0.0, 2.0]
     """
 
+    fires_threshold = True
+    """Its output is as large as its threshold, so currents need not be scaled to the threshold."""
+
     def __init__(
         self,
         threshold: float = 1.0,
         act_fun: str | type[nn.Module] | nn.Module = "QGateGrad",
         **kwargs: Any,
     ) -> None:
-        super().__init__(threshold, **{"v_reset": START, **kwargs})
+        super().__init__(threshold, **{"v_reset": V_INIT, **kwargs})
         self.mem = self.v_reset
         if not isinstance(act_fun, nn.Module):
             act_fun = surrogate_class(act_fun)(alpha=1.0, requires_grad=False)
@@ -59,3 +65,8 @@ class SoftResetIFNode(BaseNode):
         fired = self.act_fun(self.mem - 1)
         self.mem = self.mem - fired
         self.spike = fired * self.get_thres()
+
+    def recurrence(self) -> dict[str, Any]:
+        """For the kernels, see `kernels.Neuron`; its potential is in thresholds."""
+        amplitude = self.get_thres().detach().float()
+        return {"decay": 1 / amplitude, "threshold": torch.ones_like(amplitude), "amplitude": amplitude}

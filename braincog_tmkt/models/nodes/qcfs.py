@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..bridge import BaseNode, register_node
+from ...bridge import BaseNode
+from . import NODES
 
 
 class _QuantisedClip(torch.autograd.Function):
@@ -50,17 +51,20 @@ def qcfs(z: Tensor, threshold: Tensor, levels: int) -> Tensor:
     return _QuantisedClip.apply(z, threshold, levels)
 
 
-@register_node
+@NODES.register("QCFSNode", label="QCFS", paper="Bu et al., ICLR 2022", year=2022, arxiv="2303.04347")
 class QCFSNode(BaseNode):
-    """QCFS in a node's place: a network of these is a plain ANN, which sees every frame by itself.
+    """QCFS as a node: a network of these is a plain ANN, which sees every frame by itself.
 
-    It has no memory; `mem` is the current itself. `convert.convert` puts spiking nodes in its place.
+    It has no memory; `mem` is the current itself. `convert.convert` replaces it by spiking nodes.
 
     Args:
         threshold: theta at the beginning; it is learnt.
         levels: L, the steps in which the converted neuron counts as far.
         kwargs: BrainCog's; those of spiking nodes (`tau`, `act_fun`, ..) have no meaning here.
     """
+
+    fires_threshold = True
+    """Its output is as large as its threshold, so currents need not be scaled to the threshold."""
 
     def __init__(self, threshold: float = 8.0, levels: int = 4, **kwargs: Any) -> None:
         super().__init__(**kwargs, threshold=float(threshold), requires_thres_grad=True)

@@ -7,14 +7,16 @@ steps at once must keep both, or it is another model (spec: 64 of 64 checks fail
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .recompute import recomputing
+from ..recompute import recomputing
+from . import NORMS
 
 
 class _MeanOverRanks(torch.autograd.Function):
@@ -43,34 +45,62 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+@NORMS.register("step", label="step")
 class StepBatchNorm2d(nn.BatchNorm2d):
-    """`nn.BatchNorm2d` over a flat `[T*S*B, C, H, W]`, normalised per step and stream in training.
+    """Batch norm over a flat `[T*S*B, C, H, W]`, normalised per step and stream in training, as in BrainCog.
 
-    `steps` (T) and `streams` (S) say how the first axis is made up; with 1 and 1 it is `nn.BatchNorm2d`, which in front
-    of a node of several steps normalises them together, as BrainCog's `layer_by_layer` does. In evaluation the running
-    statistics serve all steps, as in BrainCog. With several processes the statistics are those of the global batch
-    (deviation D-06: BrainCog's scripts leave them to each process, which changes the objective).
+    `steps` (T) and `streams` (S) say how the first axis is made up; with 1 and 1 it is `nn.BatchNorm2d`. In evaluation
+    the running statistics serve all steps, as in BrainCog. With several processes the statistics are those of the
+    global batch (deviation D-06: BrainCog's scripts leave them to each process, which changes the objective).
 
-    In front of a node that has a kernel, `fire.fire` does this layer's work and only uses its parameters.
+    In front of a node that has a kernel, `fused_bn_neuron.fire` does this layer's work and only uses its parameters.
+
+    Args:
+        num_features: C.
+        eps: added to the variance.
+        momentum: of the running statistics; None takes the mean over all of training.
     """
+
+    shared: ClassVar[bool] = False
+    """Whether all steps have their statistics together."""
+
+    circumstances: ClassVar[tuple[str, ...]] = ("steps", "streams", "step", "has_events", "training")
 
     steps: int = 1
     streams: int = 1
 
+    step: int = 0
+    """Number of the first step in the input; above 0 where the network runs step by step."""
+
+    has_events: bool = True
+    """Whether the last stream of the input is the event stream."""
+
+    watch: Callable[[Tensor, Tensor], None] | None = None
+    """Gets the mean and the unbiased variance `[T, S, C]` of every training forward, instead of all buffers."""
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1) -> None:
+        super().__init__(num_features, eps, momentum)
+
+    @property
+    def one_set(self) -> bool:
+        """Whether all of the input has its statistics together, in this process alone: torch's own operator does."""
+        return self.streams == 1 and (self.shared or self.steps == 1) and world_size() == 1 and self.watch is None
+
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `[T*S*B, C, H, W]`."""
-        alone = self.steps * self.streams == 1 and world_size() == 1
-        if not self.training or (alone and not recomputing()):
+        if not self.training or (self.one_set and not recomputing()):
             return super().forward(x)
-        if alone:  # the same operator again; the running statistics have seen these frames already
+        if self.one_set:  # the same operator again; the running statistics have seen these frames already
             return functional.batch_norm(x, *self.running(), self.weight, self.bias, True, 0.0, self.eps)
-        groups = x.float().unflatten(0, (self.steps, self.streams, -1))
-        axes, count = (2, 4, 5), x.shape[0] // (self.steps * self.streams) * x.shape[2] * x.shape[3] * world_size()
+        steps = 1 if self.shared and self.streams == 1 else self.steps
+        groups = x.float().unflatten(0, (steps, self.streams, -1))
+        axes = (0, 2, 4, 5) if self.shared else (2, 4, 5)
         mean = groups.mean(axes, keepdim=True)
         mean = _MeanOverRanks.apply(mean) if world_size() > 1 else mean
         centred = groups - mean
         var = centred.square().mean(axes, keepdim=True)
         var = _MeanOverRanks.apply(var) if world_size() > 1 else var
+        count = x.numel() // mean.numel() * world_size()
         self.update_running_stats(mean.detach()[:, :, 0, :, 0, 0], var.detach()[:, :, 0, :, 0, 0], count)
         normal = centred * (self.weight[:, None, None] * torch.rsqrt(var + self.eps)) + self.bias[:, None, None]
         return normal.flatten(0, 2).to(x.dtype)
@@ -81,13 +111,17 @@ class StepBatchNorm2d(nn.BatchNorm2d):
         assert self.running_var is not None
         return self.running_mean, self.running_var
 
+    def evaluation_stats(self) -> tuple[Tensor, Tensor]:
+        """Mean and variance for evaluation, to be expanded to `[T, S, C]`."""
+        return self.running()
+
     @torch.no_grad()
     def update_running_stats(self, mean: Tensor, var: Tensor, count: int) -> None:
         """Move the running statistics once for each stream and step, in the order of step mode.
 
         Args:
-            mean: `[T, S, C]`.
-            var: biased, `[T, S, C]`.
+            mean: `[T, S, C]`; T is 1 where all steps have their statistics together.
+            var: biased, likewise.
             count: numbers that went into each of them.
 
         Raises:
@@ -97,8 +131,11 @@ class StepBatchNorm2d(nn.BatchNorm2d):
             raise ValueError("batch norm needs more than 1 value per channel in training, a larger batch or frame")
         if recomputing():
             return
+        unbiased = var * count / (count - 1)
+        if self.watch is not None:
+            return self.watch(mean, unbiased)
         assert self.num_batches_tracked is not None
-        moves = self.steps * self.streams
+        moves = len(mean) * self.streams
         before = self.num_batches_tracked.double()
         self.num_batches_tracked.add_(moves)
         # One move is r = (1 - m) r + m s; of many in a row, the k-th counts m_k times all (1 - m) that come after it.
@@ -106,14 +143,11 @@ class StepBatchNorm2d(nn.BatchNorm2d):
         momentum = 1 / (before + number) if self.momentum is None else torch.full_like(number, self.momentum)
         left = (1 - momentum).flip(0).cumprod(0).flip(0)
         share = momentum * torch.cat([left[1:], left.new_ones(1)])
-        for running, moments in zip(self.running(), (mean, var * count / (count - 1)), strict=True):
+        for running, moments in zip(self.running(), (mean, unbiased), strict=True):
             ordered = moments.transpose(0, 1).flatten(0, 1).double()
             running.copy_(running * left[0] + share @ ordered)
+        self.update_own_stats(mean, unbiased)
+        return None
 
-
-def use_step_batch_norm(module: nn.Module) -> nn.Module:
-    """Turn every `nn.BatchNorm2d` inside a fresh module into `StepBatchNorm2d`, in place; parameters are kept."""
-    for layer in module.modules():
-        if type(layer) is nn.BatchNorm2d:
-            layer.__class__ = StepBatchNorm2d
-    return module
+    def update_own_stats(self, mean: Tensor, var: Tensor) -> None:
+        """Called with what moved the running statistics; for norms that keep more of it."""

@@ -1,0 +1,102 @@
+"""ResNet-19: the layers of BrainCog's ResNet-19 (Zheng et al., AAAI 2021)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .multi_step import normalised
+from .network import SpikingNetwork
+from .parts import ann_by_default
+from .registry import MODELS
+
+HALF = 0.5**0.5
+"""alpha of tdBN where two branches are added."""
+
+
+class Block(nn.Module):
+    """Conv-norm-node, conv-norm, the sum with a normalised shortcut, and a node.
+
+    Args:
+        make: the network whose parts are used.
+        channels: of the input.
+        out: channels of the output.
+        stride: of the first convolution.
+        shortcut: whether the input is normalised, and convolved if its shape differs; otherwise it is added as it is.
+    """
+
+    def __init__(self, make: SpikingNetwork, channels: int, out: int, stride: int, shortcut: bool) -> None:
+        super().__init__()
+        layers = [make.conv(channels, out, 1, stride=stride)] if stride != 1 or channels != out else []
+        downsample = nn.Sequential(*layers, make.make_norm(out, HALF)) if shortcut else None
+        self.conv1 = make.conv(channels, out, 3, stride=stride, padding=1)
+        self.bn1 = make.make_norm(out)
+        self.conv2 = make.conv(out, out, 3, padding=1)
+        self.bn2 = make.make_norm(out, HALF)
+        self.downsample = downsample
+        self.node1, self.node2 = make.make_node(), make.make_node()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[N, C, H, W]` -> `[N, C', H', W']`."""
+        out = self.bn2(self.conv2(normalised(self.node1, self.bn1, self.conv1(x))))
+        result: Tensor = self.node2(out + (x if self.downsample is None else self.downsample(x)))
+        return result
+
+
+class ResNet19(SpikingNetwork):
+    """BrainCog's ResNet-19, 12.7 million parameters with 10 classes; `norm` is `tdbn` by default.
+
+    Where the node's output is as large as its threshold (`QCFSNode`, `SoftResetIFNode`), the threshold counts as 1 in
+    tdBN's initial weight. Colours come in [0, 1] (deviation D-34).
+
+    Shapes: frames `[B, T, C, H, W]` of any size; D = 256 * width. For the arguments see `SpikingNetwork`.
+    """
+
+    default_norm = "tdbn"
+
+    def build(self) -> None:
+        """Make the layers."""
+        channels = self.channels(128)
+        self.conv1 = self.conv(self.in_chans, channels, 3, padding=1)
+        self.bn1 = self.make_norm(channels, HALF)
+        for stage, (planes, blocks) in enumerate(((128, 3), (256, 3), (512, 2)), 1):
+            layers = []
+            for number in range(blocks):
+                stride = 2 if stage > 1 and number == 0 else 1
+                layers.append(Block(self, channels, self.channels(planes), stride, shortcut=number == 0))
+                channels = self.channels(planes)
+            setattr(self, f"layer{stage}", nn.Sequential(*layers))
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.feature_size = self.channels(256)
+        self.fc1 = nn.Linear(channels, self.feature_size)
+
+    def build_heads(self) -> None:
+        """Make the last layer, and the nodes around the hidden one."""
+        self.fc2 = self.head()
+        self.node1, self.node2 = self.make_node(), self.make_node()
+
+    @property
+    def stem(self) -> nn.Conv2d:
+        """The first convolution."""
+        return self.conv1
+
+    def encode(self, currents: Tensor) -> Tensor:
+        """Currents of the first node `[N, C, H, W]` -> output of the 256-unit node `[N, D]`."""
+        x = normalised(self.node1, self.bn1, currents)
+        for stage in (self.layer1, self.layer2, self.layer3):
+            for block in stage:
+                x = self.run_layer(block, x)
+        result: Tensor = self.node2(self.fc1(torch.flatten(self.avgpool(x), 1)))
+        return result
+
+    def classifier(self, stream: str) -> nn.Module:
+        """The last layer."""
+        return self.fc2
+
+
+@MODELS.register("hsd_resnet19", label="ResNet-19", title="ResNet-19, one stream (HSD Table 1, CIFAR-10)")
+def hsd_resnet19(**kwargs: Any) -> ResNet19:
+    """ResNet-19 (for colours `in_chans=3`), one stream; as `hsd_vggsnn`."""
+    return ResNet19(**ann_by_default(kwargs))
