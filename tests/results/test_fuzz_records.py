@@ -103,7 +103,7 @@ def fill(folder, draw):
     mild = draw.random() < 0.7
     for number, real in enumerate(draw.sample(REAL, draw.randint(1, 4))):
         record = copy.deepcopy(real)
-        record["history"] = record["history"][:2] + record["history"][-2:]
+        record["history"] = [entry for entry in record["history"] if "test" in entry][-4:]
         kept = draw.random() < 0.4
         record = as_line(record) if kept else record
         for _ in range(draw.randint(not number, 3)):
