@@ -205,7 +205,12 @@ def test_what_one_stream_cannot_do_is_refused():
         timm.create_model("hsd_vggsnn", execution="step")
     net = small("hsd_vggsnn", steps=2)
     assert not hasattr(net, "streams")
-    recipe = {"data": {"name": "digits"}, "method": {"name": "tmkt"}, "model": {"name": "hsd_vggsnn", "width": 0.1}}
+    recipe = {
+        "name": "mine",
+        "data": {"name": "digits"},
+        "method": {"name": "tmkt"},
+        "model": {"name": "hsd_vggsnn", "width": 0.1},
+    }
     with pytest.raises(RecipeError, match="'hsd_vggsnn' has one stream and cannot transfer from images"):
         build_method(recipe_from_dict(recipe), 3, seed=0)
     with pytest.raises(RecipeError, match="did you mean 'hsd_resnet19'"):
