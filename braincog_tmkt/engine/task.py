@@ -165,8 +165,7 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
     if channels != 2:  # a backbone of a user's own need not know the keyword
         settings["in_chans"] = channels
     usual = {key: value for key, value in recipe.model.items() if key != "name" and key not in settings}
-    size: Any = frame_spec(data).size  # one number for a square, else height and width
-    build = partial(build_backbone, recipe.model["name"], classes, data.steps, size, usual=usual, **settings)
+    build = partial(build_backbone, recipe.model["name"], classes, data.steps, frame_spec(data).shape, usual=usual, **settings)
     if recipe.model["width"] > 1:  # wider than any of the papers'
         build(width=1e-9)  # what its modules make when they are imported is real
         with torch.device("meta"):
@@ -212,7 +211,7 @@ def _further_network(
         raise RecipeError(f"{recipe.name}: a network needs a name, as in {{name: hsd_resnet18}}, not {dict(settings)}")
     if keywords["in_chans"] == 2:  # a backbone of a user's own need not know the keyword
         del keywords["in_chans"]
-    return build_backbone(name, classes, steps or recipe.data.steps, recipe.data.size, **keywords)
+    return build_backbone(name, classes, steps or recipe.data.steps, frame_spec(recipe.data).shape, **keywords)
 
 
 def _facts(

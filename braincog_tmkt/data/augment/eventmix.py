@@ -40,7 +40,7 @@ class EventMix(Augmentation):
         widths = draw.random((rng.total, self.blobs, 3))
         drawn = [torch.from_numpy(each) for each in (mixed, partner, heights, centres, widths, 1 - replaced)]
         chosen, other, *blobs = (to_device(each, events.device) for each in drawn)
-        mask = gaussian_mask(*blobs, size) & chosen[:, None, None, None]
+        mask = gaussian_mask(blobs[0], blobs[1], blobs[2], blobs[3], size) & chosen[:, None, None, None]
         share = kept_share(events, events[other], mask, self.label)[:, None].to(target.dtype)
         target = share * target + (1 - share) * target[other]
         return torch.where(mask[:, :, None], events[other], events), target
