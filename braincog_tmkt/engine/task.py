@@ -165,7 +165,7 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
     if channels != 2:  # a backbone of a user's own need not know the keyword
         settings["in_chans"] = channels
     usual = {key: value for key, value in recipe.model.items() if key != "name" and key not in settings}
-    build = partial(build_backbone, recipe.model["name"], classes, data.steps, frame_spec(data).shape, usual=usual, **settings)
+    build = partial(build_backbone, recipe.model["name"], classes, data.steps, _img_size(data), usual=usual, **settings)
     if recipe.model["width"] > 1:  # wider than any of the papers'
         build(width=1e-9)  # what its modules make when they are imported is real
         with torch.device("meta"):
@@ -197,6 +197,11 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
     return method.train()
 
 
+def _img_size(data: DataConfig) -> Any:
+    """One number for square frames, as BrainCog's networks take it; else height and width."""
+    return frame_spec(data).size
+
+
 def _further_network(
     recipe: Recipe,
     classes: int,
@@ -211,7 +216,7 @@ def _further_network(
         raise RecipeError(f"{recipe.name}: a network needs a name, as in {{name: hsd_resnet18}}, not {dict(settings)}")
     if keywords["in_chans"] == 2:  # a backbone of a user's own need not know the keyword
         del keywords["in_chans"]
-    return build_backbone(name, classes, steps or recipe.data.steps, frame_spec(recipe.data).shape, **keywords)
+    return build_backbone(name, classes, steps or recipe.data.steps, _img_size(recipe.data), **keywords)
 
 
 def _facts(
