@@ -1,4 +1,4 @@
-"""The code in docs/extending.md runs, from the method in 20 lines to its record."""
+"""Every block of docs/extending.md runs."""
 
 import json
 import re
@@ -11,21 +11,36 @@ from tests.children import execute, run
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "extending.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+FILES = {found[1]: text for _, text in BLOCKS if (found := re.match(r"# (\w+\.\w+)\n", text))}
 
 
-def test_a_method_of_ones_own_trains_from_the_command_line(tmp_path):
-    (_, method), (_, recipe), (_, command) = BLOCKS[:3]
-    (tmp_path / "my_method.py").write_text(method)
-    (tmp_path / "my_recipe.yaml").write_text(recipe)
-    words = command.split()
-    assert words[0] == "tmkt"
-    smaller = ["train.batch=60", "data.steps=2", "--threads", "1"]
-    done = run(main, [*words[1:], *smaller], cwd=tmp_path)
+@pytest.fixture
+def folder(tmp_path):
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def record_of(folder, recipe):
+    (file,) = (folder / "runs" / folder.name / recipe).glob("*/*/record.json")
+    return json.loads(file.read_text())
+
+
+def test_parts_of_ones_own_train_from_the_command_line(folder):
+    commands = [text.split() for language, text in BLOCKS if language == "bash"]
+    assert [words[:2] for words in commands] == [["tmkt", "train"]] * 3
+    recipes = [words[2] for words in commands]
+    done = run(main, ["train", *recipes, "--threads", "1"], cwd=folder)
     assert done.returncode == 0, done.stderr
-    (file,) = tmp_path.glob("runs/**/record.json")
-    record = json.loads(file.read_text())
-    assert record["recipe"]["method"] == {"name": "mean_membrane", "weight": 0.5}
-    assert set(record["history"][0]["train"]) == {"loss", "classes", "distance"}
+    mine = record_of(folder, "my_recipe")
+    assert mine["recipe"]["method"] == {"name": "mean_membrane", "weight": 0.5}
+    assert set(mine["history"][0]["train"]) == {"loss", "classes", "distance"}
+    assert record_of(folder, "all_mine")["recipe"]["model"]["fatigue"] == 0.05
+    assert list(record_of(folder, "my_stages")["stages"]) == ["teacher", "student"]
+    code = "import my_figure\nfrom braincog_tmkt.cli import main\nraise SystemExit(main(['figure', 'accuracies', 'runs']))"
+    done = run(execute, code, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert len((folder / "figures" / "accuracies.txt").read_text().splitlines()) == 3
 
 
 def test_a_table_of_ones_own_is_printed(tmp_path, monkeypatch, capsys):
@@ -40,12 +55,13 @@ def test_a_table_of_ones_own_is_printed(tmp_path, monkeypatch, capsys):
     assert rows[0][3] == "75.00"
 
 
-def test_the_brain_cog_block_runs():
-    code = next(text for language, text in BLOCKS[3:] if language == "python")
+@pytest.mark.parametrize("code", [text for language, text in BLOCKS if language == "python" and text[0] != "#"])
+def test_blocks_without_a_file_run_by_themselves(code):
     done = run(execute, code)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("path", re.findall(r"`(braincog_tmkt/[\w/]+\.py)`", DOCUMENT.read_text()))
-def test_files_named_in_the_document_exist(path):
-    assert (DOCUMENT.parents[1] / path).is_file()
+def test_files_named_in_the_document_exist():
+    named = re.findall(r"`(braincog_tmkt/[\w/]+\.py)`", DOCUMENT.read_text())
+    assert named
+    assert not [path for path in named if not (DOCUMENT.parents[1] / path).is_file()]

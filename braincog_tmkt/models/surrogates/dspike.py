@@ -16,8 +16,8 @@ from . import SURROGATES
 class Dspike(nn.Module):
     """Spikes where x > 0; the gradient is `b / (2 tanh(b / 2) cosh(b x)^2)` where |x| <= 1/2, and 0 elsewhere.
 
-    It is the derivative of the paper's function, a tanh that is scaled to go from 0 to 1 over a window of width 1 around
-    the threshold. The temperature is fixed; the paper's search for it, which has no public code, is not here.
+    It is the derivative of the paper's function, a tanh scaled to go from 0 to 1 over a window of width 1 around the
+    threshold. The temperature is fixed; the paper's search for it, which has no public code, is not here.
 
     Args:
         temperature: b; the authors' later code has 3 for images.
