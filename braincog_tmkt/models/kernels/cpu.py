@@ -371,9 +371,9 @@ def _numbers(neuron: Neuron) -> _Numbers:
     if divide and math.frexp(decay)[0] == 0.5:
         decay, divide = 1 / decay, False
     amplitude = 1.0 if neuron.amplitude is None else neuron.amplitude.item()
-    floats: Any = map(np.float32, (decay, neuron.threshold.item(), neuron.alpha.item(), neuron.v_init, amplitude))
+    floats = map(np.float32, (decay, neuron.threshold.item(), neuron.alpha.item(), neuron.v_init, amplitude))
     learn = neuron.leak and not neuron.divide  # PLIF alone learns its decay
-    return _Numbers(*floats, neuron.surrogate, neuron.leak, divide, learn, neuron.amplitude is not None)
+    return _Numbers._make([*floats, neuron.surrogate, neuron.leak, divide, learn, neuron.amplitude is not None])
 
 
 def _unit(x: Tensor, scale: Tensor | None) -> int:
