@@ -46,7 +46,7 @@ def _keywords(target: Callable[..., Any], settings: Mapping[str, Any]) -> tuple[
     if not ("node_type" in known and "act_fun" in known):  # no network of ours
         return known, takes_any
     made = target if isinstance(target, type) else SpikingNetwork
-    norm = settings.get("norm") or getattr(made, "default_norm", "step")
+    norm: Any = settings.get("norm") or getattr(made, "default_norm", "step")
     parts = (
         node_class(settings.get("node_type", "LIFNode" if made is target else "QCFSNode")),
         surrogate_class(settings.get("act_fun", "QGateGrad")),

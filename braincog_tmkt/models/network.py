@@ -145,9 +145,9 @@ class SpikingNetwork(BaseModule):
         Args:
             kind: its class for one step at a time; None is the network's.
         """
-        kind = kind or self._node
-        given = taken(kind, {**self.node_kwargs, "step": self.step})
-        made: BaseNode = (multi_step_node(kind) if self.execution == "multi_step" else kind)(**given)
+        chosen: Any = kind or self._node
+        given = taken(chosen, {**self.node_kwargs, "step": self.step})
+        made: BaseNode = (multi_step_node(chosen) if self.execution == "multi_step" else chosen)(**given)
         return made
 
     def make_norm(self, channels: int, alpha: float = 1.0) -> nn.Module:

@@ -140,7 +140,7 @@ def taken(target: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, 
     """Those of some keywords that a class or function takes; all of them for a node with `**kwargs`, as BrainCog's."""
     known, takes_any = keywords_of(target)
     if isinstance(target, type) and issubclass(target, BaseNode):
-        takes_any = _own_keywords(target.__init__)[1]
+        takes_any = _own_keywords(target)[1]
     return {key: value for key, value in settings.items() if takes_any or key in known}
 
 

@@ -69,12 +69,14 @@ class VGGSNN(SpikingNetwork):
     @property
     def stem(self) -> nn.Conv2d:
         """The first convolution."""
-        stem: nn.Conv2d = self.feature[0].conv
+        first: Any = self.feature[0]
+        stem: nn.Conv2d = first.conv
         return stem
 
     def encode(self, currents: Tensor) -> Tensor:
         """Currents of the first node `[N, C, H, W]` -> pooled spikes `[N, D]`."""
-        x = normalised(self.feature[0].node, self.feature[0].bn, currents)
+        first: Any = self.feature[0]
+        x = normalised(first.node, first.bn, currents)
         for layer in self.feature[1:]:  # a pooling keeps nothing, so there is nothing to compute again
             x = layer(x) if isinstance(layer, nn.AvgPool2d) else self.run_layer(layer, x)
         return x.flatten(1)

@@ -208,7 +208,7 @@ def test_what_one_stream_cannot_do_is_refused():
     recipe = {
         "name": "mine",
         "data": {"name": "digits"},
-        "method": {"name": "tmkt"},
+        "method": {"name": "tmkt", "mix_ratio": 0.4},
         "model": {"name": "hsd_vggsnn", "width": 0.1},
     }
     with pytest.raises(RecipeError, match="'hsd_vggsnn' has one stream and cannot transfer from images"):

@@ -373,7 +373,7 @@ def _numbers(neuron: Neuron) -> _Numbers:
     amplitude = 1.0 if neuron.amplitude is None else neuron.amplitude.item()
     floats = map(np.float32, (decay, neuron.threshold.item(), neuron.alpha.item(), neuron.v_init, amplitude))
     learn = neuron.leak and not neuron.divide  # PLIF alone learns its decay
-    return _Numbers(*floats, neuron.surrogate, neuron.leak, divide, learn, neuron.amplitude is not None)
+    return _Numbers._make([*floats, neuron.surrogate, neuron.leak, divide, learn, neuron.amplitude is not None])
 
 
 def _unit(x: Tensor, scale: Tensor | None) -> int:
