@@ -14,6 +14,9 @@ from braincog_tmkt.engine.signals import Stopped
 from braincog_tmkt.errors import DataError
 
 
+STUDY = str(Path(__file__).resolve().parents[1] / "experiments" / "studies" / "ncaltech101_simulated")
+
+
 def test_list_names_everything(capsys):
     assert main(["list"]) == 0
     out = capsys.readouterr().out
@@ -253,7 +256,7 @@ def test_ctrl_c_while_libraries_are_imported_ends_the_command_quietly(tmp_path):
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["list"], ["data", "check", "digits"]],
+    [["--help"], ["list"], ["data", "check", "digits"], ["table", STUDY], ["report", STUDY]],
     ids=lambda words: " ".join(words[:2]),
 )
 def test_commands_that_only_read_start_without_pytorch(words, tmp_path):
