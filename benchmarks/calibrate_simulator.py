@@ -1,6 +1,6 @@
 """Calibrate the simulated camera on real N-MNIST recordings; compare_simulator.py then compares the two.
 
-    python benchmarks/calibrate_simulator.py path      # prints PATH_X, PATH_Y of data/saccade.py (20 seconds)
+    python benchmarks/calibrate_simulator.py path      # prints PATH_X, PATH_Y of data/simulate/saccade.py (20 seconds)
     python benchmarks/calibrate_simulator.py mismatch  # prints what CameraParams.mismatch should be (1 minute)
     python benchmarks/calibrate_simulator.py search    # prints the other defaults of CameraParams (15 minutes)
 

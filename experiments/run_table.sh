@@ -3,5 +3,5 @@ DATA="${DATA:-./data}"
 install_project
 arguments=(--tier "${TIER:-paper}" --jobs "${JOBS:-1}" --resume)
 [ -z "${SEEDS:-}" ] || arguments+=(--seeds $SEEDS)
-[ -z "${ON:-}" ] || arguments+=(--on "$ON")
+[ -z "${ON:-}" ] || arguments+=(--dataset "$ON")
 tmkt table "$table" "${arguments[@]}" data.root="$DATA" data.static_root="${STATIC:-$DATA}" "$@"

@@ -13,7 +13,6 @@ from braincog_tmkt.cli.parser import parse
 from braincog_tmkt.engine.signals import Stopped
 from braincog_tmkt.errors import DataError
 
-
 STUDY = str(Path(__file__).resolve().parents[1] / "experiments" / "studies" / "ncaltech101_simulated")
 
 

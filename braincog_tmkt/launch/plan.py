@@ -47,7 +47,7 @@ def plan(
     """All runs of some recipes, those of one recipe together.
 
     Args:
-        names: recipes, see `recipe_files.find_recipe`.
+        names: recipes, see `recipe.files.find_recipe`.
         overrides: texts such as `train.epochs=3`, for all of them.
         tier: a tier that all of them have.
         seeds: instead of the recipes' own.

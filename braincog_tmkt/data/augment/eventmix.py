@@ -14,7 +14,8 @@ class EventMix(Augmentation):
 
     A share `lambda ~ Beta(beta, beta)` of the places in time, row and column is replaced: those where the sum of some
     Gaussians is highest. Label rules: `count`, by the events that are left of one and taken of the other (published);
-    `area`, by the places (ETC's version). Where neither has an event, `area` counts, in the place of BrainCog's NaN.
+    `area`, by the places (ETC's version). Where neither has an event, `area` counts, in the place of BrainCog's NaN
+    (deviation D-36).
 
     Args:
         p: probability that a recording is mixed.
