@@ -166,7 +166,7 @@ def check_seen(
     """
     if spec.antialias or spec.kind not in RESIZES:
         return
-    first, last, top, bottom = map(int, extent(events)) if sensor is None else (0, sensor[0] - 1, 0, sensor[1] - 1)
+    first, last, top, bottom = extent(events) if sensor is None else (0, sensor[0] - 1, 0, sensor[1] - 1)
     left, above, width, height = crop or (0, 0, last - first + 1, bottom - top + 1)
     rows, columns = (_looked_at(spec.kind, *sides) for sides in zip((height, width), spec.shape, strict=True))
     if crop is None and rows.all() and columns.all():
