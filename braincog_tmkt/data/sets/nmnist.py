@@ -11,7 +11,6 @@ from PIL import Image
 
 from ...errors import DataError
 from ..images import image_suffixes
-from ..readers.atis import read_atis
 from ..static import read_static_channel, static_channel
 from ..types import Index, Item, Size
 from .base import DATASETS, Card, DataSet
@@ -48,7 +47,6 @@ class NMNIST(DataSet):
 
     name = "nmnist"
     sensor = (34, 34)
-    own_extent = False
     card = Card(
         title="N-MNIST with MNIST",
         source="recordings: https://www.garrickorchard.com/datasets/n-mnist (Mendeley Data, doi 10.17632/468j46mzdv.1);"
@@ -74,11 +72,7 @@ ROOT/
         return {"train": need_folder(self.root, places, "the recordings of N-MNIST")}
 
     def index(self) -> Index:
-        """List recordings and images of the digits that have recordings; an image without recording is kept.
-
-        Raises:
-            DataError: if a folder or file is missing, empty, no digit or wrongly named, or a digit has no images.
-        """
+        """List recordings and images of the digits that have recordings; an image without recording is kept."""
         recordings = []
         folders = self._event_folders()
         for part, folder in folders.items():
@@ -115,31 +109,19 @@ ROOT/
                 statics += [_item(str(digit), part, row, images) for row, digit in enumerate(_read_idx(labels))]
         return statics
 
-    def events(self, item: Item) -> np.ndarray:
-        """Read one recording: events `[N]` of `EVENT_DTYPE`; raises DataError as `read_atis` does."""
-        return read_atis(item.file, self.sensor)
-
     def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
-        """Read the grey values of one image: uint8 `[H, W]`.
-
-        Raises:
-            DataError: naming the file, if it cannot be read.
-        """
+        """Read the grey values of one image: uint8 `[H, W]`."""
         if item.file.suffix.lower() in image_suffixes():
             return read_static_channel(item.file, size, appearance)
         row = int(item.key.rpartition("-")[2])
         return static_channel(Image.fromarray(_read_idx(item.file)[row]), size, appearance)
 
     def places(self) -> list[Path]:
-        """Where the recordings lie."""
+        """The first folder of recordings."""
         return [next(iter(self._event_folders().values()))]
 
     def download(self) -> None:
-        """Fetch the recordings with tonic (to `NMNIST/`) and the images with torchvision (to `MNIST/raw/`, idx files).
-
-        Raises:
-            DataError: if a download fails, with the addresses.
-        """
+        """Fetch the recordings with tonic (to `NMNIST/`) and the idx files with torchvision (to `MNIST/raw/`)."""
         import tonic
         import torchvision
 
@@ -155,7 +137,7 @@ def digit_images(top: Path) -> Iterator[tuple[str, str, list[Path]]]:
     """List MNIST as images in folders, `[train|test/]<digit>/<number>.png`; all are of `train` where no part is named.
 
     Args:
-        top: the folder that holds the parts or the digits. Folders without images are passed over.
+        top: the folder of the parts or the digits. Folders without images are ignored.
 
     Yields:
         Part, digit, and the image files, sorted.
@@ -173,23 +155,19 @@ def digit_images(top: Path) -> Iterator[tuple[str, str, list[Path]]]:
 
 
 def _item(digit: str, part: str, number: int, path: Path) -> Item:
-    """Make the item of MNIST image `number` of the set `part`, or of the recording that shows it."""
+    """The item of MNIST image `number` of the set `part`, or of the recording that shows it."""
     return Item(f"{digit}/{part}-{number:05d}", digit, path)
 
 
 def _find_idx(root: Path, name: str) -> Path | None:
-    """Return the idx file of this name, plain or compressed, from the first layout that has it."""
+    """The idx file of this name, plain or compressed, from the first layout that has it."""
     places = (root / layout / f"{name}{suffix}" for layout in IDX_LAYOUTS for suffix in ("", ".gz"))
     return next((place for place in map(in_any_case, places) if place.is_file()), None)
 
 
 @lru_cache(maxsize=4)
 def _read_idx(path: Path) -> np.ndarray:
-    """Read an idx file of bytes, gzipped or not; read-only, as all callers share it.
-
-    Raises:
-        DataError: naming the file, if it is no such file or truncated.
-    """
+    """Read an idx file of bytes, gzipped or not; read-only, as all callers share it."""
     try:
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
             data = file.read()
