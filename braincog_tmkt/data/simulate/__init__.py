@@ -64,8 +64,8 @@ def simulate_tree(
 
     Raises:
         RecipeError: for an unknown layout, or a limit that the layout cannot keep.
-        DataError: if there is nothing to simulate, a source cannot be read, `out_dir` holds real recordings or those of
-            another simulation, or the disk is full. What is finished by then is whole and stays.
+        DataError: if there is nothing to simulate, a source cannot be read, `out_dir` has real recordings or those of
+            another simulation, or the disk is full. Finished recordings are whole and stay.
     """
     if layout not in LAYOUTS:
         raise RecipeError(f"unknown layout '{layout}' to simulate: {did_you_mean(layout, LAYOUTS)}")

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from shutil import copyfile
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -14,7 +13,7 @@ from ..readers.mat import write_mat
 from ..sets.cepdvs import CLASSES, IMAGES, LABELS, RECORDINGS
 from .caltech import fitted
 from .camera import CameraParams, Motion, path_through
-from .layout import ImageLayout, Job, Writer, as_classes, named_after
+from .layout import ImageLayout, Job, Writer, as_classes
 
 ROOT = "CEP-DVS"
 TEXT = b"MATLAB 5.0 MAT-file, simulated by braincog_tmkt".ljust(116)
@@ -35,6 +34,7 @@ class CepDvs(ImageLayout):
     params = CameraParams(amplitude=8.0, duration_us=400_000)
     numbered = True
     partners_in_static = False
+    renames = True
 
     def jobs(self, static_dir: Path, limit: int | None) -> Iterator[Job]:
         """One job an image, which makes a recording and a copy of the image."""
@@ -54,7 +54,8 @@ class CepDvs(ImageLayout):
         """Another one for each recording."""
         return random_path(params, seed)
 
-    def write(self, path: Path, events: np.ndarray) -> None:
+    @staticmethod
+    def write(path: Path, events: np.ndarray) -> None:
         """Write a MATLAB file, without the time of writing in its text: equal recordings have equal bytes."""
         write_mat(path, events)
         with path.open("r+b") as file:
@@ -71,10 +72,6 @@ class CepDvs(ImageLayout):
             recording, image = (target.relative_to(ROOT).as_posix() for target in job.targets)
             lines.append(f"{number}\t{image}\t{recording}\t-\t{job.class_name}")
         return {f"{ROOT}/{LABELS}": "\n".join(lines) + "\n"}
-
-    def notes(self, jobs: Sequence[Job]) -> dict[str, Any]:
-        """Which class each folder became."""
-        return {"classes": named_after(jobs)}
 
 
 def random_path(params: CameraParams, seed: int) -> Motion:

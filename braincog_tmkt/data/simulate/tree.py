@@ -23,7 +23,7 @@ from ...files import written_whole
 from ..sets.listing import SIMULATED
 from ..workers import interrupts_for_this_process_alone, start_worker
 from .camera import SIMULATOR_VERSION, CameraParams
-from .layout import Job, Layout, Writer, write_text
+from .layout import Job, Layout, Writer, named_after, write_text
 
 DECISIVE = {
     "simulator": "another version of the simulator",
@@ -52,7 +52,9 @@ def make_tree(
     params = params or layout.params
     jobs = _list_jobs(static_dir, layout, limit)
     listed = jobs if layout.numbered else _list_jobs(static_dir, layout, None)
-    description = _description(static_dir, name, params, seed, listed) | layout.notes(listed)
+    description = _description(static_dir, name, params, seed, listed)
+    if layout.renames:
+        description["classes"] = named_after(listed)
     todo = [job for job in jobs if not all((out_dir / target).exists() for target in job.targets)]
     try:
         _mark(out_dir, layout, description, {target.parts[0] for job in listed for target in job.targets})
@@ -132,7 +134,7 @@ def _mark(out_dir: Path, layout: Layout, description: dict[str, Any], used: Coll
 
 
 def _check_same(marker: Path, description: dict[str, Any]) -> None:
-    """Raise a `DataError` if `marker` describes other recordings."""
+    """Check that `marker` describes the same recordings."""
     try:
         found = json.loads(marker.read_text(encoding="utf-8"))
         other = [what for key, what in DECISIVE.items() if found[key] != description[key]]
