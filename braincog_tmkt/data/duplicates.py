@@ -52,9 +52,8 @@ def _groups(items: tuple[Item, ...], decode: Callable[[Item], bytes], what: str,
     own_file = [item for item in items if item.path in alone]
     # Sorted by path, so that a data set can read a file of many recordings once.
     shared = sorted((item for item in items if item.path not in alone), key=lambda item: str(item.path))
-    suspects = [
-        item for group in _grouped(own_file, lambda item: looked_at(item.file, Path.stat).st_size) for item in group
-    ]
+    by_size = _grouped(own_file, lambda item: looked_at(item.file, Path.stat).st_size)
+    suspects = [item for group in by_size for item in group]
     bar = tqdm(total=len(suspects) + len(shared), desc=f"comparing {what}", disable=not progress)
 
     def content(item: Item) -> Hashable:

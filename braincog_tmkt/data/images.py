@@ -78,14 +78,9 @@ def as_shown(image: Image.Image, mode: str = "RGB") -> Image.Image:
 
 
 def refuse_plain(pixels: np.ndarray, what: str) -> None:
-    """Refuse a picture that shows nothing.
+    """Refuse a picture, `what` in words with its file, whose values (any shape) are all the same.
 
-    Args:
-        pixels: any shape; a single pixel always passes.
-        what: the picture in words, with its file.
-
-    Raises:
-        DataError: if all values are the same.
+    A single pixel always passes.
     """
     if pixels.size > 1 and pixels.min() == pixels.max():
         raise DataError(f"{what} shows nothing, all its pixels are {pixels.flat[0]}: replace it or take it away")

@@ -14,7 +14,7 @@ from ..readers.pickled import array_of, unpickled
 from ..static import static_channel
 from ..types import FrameSpec, Index, Item, Size
 from .base import DATASETS, Card, DataSet
-from .listing import class_files, class_folders, distinct, fetch, fingerprint_files
+from .listing import class_files, class_folders, distinct, fetch, fingerprint_files, numbered_item, test_keys
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 """The official class names in label order, which is alphabetical."""
@@ -65,10 +65,7 @@ ROOT/
         """List all images, as recordings and as their own static partners; the test part is the official one."""
         items = tuple(cifar10_images(self.root))
         present = {item.class_name for item in items}
-        tests = frozenset(item.key for item in items if "/test-" in item.key)
-        # Alone, the test part is all there is to divide.
-        official = tests if len(tests) < len(items) else frozenset()
-        return Index(tuple(name for name in CLASSES if name in present), items, items, official)
+        return Index(tuple(name for name in CLASSES if name in present), items, items, test_keys(items))
 
     def events(self, item: Item) -> np.ndarray:
         """Raise a DataError: a still image has no events."""
@@ -135,7 +132,7 @@ def _batch_items(folder: Path) -> list[Item]:
         path = folder / name
         if path.is_file():
             _, labels = _read_batch(path)
-            items += [_item(CLASSES[label], part, first + row, path) for row, label in enumerate(labels)]
+            items += [numbered_item(CLASSES[label], part, first + row, path) for row, label in enumerate(labels)]
     return items
 
 
@@ -145,7 +142,7 @@ def _folder_items(folder: Path) -> list[Item]:
     for part in (name for name in PARTS if (folder / name).is_dir()):
         for name, files in class_folders(folder / part, CLASSES).items():
             images = class_files(files, *image_suffixes(), what="image")
-            items += [_item(name, part, _number_in(path), path) for path in images]
+            items += [numbered_item(name, part, _number_in(path), path) for path in images]
     return list(distinct(items))
 
 
@@ -155,10 +152,6 @@ def _number_in(path: Path) -> int:
     if len(numbers) != 1:
         raise DataError(f"{path} does not have one number in its name as the files of CIFAR-10 have: rename it")
     return int(numbers[0])
-
-
-def _item(class_name: str, part: str, number: int, path: Path) -> Item:
-    return Item(f"{class_name}/{part}-{number:05d}", class_name, path)
 
 
 @lru_cache(maxsize=len(BATCHES))  # 31 MB each; the images of a class lie in all of them

@@ -13,7 +13,7 @@ from ..names import composed, names_in_words, nearest_name, unmatched
 from ..readers import READERS, read_events
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
-from .listing import distinct, entries
+from .listing import distinct, entries, need_file
 
 EVENTS, STATIC = "events", "static"
 
@@ -146,7 +146,6 @@ def _item(path: Path, suffixes: Collection[str]) -> Item:
         raise DataError(f"{path} is a folder inside a class: move its files up, or make it a class of its own")
     if path.suffix.lower() not in suffixes:
         raise DataError(f"{path} has none of the suffixes {' '.join(sorted(suffixes))}: convert or remove it")
-    if not path.is_file():
-        raise DataError(f"{path} is no file (a broken link, or links in a circle?): remove it")
+    need_file(path)
     name = composed(path.parent.name)
     return Item(f"{name}/{composed(path.stem)}", name, path)

@@ -54,7 +54,7 @@ def subfolders(folder: Path) -> dict[str, Path]:
         if path.is_dir():
             found[path.name] = path
         elif path.is_symlink():
-            _need_file(path)
+            need_file(path)
     return found
 
 
@@ -65,11 +65,12 @@ def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """
     found = [path for path in entries(folder) if path.suffix.lower() in suffixes]
     for path in found:
-        _need_file(path)
+        need_file(path)
     return found
 
 
-def _need_file(path: Path) -> None:
+def need_file(path: Path) -> None:
+    """Raise a DataError if `path` is no file."""
     if not path.is_file():
         raise DataError(f"{path} is no file (a broken link, or links in a circle?): remove it")
 
@@ -145,6 +146,17 @@ def number_in(path: Path) -> int:
     if not (path.stem.isascii() and path.stem.isdigit()):
         raise DataError(f"{path} is not named by a number as the files of this data set are: remove or rename it")
     return int(path.stem)
+
+
+def numbered_item(class_name: str, part: str, number: int, path: Path) -> Item:
+    """The item of a picture that its number in the train or test part names: `<class>/<part>-<NNNNN>`."""
+    return Item(f"{class_name}/{part}-{number:05d}", class_name, path)
+
+
+def test_keys(items: Collection[Item]) -> frozenset[str]:
+    """The keys of the test part of numbered items; none if there is no other part that could be trained on."""
+    tests = frozenset(item.key for item in items if "/test-" in item.key)
+    return tests if len(tests) < len(items) else frozenset()
 
 
 def kind_of(folder: Path, root: Path) -> str:

@@ -24,8 +24,10 @@ from .listing import (
     in_any_case,
     need_folder,
     number_in,
+    numbered_item,
     parts_in,
     subfolders,
+    test_keys,
 )
 
 DIGITS = tuple("0123456789")
@@ -74,18 +76,17 @@ ROOT/
     def index(self) -> Index:
         """List recordings and images of the digits that have recordings; an image without recording is kept."""
         recordings = []
-        folders = self._event_folders()
-        for part, folder in folders.items():
+        for part, folder in self._event_folders().items():
             for digit, path in class_folders(folder, DIGITS).items():
-                recordings += [_item(digit, part, number_in(file) - 1, file) for file in class_files(path, ".bin")]
+                recordings += [
+                    numbered_item(digit, part, number_in(file) - 1, file) for file in class_files(path, ".bin")
+                ]
         classes = tuple(sorted({item.class_name for item in recordings}))
         statics = [item for item in self._statics() if item.class_name in classes]
         for digit in classes:
             if all(item.class_name != digit for item in statics):
                 raise DataError(f"MNIST below {self.static_root} has no images of the digit {digit}: unpack it again")
-        tests = (item.key for item in recordings if "/test-" in item.key)
-        official = frozenset(tests if len(folders) > 1 else ())  # alone, the test part is all there is to divide
-        return Index(classes, distinct(recordings), distinct(statics), official)
+        return Index(classes, distinct(recordings), distinct(statics), test_keys(recordings))
 
     def _statics(self) -> list[Item]:
         """All MNIST images, from png folders or idx files."""
@@ -95,7 +96,11 @@ ROOT/
         top = png or self.static_root
         if not any((part / digit).is_dir() for part in parts_in(top).values() for digit in DIGITS):
             need_folder(self.static_root, (*PNG_LAYOUTS, "MNIST/raw/train-images-idx3-ubyte"), "the images of MNIST")
-        return [_item(digit, part, number_in(file), file) for part, digit, files in digit_images(top) for file in files]
+        return [
+            numbered_item(digit, part, number_in(file), file)
+            for part, digit, files in digit_images(top)
+            for file in files
+        ]
 
     def _idx_statics(self) -> list[Item]:
         """All MNIST images in idx files, if there are any."""
@@ -106,7 +111,7 @@ ROOT/
             if images and labels:
                 if len(_read_idx(images)) != len(_read_idx(labels)):
                     raise DataError(f"{images} and {labels} do not hold equally many entries: download both again")
-                statics += [_item(str(digit), part, row, images) for row, digit in enumerate(_read_idx(labels))]
+                statics += [numbered_item(str(digit), part, row, images) for row, digit in enumerate(_read_idx(labels))]
         return statics
 
     def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
@@ -152,11 +157,6 @@ def digit_images(top: Path) -> Iterator[tuple[str, str, list[Path]]]:
                 raise DataError(f"{folder} is no digit, as the classes of MNIST are: remove or rename the folder")
             if files:
                 yield part, digit, files
-
-
-def _item(digit: str, part: str, number: int, path: Path) -> Item:
-    """The item of MNIST image `number` of the set `part`, or of the recording that shows it."""
-    return Item(f"{digit}/{part}-{number:05d}", digit, path)
 
 
 def _find_idx(root: Path, name: str) -> Path | None:

@@ -34,8 +34,8 @@ class Protocol:
         train_portion: share of each class that is not test, in (0, 1).
         val_portion: share of that part which is held out for selection, in [0, 1).
         train_per_class: recordings of each class for training and validation together; overrides `train_portion`.
-        static_pool: `partners`, the twins of training recordings; `open`, every image that is no twin of a
-            validation or test recording.
+        static_pool: `partners`, the twins of training recordings; `open`, every image that is no twin of a validation
+            or test recording.
 
     Raises:
         RecipeError: naming the value that is wrong and what it may be.
@@ -143,11 +143,6 @@ def keys_by_class(items: Iterable[Item]) -> dict[str, list[str]]:
     for item in sorted(items, key=lambda item: item.key):
         groups[item.class_name].append(item.key)
     return dict(sorted(groups.items()))
-
-
-def cut(keys: list[str], at: int) -> tuple[list[str], list[str]]:
-    """The first `at` keys, and the others."""
-    return keys[:at], keys[at:]
 
 
 def in_order(keys: Iterable[str]) -> tuple[str, ...]:
