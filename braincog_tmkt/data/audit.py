@@ -13,7 +13,7 @@ from ..errors import DataError
 from .duplicates import Groups
 from .names import unmatched
 from .splits import Split, drawable
-from .types import Index, Item
+from .types import Index
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,7 @@ def audit(index: Index, split: Split, duplicates: tuple[Groups, Groups] | None =
 
     Example:
         >>> from braincog_tmkt.data.splits import Protocol, make_split
+        >>> from braincog_tmkt.data.types import Item
         >>> items = tuple(Item(f"cup/{number:02}", "cup") for number in range(20))
         >>> index = Index(("cup",), items, items)
         >>> audit(index, make_split(index, Protocol("clean"))).leaks
@@ -167,9 +168,9 @@ def audit(index: Index, split: Split, duplicates: tuple[Groups, Groups] | None =
     drawn = [item for item in index.statics if item.key in pool]
     draws = drawable(index, split)
     trained, validated, tested = (
-        _class_names([item for item in index.recordings if item.key in part]) for part in (train, val, test)
+        {item.class_name for item in index.recordings if item.key in part} for part in (train, val, test)
     )
-    recorded, shown = _class_names(index.recordings), _class_names(index.statics)
+    recorded, shown = ({item.class_name for item in items} for items in (index.recordings, index.statics))
     class_of_image = {item.key: item.class_name for item in index.statics}
     return Audit(
         protocol=split.protocol.name,
@@ -221,10 +222,6 @@ def _wrong_class_draws(index: Index, split: Split, draws: Mapping[str, list[str]
     train = set(split.train)
     names = [item.class_name for item in index.recordings if item.key in train]
     return sum(wrong.get(name, 0.0) for name in names) / max(1, len(names))
-
-
-def _class_names(items: list[Item] | tuple[Item, ...]) -> set[str]:
-    return {item.class_name for item in items}
 
 
 def require_clean(verdict: Audit, split: Split) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from .sets.base import DataSet
@@ -21,32 +23,17 @@ Groups = tuple[tuple[str, ...], ...]
 
 
 def find_duplicates(dataset: DataSet, index: Index, progress: bool = True) -> tuple[Groups, Groups]:
-    """Find recordings, and static images, that have the same content as another one of the index.
+    """Groups of recordings, and groups of static images, that have the same content as another one of the index.
 
-    Files are compared by their bytes, and only files of equal size are read. Items that share one file (or are in none)
-    are compared by their events, or by their pixels at `IMAGE_SIZE`.
-
-    Returns:
-        Groups of recordings, and groups of static images.
-
-    Raises:
-        DataError: naming a file that cannot be read.
+    Files are compared by their bytes, and only files of equal size are read. Items that share one file (or have none)
+    are compared by their events, or by their pixels at `IMAGE_SIZE`. A DataError names a file that cannot be read.
     """
-
-    def events(item: Item) -> bytes:
-        return dataset.events(item).tobytes()
-
-    def frames(item: Item) -> bytes:
-        return dataset.frames(item, FrameSpec(1, IMAGE_SIZE)).tobytes()
-
-    def image(item: Item) -> bytes:
-        return dataset.image(item, IMAGE_SIZE).tobytes()
-
-    recordings = _groups(index.recordings, frames if dataset.still else events, "recordings", progress)
-    return recordings, _groups(index.statics, image, "images", progress)
+    decode = partial(dataset.frames, spec=FrameSpec(1, IMAGE_SIZE)) if dataset.still else dataset.events
+    recordings = _groups(index.recordings, decode, "recordings", progress)
+    return recordings, _groups(index.statics, partial(dataset.image, size=IMAGE_SIZE), "images", progress)
 
 
-def _groups(items: tuple[Item, ...], decode: Callable[[Item], bytes], what: str, progress: bool) -> Groups:
+def _groups(items: tuple[Item, ...], decode: Callable[[Item], np.ndarray], what: str, progress: bool) -> Groups:
     """Group the items by content."""
     alone = {path for path, count in Counter(item.path for item in items).items() if path and count == 1}
     own_file = [item for item in items if item.path in alone]
@@ -57,7 +44,7 @@ def _groups(items: tuple[Item, ...], decode: Callable[[Item], bytes], what: str,
     bar = tqdm(total=len(suspects) + len(shared), desc=f"comparing {what}", disable=not progress)
 
     def content(item: Item) -> Hashable:
-        data = looked_at(item.file, Path.read_bytes) if item.path in alone else decode(item)
+        data = looked_at(item.file, Path.read_bytes) if item.path in alone else decode(item).tobytes()
         bar.update()
         return hashlib.sha256(data).digest()
 

@@ -70,10 +70,7 @@ def read_aedat4(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
 def write_aedat4(path: str | Path, events: np.ndarray, sensor: tuple[int, int]) -> None:
     """Write one event stream in LZ4 packets and the table of them, as DV records.
 
-    Args:
-        path: file to write; its folder must exist.
-        events: `[N]` of `EVENT_DTYPE`, N > 0, sorted by time.
-        sensor: width and height in pixels, written into the header; events beyond it are a DataError.
+    The `sensor`, width and height in pixels, goes into the header; events beyond it are a DataError.
     """
     check_writable(events, path, *sensor)
     rows = np.zeros(events.size, dtype=ROW)

@@ -21,10 +21,6 @@ def find_columns(groups: Iterable[Mapping[str, Any]], path: str | Path) -> dict[
 
     Raises:
         DataError: if no group has all four, or it is not certain which columns are meant.
-
-    Example:
-        >>> find_columns([{"X": 1, "Y": 2, "ts": 3, "pol": 4}], "made.mat")
-        {'t': 3, 'x': 1, 'y': 2, 'p': 4}
     """
     seen: list[str] = []
     for group in groups:

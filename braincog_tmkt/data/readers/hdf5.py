@@ -36,16 +36,10 @@ def read_h5(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
     size = file_size(path)
     limits = {"names": names.__file__, "bytes": unpacked_limit(size)}
     command = [sys.executable, "-P", str(CHILD), str(path), json.dumps(limits)]
+    env = os.environ | ONE_THREAD
     seconds = START_SECONDS + size // BYTES_A_SECOND
     try:
-        child = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=seconds,
-            check=False,
-            env=os.environ | ONE_THREAD,
-        )
+        child = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, env=env)
     except subprocess.TimeoutExpired as error:
         raise DataError(f"{path} could not be read in {seconds} seconds: it is corrupt; {AGAIN}") from error
     lines = child.stderr.decode(errors="replace").split("\n")

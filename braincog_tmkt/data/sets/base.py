@@ -127,10 +127,7 @@ class DataSet(ABC):
     def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
         """Read one static image: uint8 `[H, W]`, or `[C, H, W]` where `appearance` has several channels.
 
-        Args:
-            item: of the index.
-            size: height and width, one number for a square.
-            appearance: which channels stand for it, see `data.static.APPEARANCES`.
+        `size` is height and width, one number for a square; for `appearance` see `data.static.APPEARANCES`.
 
         Raises:
             DataError: naming the file, if it cannot be read as an image.

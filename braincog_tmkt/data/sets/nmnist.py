@@ -139,16 +139,10 @@ ROOT/
 
 
 def digit_images(top: Path) -> Iterator[tuple[str, str, list[Path]]]:
-    """List MNIST as images in folders, `[train|test/]<digit>/<number>.png`; all are of `train` where no part is named.
+    """Part, digit and sorted files of MNIST as images in folders, `[train|test/]<digit>/<number>.png` below `top`.
 
-    Args:
-        top: the folder of the parts or the digits. Folders without images are ignored.
-
-    Yields:
-        Part, digit, and the image files, sorted.
-
-    Raises:
-        DataError: as `files_in` does, or naming a folder with images that is no digit.
+    All are of `train` where no part is named. Folders without images are ignored; a DataError names one with images
+    that is no digit.
     """
     for part, root in parts_in(top).items():
         for digit, folder in subfolders(root).items():

@@ -49,9 +49,7 @@ def drawer_files(folder: Path, suffix: str) -> dict[str, Path]:
 def image_folders(static_root: Path, characters: dict[str, Path]) -> dict[str, Path]:
     """`<alphabet>/<character>` -> folder of its images, for all alphabets that occur in `characters`.
 
-    Args:
-        static_root: where Omniglot lies, in one of `STATIC_LAYOUTS`.
-        characters: `<alphabet>/<character>` -> folder of its recordings.
+    `static_root` has Omniglot in one of `STATIC_LAYOUTS`; `characters` are the folders of recordings.
 
     Raises:
         DataError: if there is no Omniglot, or naming an alphabet without images or the first character that only one of

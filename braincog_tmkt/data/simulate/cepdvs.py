@@ -6,12 +6,10 @@ from pathlib import Path
 from shutil import copyfile
 
 import numpy as np
-from PIL import Image
 
 from ..images import read_image
 from ..readers.mat import write_mat
 from ..sets.cepdvs import CLASSES, IMAGES, LABELS, RECORDINGS
-from .caltech import fitted
 from .camera import CameraParams, Motion, path_through
 from .layout import ImageLayout, Job, Writer, as_classes
 
@@ -19,6 +17,14 @@ ROOT = "CEP-DVS"
 TEXT = b"MATLAB 5.0 MAT-file, simulated by braincog_tmkt".ljust(116)
 KNOTS = 7
 """Points that a random path passes at equal steps of time; a recording is a look around of so many turns."""
+
+
+def random_path(params: CameraParams, seed: int) -> Motion:
+    """A smooth path through random points of a square of `params.amplitude` pixels, beginning in its middle."""
+    knots = np.random.default_rng((seed, 2)).uniform(-0.5, 0.5, (2, KNOTS))  # 0 and 1 draw the noise
+    knots[:, 0] = 0
+    right, down = knots.tolist()
+    return path_through(right, down, params.amplitude, params.duration_us)
 
 
 class CepDvs(ImageLayout):
@@ -35,6 +41,7 @@ class CepDvs(ImageLayout):
     numbered = True
     partners_in_static = False
     renames = True
+    motion = staticmethod(random_path)
 
     def jobs(self, static_dir: Path, limit: int | None) -> Iterator[Job]:
         """One job an image, which makes a recording and a copy of the image."""
@@ -45,14 +52,6 @@ class CepDvs(ImageLayout):
                 number += 1
                 targets = Path(ROOT, RECORDINGS, f"{stem}.mat"), Path(ROOT, IMAGES, f"{stem}.jpg")
                 yield Job((source,), targets, name)
-
-    def render(self, image: Image.Image) -> np.ndarray:
-        """As large as fits into 240x180 with the aspect ratio kept; the sensor is cut to the image."""
-        return fitted(image, 240, 180)
-
-    def motion(self, params: CameraParams, seed: int) -> Motion:
-        """Another one for each recording."""
-        return random_path(params, seed)
 
     @staticmethod
     def write(path: Path, events: np.ndarray) -> None:
@@ -72,14 +71,6 @@ class CepDvs(ImageLayout):
             recording, image = (target.relative_to(ROOT).as_posix() for target in job.targets)
             lines.append(f"{number}\t{image}\t{recording}\t-\t{job.class_name}")
         return {f"{ROOT}/{LABELS}": "\n".join(lines) + "\n"}
-
-
-def random_path(params: CameraParams, seed: int) -> Motion:
-    """A smooth path through random points of a square of `params.amplitude` pixels, beginning in its middle."""
-    knots = np.random.default_rng((seed, 2)).uniform(-0.5, 0.5, (2, KNOTS))  # 0 and 1 draw the noise
-    knots[:, 0] = 0
-    right, down = knots.tolist()
-    return path_through(right, down, params.amplitude, params.duration_us)
 
 
 def _write_jpeg(source: Path, path: Path) -> None:

@@ -55,7 +55,8 @@ class Cifar10Dvs(ImageLayout):
         """Enlarge the image for the screen; a pixel of the sensor sees 4x4 pixels of it."""
         return np.asarray(image.resize((SCREEN, SCREEN), Image.Resampling.BICUBIC).reduce(SCREEN // SENSOR))
 
-    def motion(self, params: CameraParams, seed: int) -> Motion:
+    @staticmethod
+    def motion(params: CameraParams, seed: int) -> Motion:
         """The same for all images."""
         return diamond_path(params)
 

@@ -78,11 +78,14 @@ class ImageLayout(Layout):
     """One image a recording, moving before the camera."""
 
     def render(self, image: Image.Image) -> np.ndarray:
-        """Turn an opened grey image into what the sensor sees, uint8 `[H, W]`."""
-        raise NotImplementedError
+        """What the sensor sees of a grey image, uint8 `[H, W]`; by default as much as fits into 240x180, uncropped."""
+        scale = min(240 / image.width, 180 / image.height)
+        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+        return np.asarray(image.resize(size, Image.Resampling.BILINEAR))
 
-    def motion(self, params: CameraParams, seed: int) -> Motion:
-        """How the image moves; the three saccades unless a layout knows better."""
+    @staticmethod
+    def motion(params: CameraParams, seed: int) -> Motion:
+        """How the image moves; by default along the three saccades."""
         return saccade_path(params)
 
     @staticmethod

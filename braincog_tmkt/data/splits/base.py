@@ -43,10 +43,6 @@ class Protocol:
     Example:
         >>> Protocol("clean", train_per_class=10).static_pool
         'partners'
-        >>> Protocol("clean", train_portion=1.0)
-        Traceback (most recent call last):
-        ...
-        braincog_tmkt.errors.RecipeError: train_portion is 1.0, but must be a number above 0 and below 1.
     """
 
     name: str = "clean"
