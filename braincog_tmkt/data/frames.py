@@ -107,7 +107,7 @@ def _can_average(make: Callable[..., Iterator[Tensor]]) -> bool:
 
 
 class View:
-    """The events of one recording on the counted area, of which frames show a part; arguments as of `to_frames`."""
+    """The events of one recording on the counted area, of which frames show a part; arguments as in `to_frames`."""
 
     def __init__(
         self, events: np.ndarray, sensor: tuple[int, int] | None, crop: tuple[int, int, int, int] | None

@@ -43,7 +43,7 @@ def file_size(path: str | Path) -> int:
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """The content of the file at `path`; a DataError as of `file_size`, or if it cannot be read."""
+    """The content of the file at `path`; raises a DataError as `file_size` does, or if it cannot be read."""
     file_size(path)
     try:
         return Path(path).read_bytes()

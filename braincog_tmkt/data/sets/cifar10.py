@@ -14,7 +14,7 @@ from ..readers.pickled import array_of, unpickled
 from ..static import static_channel
 from ..types import FrameSpec, Index, Item, Size
 from .base import DATASETS, Card, DataSet
-from .listing import class_files, class_folders, distinct, fetch, fingerprint_files, numbered_item, test_keys
+from .listing import class_files, class_folders, distinct, fetch, fingerprint_files, numbered_item, official_test_keys
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 """The official class names in label order, which is alphabetical."""
@@ -65,7 +65,7 @@ ROOT/
         """List all images, as recordings and as their own static partners; the test part is the official one."""
         items = tuple(cifar10_images(self.root))
         present = {item.class_name for item in items}
-        return Index(tuple(name for name in CLASSES if name in present), items, items, test_keys(items))
+        return Index(tuple(name for name in CLASSES if name in present), items, items, official_test_keys(items))
 
     def events(self, item: Item) -> np.ndarray:
         """Raise a DataError: a still image has no events."""

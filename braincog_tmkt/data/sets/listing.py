@@ -47,7 +47,7 @@ def entries(folder: Path) -> list[Path]:
 def subfolders(folder: Path) -> dict[str, Path]:
     """Name -> folder of the folders in `folder`, sorted; files are ignored.
 
-    A DataError as of `entries`, or naming a link that leads nowhere.
+    Raises a DataError as `entries` does, or naming a link that leads nowhere.
     """
     found = {}
     for path in entries(folder):
@@ -61,7 +61,7 @@ def subfolders(folder: Path) -> dict[str, Path]:
 def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """The files in `folder` that have one of these suffixes (given in small letters), sorted by name.
 
-    A DataError as of `entries`, or naming something with such a suffix that is no file.
+    Raises a DataError as `entries` does, or naming something with such a suffix that is no file.
     """
     found = [path for path in entries(folder) if path.suffix.lower() in suffixes]
     for path in found:
@@ -108,7 +108,8 @@ def parts_in(folder: Path) -> dict[str, Path]:
 def class_folders(folder: Path, known: Collection[str] | None) -> dict[str, Path]:
     """Class name -> folder, sorted by name; `known` are the classes of the data set, None takes any name.
 
-    A DataError as of `subfolders`, or naming a folder that is no class, or `folder` if there are no folders in it.
+    Raises a DataError as `subfolders` does, or naming a folder that is no class, or `folder` if it has no class
+    folders.
     """
     found = subfolders(folder)
     for name, path in found.items():
@@ -122,7 +123,8 @@ def class_folders(folder: Path, known: Collection[str] | None) -> dict[str, Path
 def class_files(folder: Path, *suffixes: str, what: str = "") -> list[Path]:
     """The files of one class with one of these suffixes (in small letters), sorted by name.
 
-    A DataError as of `files_in`, or naming a folder without any, which calls them `what` (if empty, by their suffixes).
+    Raises a DataError as `files_in` does, or naming a folder without any; `what` is a word for such files (if empty,
+    the suffixes).
     """
     files = files_in(folder, suffixes)
     if not files:
@@ -153,7 +155,7 @@ def numbered_item(class_name: str, part: str, number: int, path: Path) -> Item:
     return Item(f"{class_name}/{part}-{number:05d}", class_name, path)
 
 
-def test_keys(items: Collection[Item]) -> frozenset[str]:
+def official_test_keys(items: Collection[Item]) -> frozenset[str]:
     """The keys of the test part of numbered items; none if there is no other part that could be trained on."""
     tests = frozenset(item.key for item in items if "/test-" in item.key)
     return tests if len(tests) < len(items) else frozenset()

@@ -25,9 +25,9 @@ from .listing import (
     need_folder,
     number_in,
     numbered_item,
+    official_test_keys,
     parts_in,
     subfolders,
-    test_keys,
 )
 
 DIGITS = tuple("0123456789")
@@ -86,7 +86,7 @@ ROOT/
         for digit in classes:
             if all(item.class_name != digit for item in statics):
                 raise DataError(f"MNIST below {self.static_root} has no images of the digit {digit}: unpack it again")
-        return Index(classes, distinct(recordings), distinct(statics), test_keys(recordings))
+        return Index(classes, distinct(recordings), distinct(statics), official_test_keys(recordings))
 
     def _statics(self) -> list[Item]:
         """All MNIST images, from png folders or idx files."""

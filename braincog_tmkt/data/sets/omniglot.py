@@ -32,7 +32,7 @@ def characters_in(alphabet: Path) -> dict[str, Path]:
 def drawer_files(folder: Path, suffix: str) -> dict[str, Path]:
     """Drawer -> file of one character, `NNNN_01` to `NNNN_20` with one number NNNN.
 
-    A DataError as of `class_files`, or naming the folder and the first file that is missing or too many.
+    Raises a DataError as `class_files` does, or naming the folder and the first file that is missing or too many.
     """
     files = class_files(folder, suffix)
     wanted = {f"{files[0].stem[:-3]}_{drawer}": drawer for drawer in DRAWERS}
