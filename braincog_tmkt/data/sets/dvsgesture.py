@@ -73,7 +73,7 @@ ROOT/
         return Index(tuple(name for name in CLASSES if name in present), recordings, (), tests)
 
     def _folder(self) -> tuple[Path, bool]:
-        """The folder that holds the recordings, and whether they are the official trials."""
+        """The folder of the recordings, and whether they are the official trials."""
         for layout in OFFICIAL_LAYOUTS:
             if any(in_any_case(self.root / layout / f"trials_to_{part}.txt").is_file() for part in PARTS):
                 return self.root / layout, True

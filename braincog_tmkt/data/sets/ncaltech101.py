@@ -81,7 +81,7 @@ ROOT/
         )
 
     def _image_folder(self, classes: Iterable[str]) -> Path:
-        """The folder that holds the images of these classes, in one of the layouts or straight in `static_root`."""
+        """The folder of the images of these classes, in one of the layouts or straight in `static_root`."""
         straight = first_folder(self.static_root, STATIC_LAYOUTS) is None
         if straight and any((self.static_root / name).is_dir() for name in classes):
             return self.static_root

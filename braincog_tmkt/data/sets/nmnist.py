@@ -44,7 +44,7 @@ class NMNIST(DataSet):
     Recording `Train/5/00001.bin` shows the first training image of MNIST: recording k shows image k - 1. Twins share a
     key made of digit, set and number of the image: `5/train-00000`. Images come from `mnist_png/` if it is there, else
     from idx files, else from folders of digits straight in the root. Of an idx file `Item.path` is the file (the same
-    for all its images), and the key holds the row.
+    for all its images), and the row is in the key.
     """
 
     name = "nmnist"

@@ -30,7 +30,7 @@ def random_path(params: CameraParams, seed: int) -> Motion:
 class CepDvs(ImageLayout):
     """Any tree of at most twenty class folders, each image on a random smooth path of its own.
 
-    Recordings are numbered through all classes, class after class. The tree holds the images, too.
+    Recordings are numbered through all classes, class after class. The tree also contains the images.
     """
 
     folders = (ROOT,)

@@ -142,7 +142,7 @@ def keys_by_class(items: Iterable[Item]) -> dict[str, list[str]]:
 
 
 def in_order(keys: Iterable[str]) -> tuple[str, ...]:
-    """The keys as a part of a `Split` holds them."""
+    """The keys in the order of a `Split`: sorted."""
     return tuple(sorted(keys))
 
 

@@ -82,7 +82,7 @@ def _published_cepdvs(index: Index, protocol: Protocol) -> Split:
     """Split CEP-DVS as the code does: blocks in file order, and image lists that mix up two numberings.
 
     Of each block of n / K recordings (500 of the full set) the first half trains, the next fifth tests, the rest is not
-    used. The image list of a class holds its positions among the training recordings, but is used to count in all
+    used. The image list of a class has its positions among the training recordings, but is used to count in all
     images: stored by class, class c draws images of class c // 2.
     """
     _refuse_clean_settings(protocol)
@@ -147,7 +147,7 @@ def _stem(key: str) -> str:
 
 
 def _file_order(key: str) -> tuple[str, str]:
-    """Where a folder of all classes holds the file of this key."""
+    """The place of the file of this key in a folder of all classes."""
     return _stem(key), key
 
 
