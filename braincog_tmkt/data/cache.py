@@ -12,14 +12,13 @@ import multiprocessing
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -49,7 +48,6 @@ REMARKS = "remarks.jsonl"
 
 ELSEWHERE = "choose another folder with data.cache=FOLDER (tmkt data prepare: --cache FOLDER)"
 
-T = TypeVar("T")
 _Job = tuple[Path, list[tuple[int, Item]]]
 """The file of an array, and rows of it with their items."""
 
@@ -172,17 +170,12 @@ def _disk_error(error: OSError, folder: Path) -> DataError:
     return DataError(f"the folder of the frame cache, {folder}, cannot be used ({error}): {ELSEWHERE}")
 
 
-def _undamaged(path: Path, read: Callable[[Path], T]) -> T:
-    """What a file of the cache contains."""
-    try:
-        return read(path)
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"{path} is damaged ({error}): delete the folder {path.parent} and run this again") from error
-
-
 def _load(path: Path, array: _Array) -> np.ndarray:
     """Map a finished array."""
-    rows = _undamaged(path, partial(np.load, mmap_mode="r"))
+    try:
+        rows = np.load(path, mmap_mode="r")
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(f"{path} is damaged ({error}): delete the folder {path.parent} and run this again") from error
     if rows.shape != array.shape or rows.dtype != array.dtype:
         raise DataError(f"{path} is not the cache it should be: delete the folder {path.parent} and run this again")
     return rows
@@ -190,7 +183,10 @@ def _load(path: Path, array: _Array) -> np.ndarray:
 
 def _sentences(file: Path, arrays: tuple[_Array, ...], dataset: DataSet) -> Iterator[str]:
     """What was said about the recordings and images when their frames were made."""
-    said = _undamaged(file, read_remarks)
+    try:
+        said = read_remarks(file)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} is damaged ({error}): delete the folder {file.parent} and run this again") from error
     for array, items in zip(arrays, ("recordings", "images"), strict=True):
         found = [(_place(array.items[row], dataset), words) for name, row, words in said if name == array.file]
         yield from in_words(found, len(array.items), items)
