@@ -13,12 +13,12 @@ from ..errors import DataError
 from .duplicates import Groups
 from .names import unmatched
 from .splits import Split, drawable
-from .types import Index, Item
+from .types import Index
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found; recordings and images are counted, classes are named.
+    """The findings: counts of recordings and images, and names of classes.
 
     Args:
         protocol: name of the protocol.
@@ -35,14 +35,14 @@ class Audit:
         in_two_parts: recordings that occur more than once in train, val and test together.
         same_content: recordings of validation or test whose content training sees under another key: as a recording,
             or as an image that equals their own. None if contents were not compared.
-        unknown: keys of the split that the index does not hold.
+        unknown: keys of the split that are not in the index.
         twins_known: whether the data set says which image a recording shows; without, a leak of images cannot be seen.
         wrong_class_draws: expected share of draws, over all training recordings, that give an image of another class.
         pool_without_training: images of the pool whose class has no training recording; they are never drawn.
         twins_of_other_class: recordings whose own image carries another class name.
-        classes_without_training: classes of recordings none of which is trained on.
-        classes_without_validation: classes of recordings none of which validates, if others do.
-        classes_without_test: classes of recordings none of which is tested.
+        classes_without_training: classes without a training recording.
+        classes_without_validation: the same for validation, if other classes have any.
+        classes_without_test: the same for test.
         without_image: recordings without an image of their name, in a data set where names say who shows what.
         classes_without_pool: classes with a training recording and no image to draw.
         classes_without_images: classes of recordings that no static image has.
@@ -150,12 +150,13 @@ def audit(index: Index, split: Split, duplicates: tuple[Groups, Groups] | None =
 
     Args:
         index: all recordings and images.
-        split: what is to be audited.
-        duplicates: what `duplicates.find_duplicates` found; None leaves contents alone, as before every run, where
+        split: the split to audit.
+        duplicates: what `duplicates.find_duplicates` found; None does not compare contents, as before every run, where
             reading all files would take too long.
 
     Example:
         >>> from braincog_tmkt.data.splits import Protocol, make_split
+        >>> from braincog_tmkt.data.types import Item
         >>> items = tuple(Item(f"cup/{number:02}", "cup") for number in range(20))
         >>> index = Index(("cup",), items, items)
         >>> audit(index, make_split(index, Protocol("clean"))).leaks
@@ -167,9 +168,9 @@ def audit(index: Index, split: Split, duplicates: tuple[Groups, Groups] | None =
     drawn = [item for item in index.statics if item.key in pool]
     draws = drawable(index, split)
     trained, validated, tested = (
-        _class_names([item for item in index.recordings if item.key in part]) for part in (train, val, test)
+        {item.class_name for item in index.recordings if item.key in part} for part in (train, val, test)
     )
-    recorded, shown = _class_names(index.recordings), _class_names(index.statics)
+    recorded, shown = ({item.class_name for item in items} for items in (index.recordings, index.statics))
     class_of_image = {item.key: item.class_name for item in index.statics}
     return Audit(
         protocol=split.protocol.name,
@@ -223,18 +224,11 @@ def _wrong_class_draws(index: Index, split: Split, draws: Mapping[str, list[str]
     return sum(wrong.get(name, 0.0) for name in names) / max(1, len(names))
 
 
-def _class_names(items: list[Item] | tuple[Item, ...]) -> set[str]:
-    return {item.class_name for item in items}
-
-
 def require_clean(verdict: Audit, split: Split) -> None:
-    """Stop a run whose accuracy would mean nothing.
+    """Stop a run whose accuracy would mean nothing, with a DataError that has the numbers and what to do.
 
     A protocol that is known to draw images of test recordings (`split.leaky`) may do so; a recording in two parts or
     a key without a file is an error under every protocol.
-
-    Raises:
-        DataError: with the numbers found and what to do.
     """
     if verdict.in_two_parts or verdict.unknown:
         raise DataError(f"{verdict.sentence()} Make the split anew from this index.")
@@ -245,10 +239,9 @@ def require_clean(verdict: Audit, split: Split) -> None:
 
 
 def require_two_classes(verdict: Audit) -> None:
-    """Stop a run whose accuracy is that of a network which always says the same.
+    """Stop a run, with a DataError, whose training or test recordings are all of one class.
 
-    Raises:
-        DataError: if all training or all test recordings are of one class.
+    A network that always gives the same answer would then have a perfect accuracy.
     """
     for what in ("training", "test"):
         if verdict.classes - len(getattr(verdict, f"classes_without_{what}")) < 2:

@@ -59,7 +59,7 @@ class Frames:
     Args:
         events: `[N, T, channels, H, W]`, float32 (`[N, 1, ...]` if the data set is `still`).
         images: `[M, H, W]`, uint8, the channel that stands for an image; `[M, 3, H, W]` for `appearance: rgb`.
-        event_marks: what stands for the content of each recording, see `content.marks_of`.
+        event_marks: numbers that stand for the content of each recording, see `content.marks_of`.
         image_marks: the same of each image.
         remarks: what a user should know about the files, a sentence each.
     """
@@ -73,7 +73,7 @@ class Frames:
 
 @dataclass(frozen=True)
 class _Array:
-    """One of the two arrays of a cache: what it holds and how a row of it is made."""
+    """One of the two arrays of a cache."""
 
     file: str
     items: tuple[Item, ...]
@@ -108,7 +108,7 @@ def prepare(
 
     Raises:
         DataError: for a file that cannot be read (naming it), frames that do not fit into the memory, a full disk or a
-            cache folder that cannot be written. What is finished by then is kept, and the next call goes on from there.
+            cache folder that cannot be written. Finished frames are kept, and the next call goes on from there.
     """
     about = {
         "dataset": dataset.name,
@@ -131,12 +131,12 @@ def prepare(
             folder.parent.mkdir(parents=True, exist_ok=True)
             with _locked(folder.with_name(f"{folder.name}.lock"), progress):
                 if not folder.is_dir():
-                    partial = _open_partial(folder, arrays, about, size_in_words(spec))
+                    unfinished = _open_partial(folder, arrays, about, size_in_words(spec))
                     if progress:
                         size = bytes_in_words(cache_bytes(dataset, index, spec))
                         tqdm.write(f"{size_in_words(spec)} make {size} of frames in {folder}", file=sys.stderr)
-                    _make(dataset, spec, partial, arrays, min(workers or _worth(index), most), progress)
-                    partial.rename(folder)
+                    _make(dataset, spec, unfinished, arrays, min(workers or _worth(index), most), progress)
+                    unfinished.rename(folder)
                     for done in folder.glob("*.done"):
                         done.unlink()
         events, images = (_load(folder / array.file, array) for array in arrays)
@@ -153,7 +153,7 @@ def _worth(index: Index) -> int:
 
 
 def _locked(path: Path, progress: bool) -> AbstractContextManager[object]:
-    """Take the lock, saying so if another process has it; the system frees it when that process dies."""
+    """Take the lock, with a message if another process has it; the system frees it when that process dies."""
     lock = FileLock(path)
     try:
         return lock.acquire(timeout=0)
@@ -201,8 +201,7 @@ def _place(item: Item, dataset: DataSet) -> str:
 def _open_partial(folder: Path, arrays: tuple[_Array, ...], about: dict[str, object], settings: str) -> Path:
     """Return the folder of the unfinished cache, with all files in place; new ones where a kill left none.
 
-    Raises:
-        DataError: if the disk has no room for the whole cache.
+    A DataError if the disk has no room for the whole cache.
     """
     partial = folder.with_name(f"{folder.name}.partial")
     written = sum(file.stat().st_blocks * 512 for file in partial.glob("*.npy"))
@@ -277,7 +276,7 @@ def _run(dataset: DataSet, spec: FrameSpec, jobs: list[_Job], workers: int) -> I
 
 
 def _start_worker() -> None:
-    """Set up a worker: one thread, and all that `workers.start_worker` says."""
+    """Set up a worker: one thread, and what `workers.start_worker` does."""
     torch.set_num_threads(1)
     start_worker()
 

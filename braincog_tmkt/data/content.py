@@ -47,11 +47,7 @@ class Content:
     marks: Tensor
 
     def changes(self, before: Tensor) -> str | None:
-        """What is no longer as it was, in words; None if nothing is.
-
-        Args:
-            before: marks of an earlier time, of the same split.
-        """
+        """Which items differ from `before`, marks of the same split of an earlier time, in words; None if none."""
         words, first = [], None
         parts = zip((self.recordings, self.images), self._parts(self.marks), self._parts(before), strict=True)
         for (what, tolerance), (items, now, then) in zip(TOLERANCE.items(), parts, strict=True):
@@ -67,14 +63,7 @@ class Content:
 
 
 def content_of(index: Index, split: Split, recordings: np.ndarray, images: np.ndarray) -> Content:
-    """The content of a split.
-
-    Args:
-        index: of the data set.
-        split: of the index.
-        recordings: marks of all recordings of the index, see `marks_of`.
-        images: marks of all its static images.
-    """
+    """The content of a split, from the marks (see `marks_of`) of all recordings and images of the index."""
     used = _chosen(index.recordings, (*split.train, *split.val, *split.test))
     drawn = _chosen(index.statics, split.pool)
     marks = np.concatenate([recordings[list(used)], images[list(drawn)]])
@@ -88,10 +77,10 @@ def _chosen(items: tuple[Item, ...], keys: tuple[str, ...]) -> dict[int, Item]:
 
 
 def marks_of(array: Path) -> np.ndarray:
-    """The marks of all rows of a `.npy` file; kept beside it, and read from there the next time.
+    """The marks of all rows of a `.npy` file; stored beside it, and read from there the next time.
 
     Args:
-        array: holds `[N, ...]` of numbers. It is read piece by piece, so that little memory is taken.
+        array: file of numbers `[N, ...]`. It is read piece by piece, so that little memory is used.
 
     Returns:
         `[N, DIRECTIONS]`, float64: the rows, each projected onto directions that are the same everywhere.

@@ -18,6 +18,7 @@ from PIL import Image
 from ..errors import DataError, RecipeError
 from ..jit import compiled
 from ..registry import Registry
+from .readers.check import survey
 from .static import APPEARANCES
 from .types import FrameSpec
 
@@ -106,18 +107,12 @@ def _can_average(make: Callable[..., Iterator[Tensor]]) -> bool:
 
 
 class View:
-    """The events of one recording on the counted area, of which frames show a part.
-
-    Args:
-        events: `[N]` of `EVENT_DTYPE`, N > 0, sorted by time.
-        sensor: as for `to_frames`.
-        crop: as for `to_frames`.
-    """
+    """The events of one recording on the counted area, of which frames show a part; arguments as in `to_frames`."""
 
     def __init__(
         self, events: np.ndarray, sensor: tuple[int, int] | None, crop: tuple[int, int, int, int] | None
     ) -> None:
-        left, right, top, bottom = map(int, extent(events))
+        left, right, top, bottom = extent(events)
         if sensor is not None:
             if min(left, top) < 0 or right >= sensor[0] or bottom >= sensor[1]:
                 raise DataError(
@@ -148,15 +143,9 @@ class View:
         return torch.from_numpy(area[:, None, top : top + height, left : left + width])
 
 
-@compiled
-def extent(events):  # type: ignore[no-untyped-def]
+def extent(events: np.ndarray) -> tuple[int, int, int, int]:
     """The least and greatest x, the least and greatest y."""
-    left, top = events[0].x, events[0].y
-    right, bottom = left, top
-    for event in events:
-        left, right = min(left, event.x), max(right, event.x)
-        top, bottom = min(top, event.y), max(bottom, event.y)
-    return left, right, top, bottom
+    return tuple(map(int, survey(events)[:4]))
 
 
 @compiled

@@ -22,11 +22,9 @@ def image_suffixes() -> frozenset[str]:
 
 
 def read_image(path: str | Path, mode: str = "RGB") -> Image.Image:
-    """Open an image file as a viewer shows it; see `as_shown`. Of a file of several images it is the first.
+    """Open an image file as a viewer shows it, see `as_shown`; of a file of several images the first.
 
-    Args:
-        path: the file. Its content says which format it has, whatever its suffix.
-        mode: `RGB` or `L` (grey), 8 bits a channel.
+    Its content says which format it has, whatever its suffix. `mode` is `RGB` or `L` (grey), 8 bits a channel.
 
     Raises:
         DataError: naming the file, if it is missing, damaged or no image, or `as_shown` refuses its values.
@@ -46,17 +44,13 @@ def read_image(path: str | Path, mode: str = "RGB") -> Image.Image:
 
 
 def as_shown(image: Image.Image, mode: str = "RGB") -> Image.Image:
-    """Turn any image into 8 bits a channel, upright and opaque.
+    """Turn any PIL image into 8 bits a channel, `RGB` or `L` (grey), upright and opaque.
 
     - Grey of 16 bits (12 in some TIFFs) is scaled by the range of its bits: 65535 becomes 255.
     - Floats up to 1 are multiplied by 255; floats up to 255 (and from 2 on) are taken as they are. Both are rounded.
     - What is transparent is white; or black, where nothing could be told from white (a white drawing).
     - The orientation that a camera notes (EXIF) is applied.
     - All other kinds are converted by Pillow.
-
-    Args:
-        image: any PIL image.
-        mode: `RGB` or `L` (grey).
 
     Raises:
         DataError: if the values are of a range that has no known white.
@@ -78,14 +72,9 @@ def as_shown(image: Image.Image, mode: str = "RGB") -> Image.Image:
 
 
 def refuse_plain(pixels: np.ndarray, what: str) -> None:
-    """Refuse a picture that shows nothing.
+    """Refuse a picture, `what` in words with its file, whose values (any shape) are all the same.
 
-    Args:
-        pixels: any shape; a single pixel always passes.
-        what: the picture in words, with its file.
-
-    Raises:
-        DataError: if all values are the same.
+    A single pixel always passes.
     """
     if pixels.size > 1 and pixels.min() == pixels.max():
         raise DataError(f"{what} shows nothing, all its pixels are {pixels.flat[0]}: replace it or take it away")

@@ -35,16 +35,10 @@ def without_strays(events: np.ndarray) -> np.ndarray:
     """The events without the few that lie far from all others, for frames that show a recording's own extent.
 
     One broken coordinate would make the frame so wide that nothing is left of the picture. On each axis, start with the
-    narrowest range that holds all but one in `ODD` of the events (rounded down, but at least one), and widen it to the
-    next event on either side, unless there is a gap of more than `GAP` times its own width in between. What is then
-    outside is stray. A recording without such a gap, or of fewer than `FEWEST` events, stays as it is; a remark says
-    what was left out.
-
-    Args:
-        events: `[N]` of `EVENT_DTYPE`.
-
-    Returns:
-        The same array, or a smaller one.
+    narrowest range around all but one in `ODD` of the events (rounded down, but at least one), and widen it to the
+    next event on either side, unless there is a gap of more than `GAP` times its own width in between. Whatever is then
+    outside is stray; a remark says what was left out. A recording without such a gap, or of fewer than `FEWEST` events,
+    stays as it is.
 
     Example:
         >>> from braincog_tmkt.data.types import EVENT_DTYPE
@@ -107,14 +101,10 @@ def _dense_range(column: np.ndarray, spare: int) -> tuple[int, int]:
 def check_slices(events: np.ndarray, spec: FrameSpec, place: str | Path) -> None:
     """Refuse a recording whose times are so coarse that its T time slices end long before it does, or say so.
 
-    A slice lasts (last time - first time) // T units: of 20 pictures numbered 0 to 19, ten slices hold those from 0 to
+    A slice lasts (last time - first time) // T units: of 20 pictures numbered 0 to 19, ten slices take those from 0 to
     9. In microseconds the rest is next to nothing. The last event, which lies behind the last slice in every recording,
-    does not count.
-
-    Args:
-        events: `[N]` of `EVENT_DTYPE`, N > 0, sorted by time.
-        spec: kind of frames and T; kinds without slices of equal length have nothing behind them.
-        place: the file, for the message.
+    does not count. Kinds of frames without slices of equal length are not checked. `place` is the file, for the
+    message.
 
     Raises:
         DataError: if more than a tenth of the events lie behind the last slice.
@@ -138,7 +128,7 @@ def check_slices(events: np.ndarray, spec: FrameSpec, place: str | Path) -> None
 
 
 def _check_gaps(t: np.ndarray) -> None:
-    """Say so if a few times far from all others, such as a zero before a clock is set, stretch the slices."""
+    """Remark on a few times far from all others, such as a zero before a clock is set, that stretch the slices."""
     spare = max(1, len(t) // ODD)
     if len(t) < FEWEST or t[-1] - t[0] <= (GAP + 1) * int((t[len(t) - spare - 1 :] - t[: spare + 1]).min()):
         return  # as nearly always: no gap can be wide enough
@@ -156,17 +146,13 @@ def _check_gaps(t: np.ndarray) -> None:
 def check_seen(
     events: np.ndarray, spec: FrameSpec, sensor: tuple[int, int] | None, crop: tuple[int, int, int, int] | None
 ) -> None:
-    """Say so if frames show less than half of the events, since their resize looks at few of the pixels.
+    """Remark on frames that show less than half of the events, since their resize looks at few of the pixels.
 
-    Args:
-        events: as for `frames.to_frames`.
-        spec: kind of frames, their size, and whether the resize averages.
-        sensor: as for `frames.to_frames`.
-        crop: as for `frames.to_frames`.
+    The arguments are those of `frames.to_frames`.
     """
     if spec.antialias or spec.kind not in RESIZES:
         return
-    first, last, top, bottom = map(int, extent(events)) if sensor is None else (0, sensor[0] - 1, 0, sensor[1] - 1)
+    first, last, top, bottom = extent(events) if sensor is None else (0, sensor[0] - 1, 0, sensor[1] - 1)
     left, above, width, height = crop or (0, 0, last - first + 1, bottom - top + 1)
     rows, columns = (_looked_at(spec.kind, *sides) for sides in zip((height, width), spec.shape, strict=True))
     if crop is None and rows.all() and columns.all():

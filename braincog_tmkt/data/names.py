@@ -38,7 +38,7 @@ def unmatched(index: Index) -> tuple[Item, ...]:
 
 
 def names_note(dataset: DataSet, index: Index) -> str | None:
-    """The names that disagree and what to do; None if they agree, or mean nothing in this data set."""
+    """How names disagree and what to do; None if they agree, or mean nothing in this data set."""
     words = names_in_words(index) if dataset.pairs_by_name else None
     if words is None:
         return None
@@ -47,7 +47,7 @@ def names_note(dataset: DataSet, index: Index) -> str | None:
 
 
 def names_in_words(index: Index) -> str | None:
-    """How the names of recordings and images disagree, with the nearest pair; None if they agree, or have no images.
+    """How the names of recordings and images disagree, with the nearest pair; None if they do not.
 
     Example:
         >>> from pathlib import Path
@@ -58,13 +58,11 @@ def names_in_words(index: Index) -> str | None:
     alone = unmatched(index)
     if not alone:
         return None
-    total = len(index.recordings)
-    all_alone = len(alone) == total
     count = (
-        "no recording has an image of its name"
-        if all_alone
-        else (f"{len(alone)} of {total} recordings have no image of their name, such as {_place(alone[0])}")
+        f"{len(alone)} of {len(index.recordings)} recordings have no image of their name, such as {_place(alone[0])}"
     )
+    if len(alone) == len(index.recordings):
+        count = "no recording has an image of its name"
     recorded = {item.key for item in index.recordings}
     pair = nearest(alone, (item for item in index.statics if item.key not in recorded))
     return f"{count}; the nearest are {_place(pair[0])} and {_place(pair[1])}" if pair else count
@@ -73,9 +71,7 @@ def names_in_words(index: Index) -> str | None:
 def nearest(recordings: Iterable[Item], images: Iterable[Item]) -> tuple[Item, Item] | None:
     """The recording and the image whose names differ least: in case or zeros, then in words, then in letters.
 
-    Args:
-        recordings: without an image of their name.
-        images: without a recording of their name.
+    Neither the recordings nor the images have a partner of their own name.
     """
     recordings, images = tuple(recordings), tuple(images)
     for form in (lambda item: _plain(item.key), _numbers):
@@ -88,7 +84,7 @@ def nearest(recordings: Iterable[Item], images: Iterable[Item]) -> tuple[Item, I
 
 
 def nearest_name(name: str, others: Iterable[str]) -> str | None:
-    """The one of some names that is nearest to another, or None if none is near.
+    """The name among `others` that is nearest to another, or None if none is near.
 
     Example:
         >>> nearest_name("Cat_1", ["dog", "cat 01"])

@@ -1,6 +1,6 @@
-"""What a user should know about the files that frames are made of: said once for all files, and kept with the frames.
+"""Remarks for the user on the files that frames are made of: printed once for all files, and stored with the frames.
 
-Whatever reads a recording or an image says `remark(..)`; `data.cache` hears it, in every process that makes frames.
+Whatever reads a recording or an image calls `remark(..)`; `data.cache` collects it, in every process that makes frames.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Remark:
-    """One thing about one recording or image.
+    """A remark on one recording or image.
 
     Args:
-        what: the start of a sentence, the same for every file it is said of, such as "stray events are left out of".
+        what: the start of a sentence, the same for every such file, such as "stray events are left out of".
         advice: its end: what to do.
         here: the numbers of this file.
         share: how bad it is, from 0 to 1: the worst file is named.
@@ -36,7 +36,7 @@ _heard: ContextVar[list[Remark] | None] = ContextVar("heard", default=None)
 
 
 def remark(what: str, here: str, advice: str, share: float) -> None:
-    """Say something about the file that is being read; without a `listening` around it, nobody hears it."""
+    """Remark on the file that is being read; outside `listening`, nothing happens."""
     heard = _heard.get()
     if heard is not None:
         heard.append(Remark(what, advice, here, share))
@@ -44,7 +44,7 @@ def remark(what: str, here: str, advice: str, share: float) -> None:
 
 @contextmanager
 def listening() -> Iterator[list[Remark]]:
-    """Collect what is said about the one file that is read inside.
+    """Collect the remarks on the one file that is read inside.
 
     Example:
         >>> with listening() as heard:
@@ -61,7 +61,7 @@ def listening() -> Iterator[list[Remark]]:
 
 
 def write_remarks(path: Path, said: Sequence[tuple[str, int, Remark]]) -> None:
-    """Add to a file what was said about rows of arrays: name of the array, row, remark.
+    """Append remarks on rows of arrays to a file: name of the array, row, remark.
 
     Several processes may do so at once; a line that a kill cuts off spoils no other.
     """
@@ -75,9 +75,7 @@ def write_remarks(path: Path, said: Sequence[tuple[str, int, Remark]]) -> None:
 def read_remarks(path: Path) -> list[tuple[str, int, Remark]]:
     """What `write_remarks` wrote, sorted by array and row; nothing if there is no file.
 
-    Raises:
-        OSError: if it cannot be read.
-        ValueError: if it holds something else.
+    Raises an OSError if the file cannot be read, and a ValueError for other content.
     """
     said = []
     for line in path.read_text().splitlines() if path.exists() else ():
@@ -90,15 +88,12 @@ def read_remarks(path: Path) -> list[tuple[str, int, Remark]]:
 
 
 def in_words(remarks: Iterable[tuple[str, Remark]], total: int, items: str) -> list[str]:
-    """One sentence for each thing that was said.
+    """One sentence for each kind of remark, without a full stop, in the order in which they first came.
 
     Args:
-        remarks: file and what was said about it.
+        remarks: file and remark.
         total: files that were read.
         items: what they are, in the plural.
-
-    Returns:
-        The sentences, without a full stop, in the order in which they were first said.
     """
     groups: dict[tuple[str, str], dict[str, Remark]] = defaultdict(dict)
     for place, said in remarks:

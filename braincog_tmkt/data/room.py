@@ -1,4 +1,4 @@
-"""Room for frames: bytes are counted, and compared with what the machine has, before any frame is made."""
+"""Memory and disk space for frames: computed, and compared with what the machine has, before any frame is made."""
 
 from __future__ import annotations
 
@@ -56,10 +56,8 @@ def cache_bytes(dataset: DataSet, index: Index, spec: FrameSpec) -> int:
 def need_memory(dataset: DataSet, index: Index, spec: FrameSpec) -> int:
     """How many processes can make frames at once without running out of memory.
 
-    A process holds the frames of a recording twice: one by one, and as the array that is written.
-
-    Raises:
-        DataError: if not even one can, with the bytes.
+    A process has the frames of a recording twice: one by one, and as the array that is written. If there is no room for
+    one process, a DataError states the bytes.
     """
     one, here = frame_bytes(dataset, spec), memory_bytes()
     if 2 * one > here:

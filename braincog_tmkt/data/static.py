@@ -37,10 +37,7 @@ colours.channels = 3  # type: ignore[attr-defined]
 
 
 def channels_of(appearance: str) -> int:
-    """How many channels stand for an image.
-
-    Raises:
-        RecipeError: for an unknown appearance.
+    """How many channels stand for an image; a RecipeError for an unknown appearance.
 
     Example:
         >>> channels_of("value"), channels_of("rgb")
@@ -56,29 +53,21 @@ def static_shape(spec: FrameSpec) -> tuple[int, ...]:
 
 
 def channel_of(rgb: np.ndarray, appearance: str) -> np.ndarray:
-    """What stands for an image `[H, W, 3]`: `[H, W]`, or `[C, H, W]` where it has several channels.
-
-    Raises:
-        RecipeError: for an unknown appearance.
-    """
+    """The channel `[H, W]`, or channels `[C, H, W]`, of an image `[H, W, 3]`; a RecipeError if the name is unknown."""
     choose: Callable[[np.ndarray], np.ndarray] = APPEARANCES[appearance]
     return choose(rgb)
 
 
 def static_channel(image: Image.Image, size: Size, appearance: str = "value") -> np.ndarray:
-    """Resize an image (bilinear, antialiased, as torchvision does with PIL images) and take what stands for it.
+    """Resize an image (bilinear, antialiased, as torchvision resizes PIL images) and take the channels of `appearance`.
 
     Args:
-        image: any PIL image, taken as `images.as_shown` says; in a grey one all channels are the same.
+        image: any PIL image, converted as `images.as_shown` does; in a grey one all channels are the same.
         size: height and width in pixels, one number for a square.
-        appearance: which channels, see `APPEARANCES`.
+        appearance: which channels, see `APPEARANCES`; a RecipeError if unknown.
 
     Returns:
         uint8 `[H, W]`, 0..255; `[C, H, W]` where the appearance has several channels.
-
-    Raises:
-        DataError: as `images.as_shown` does.
-        RecipeError: for an unknown appearance.
 
     Example:
         >>> static_channel(Image.new("RGB", (60, 40), (10, 200, 30)), 2).tolist()
@@ -89,10 +78,5 @@ def static_channel(image: Image.Image, size: Size, appearance: str = "value") ->
 
 
 def read_static_channel(path: str | Path, size: Size, appearance: str = "value") -> np.ndarray:
-    """Read an image file and return `static_channel` of it.
-
-    Raises:
-        DataError: naming the file, as `images.read_image` does.
-        RecipeError: for an unknown appearance.
-    """
+    """`static_channel` of an image file; a DataError names one that `images.read_image` cannot read."""
     return static_channel(read_image(path), size, appearance)

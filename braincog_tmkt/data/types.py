@@ -20,8 +20,8 @@ EVENT_DTYPE = np.dtype([("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "?")])
 class Item:
     """One recording or one static image.
 
-    A recording and the static image it shows have the same `key` (`<class>/<stem>`): they are twins.
-    `path` is None for items that live in no file (the embedded digits).
+    A recording and the static image it shows have the same `key` (`<class>/<stem>`): they are twins. `path` is None for
+    items without a file of their own data (the embedded digits).
     """
 
     key: str
@@ -30,7 +30,7 @@ class Item:
 
     @property
     def file(self) -> Path:
-        """Its path, of an item that lives in a file."""
+        """The path of an item that has a file."""
         assert self.path is not None
         return self.path
 
@@ -68,11 +68,7 @@ Size = int | Sequence[int]
 
 
 def height_and_width(size: Size) -> tuple[int, int]:
-    """Both sides of a size.
-
-    Raises:
-        RecipeError: if it is neither a whole number from 1 on nor two of them.
-    """
+    """Both sides of a size; a RecipeError if it is neither a whole number from 1 on nor two of them."""
     sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
     if len(sides) != 2 or not all(type(side) is int and side >= 1 for side in sides):
         raise RecipeError(f"the size of a frame is {size}, but must be 1 or more, or height and width, as [180, 240]")
@@ -85,13 +81,11 @@ class FrameSpec:
 
     Args:
         steps: T, the number of frames of a recording.
-        size: height and width of a frame, one number for a square, which is how a square given as two is kept.
-        kind: what a frame holds, see `data.frames.FRAMES`.
+        size: height and width of a frame, as in `height_and_width`; one number for a square, also if it is given as
+            two.
+        kind: which counts a frame shows, see `data.frames.FRAMES`.
         antialias: whether the resize averages over all pixels, instead of leaving some out.
         appearance: which channels stand for an image, see `data.static.APPEARANCES`.
-
-    Raises:
-        RecipeError: for a size that is neither a whole number from 1 on nor two of them.
 
     Example:
         >>> FrameSpec(10, (180, 240)).shape, FrameSpec(10, 48).shape, FrameSpec(10, [48, 48]) == FrameSpec(10, 48)

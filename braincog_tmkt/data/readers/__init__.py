@@ -1,4 +1,8 @@
-"""Raw recordings, one file format a module: bytes on the disk <-> events of `EVENT_DTYPE`."""
+"""Raw recordings, one file format a module: bytes on the disk <-> events of `EVENT_DTYPE`.
+
+A reader takes and returns what `read_events` does. A writer takes a path and events, and raises a `DataError` for
+events that its format cannot hold (see `check.check_writable`) and for a file that it cannot write whole.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,17 +34,18 @@ READERS: dict[str, Callable[[str | Path, tuple[int, int] | None], np.ndarray]] =
 
 
 def read_events(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
-    """Read a recording in any of the formats in `READERS`, told by its suffix.
+    """Read a recording in any of the formats in `READERS`, chosen by its suffix.
 
     Args:
         path: the recording.
-        sensor: width and height in pixels; None sets no bound.
+        sensor: width and height in pixels; None sets no bound beyond that of the format.
 
     Returns:
         Events `[N]` of `EVENT_DTYPE`, N > 0, sorted by time.
 
     Raises:
-        DataError: naming the file, if its suffix is unknown or its reader finds fault.
+        DataError: naming the file, if its suffix is unknown, or if it is missing, truncated or damaged, empty, of
+            another format, unpacks to far more than its size, or has events beyond the sensor or out of time order.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in READERS:

@@ -1,6 +1,6 @@
 """The `.aedat` recordings: AER-DAT 2.0 of a DVS128 (CIFAR10-DVS) and AER-DAT 3.1 (DVS128 Gesture).
 
-Both start with lines of text that begin with `#`, the first of which names the version.
+Both start with lines of text that begin with `#`; the first one names the version.
 """
 
 import struct
@@ -26,7 +26,7 @@ EXTERNAL = 2**15
 
 
 def read_aedat(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
-    """Read either version, whichever the first line names: see `read_aedat2` and `read_aedat3`."""
+    """Read the version that the first line names, as `read_aedat2` or `read_aedat3` does."""
     content = read_bytes(path)
     return _events_of_3(content, path, sensor) if content.startswith(VERSION_3) else _events_of_2(content, path, sensor)
 
@@ -34,31 +34,22 @@ def read_aedat(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
 def read_aedat2(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
     """Read AER-DAT 2.0 of a DVS128: big-endian pairs of a 32-bit address and a 32-bit time in microseconds.
 
-    Bits 1-7 and 8-14 of the address are the pixel and bit 0 is clear for ON; where bit 15 is set it is no pixel but the
-    camera's plug, and left out. The picture is turned as SpikingJelly's `CIFAR10DVS` and the fork of tonic that
-    BrainCog asks for turn it: x = 127 - bits 8-14, y = 127 - bits 1-7. The data set's authors point to `dat2mat.m`,
-    which has x = 127 - bits 1-7, y = bits 8-14, ON where bit 0 is clear; tonic's `read_dvs_128` has x = bits 8-14,
-    y = bits 1-7, ON where bit 0 is set (deviation D-14).
+    Bits 1-7 and 8-14 of the address are the pixel, and bit 0 is clear for ON. An address with bit 15 set comes from the
+    camera's plug, not from a pixel, and is left out. The picture is turned as SpikingJelly's `CIFAR10DVS` and the fork
+    of tonic that BrainCog asks for turn it: x = 127 - bits 8-14, y = 127 - bits 1-7. The data set's authors point to
+    `dat2mat.m`, which has x = 127 - bits 1-7, y = bits 8-14, ON where bit 0 is clear; tonic's `read_dvs_128` has
+    x = bits 8-14, y = bits 1-7, ON where bit 0 is set (deviation D-14).
 
-    Older cameras lose a carry of their clock now and then, says iniVation's description of the format. So events that
-    go back by no more than the clock's 2^14 microseconds are sorted, stably (deviation D-15).
+    Older cameras lose a carry of their clock now and then (iniVation's description of the format), so events that go
+    back by no more than the clock's 2^14 microseconds are sorted, stably (deviation D-15).
 
-    Args:
-        path: an `.aedat` file.
-        sensor: width and height in pixels; None sets no bound beyond the 128x128 of the chip.
-
-    Returns:
-        Events `[N]` of `EVENT_DTYPE`, N > 0, sorted by time.
-
-    Raises:
-        DataError: naming the file, if it is missing, truncated, empty, of another version or camera, or far out of time
-            order.
+    Arguments, result and errors are those of `readers.read_events`.
+    Another version or camera is a DataError, too; without a sensor the bound is the chip's 128x128.
     """
     return _events_of_2(read_bytes(path), path, sensor)
 
 
 def _events_of_2(content: bytes, path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
-    """What `read_aedat2` returns."""
     if not content.startswith(VERSION_2):
         raise DataError(f"{path} does not start with #!AER-DAT2.0: it is corrupt or of another format; {AGAIN}")
     data = memoryview(content)[_end_of_lines(content, path) :]
@@ -78,16 +69,7 @@ def _events_of_2(content: bytes, path: str | Path, sensor: tuple[int, int] | Non
 
 
 def write_aedat2(path: str | Path, events: np.ndarray) -> None:
-    """Write AER-DAT 2.0 of a DVS128: the exact inverse of `read_aedat2`. A file is whole or not there.
-
-    Args:
-        path: file to write; its folder must exist.
-        events: `[N]` of `EVENT_DTYPE`, N > 0, sorted by time.
-
-    Raises:
-        DataError: if there are no events, they are unsorted, beyond 128x128 or 2^32 - 1 microseconds, or the file
-            cannot be written.
-    """
+    """Write AER-DAT 2.0 of a DVS128, at most 128x128 pixels and 2^32 - 1 microseconds: the inverse of `read_aedat2`."""
     check_writable(events, path, DVS128, DVS128, last=2**32 - 1)
     x, y = events["x"].astype(np.uint32), events["y"].astype(np.uint32)
     rows = np.empty(events.size, dtype=ROW2)
@@ -103,24 +85,14 @@ def read_aedat3(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
     An event is two little-endian 32-bit words: bits 17-31 x, 2-16 y, bit 1 ON, bit 0 valid; and the time in
     microseconds, whose upper bits stand in the head. tonic's `read_dvs_ibm` takes blocks of every kind as polarity
     events, counts events that are marked invalid, and leaves out the upper bits of the time; on files without these
-    they agree. Events that go back by no more than 2^14 microseconds are sorted, as in `read_aedat2` (deviation D-15).
+    the two agree. Events that go back by at most 2^14 microseconds are sorted, as in `read_aedat2` (deviation D-15).
 
-    Args:
-        path: an `.aedat` file.
-        sensor: width and height in pixels; None sets no bound.
-
-    Returns:
-        Events `[N]` of `EVENT_DTYPE`, N > 0, sorted by time.
-
-    Raises:
-        DataError: naming the file, if it is missing, truncated, empty, of another version, beyond the sensor or far out
-            of time order.
+    Arguments, result and errors are those of `readers.read_events`.
     """
     return _events_of_3(read_bytes(path), path, sensor)
 
 
 def _events_of_3(content: bytes, path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
-    """What `read_aedat3` returns."""
     if not content.startswith(VERSION_3):
         raise DataError(f"{path} does not start with #!AER-DAT3: it is corrupt or of another format; {AGAIN}")
     blocks = list(_blocks(content, _end_of_lines(content, path), path))
@@ -135,15 +107,7 @@ def _events_of_3(content: bytes, path: str | Path, sensor: tuple[int, int] | Non
 
 
 def write_aedat3(path: str | Path, events: np.ndarray) -> None:
-    """Write AER-DAT 3.1 in blocks of 4,096 events, as jAER and cAER do. A file is whole or not there.
-
-    Args:
-        path: file to write; its folder must exist.
-        events: `[N]` of `EVENT_DTYPE`, N > 0, sorted by time.
-
-    Raises:
-        DataError: if there are no events, they are unsorted, have negative coordinates, or the file cannot be written.
-    """
+    """Write AER-DAT 3.1 in blocks of 4,096 events, as jAER and cAER do."""
     check_writable(events, path, 2**15, 2**15)
     x, y = events["x"].astype(np.uint32), events["y"].astype(np.uint32)
     rows = np.empty(events.size, dtype=ROW3)

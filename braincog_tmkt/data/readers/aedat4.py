@@ -54,16 +54,8 @@ DESCRIPTION = """<dv version="2.0">
 def read_aedat4(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
     """Read the event stream with the lowest number, as tonic's `read_aedat4` does.
 
-    Args:
-        path: an `.aedat4` file; packets uncompressed, LZ4 or Zstandard.
-        sensor: width and height in pixels; None sets no bound.
-
-    Returns:
-        Events `[N]` of `EVENT_DTYPE`, N > 0; times as written, often microseconds since 1970.
-
-    Raises:
-        DataError: naming the file, if it is missing, truncated or damaged, unpacks to far more than its size, holds no
-            events, or holds some beyond the sensor or out of time order.
+    Packets are uncompressed, LZ4 or Zstandard; times stay as written, often microseconds since 1970.
+    Arguments, result and errors are those of `readers.read_events`.
     """
     with damage_named(path, "AEDAT4 recording"):
         rows = _read_rows(read_bytes(path))
@@ -76,15 +68,9 @@ def read_aedat4(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
 
 
 def write_aedat4(path: str | Path, events: np.ndarray, sensor: tuple[int, int]) -> None:
-    """Write one event stream in LZ4 packets and the table of them, as DV records. A file is whole or not there.
+    """Write one event stream in LZ4 packets and the table of them, as DV records.
 
-    Args:
-        path: file to write; its folder must exist.
-        events: `[N]` of `EVENT_DTYPE`, N > 0, sorted by time.
-        sensor: width and height in pixels, written into the header.
-
-    Raises:
-        DataError: if there are no events, they are unsorted or beyond the sensor, or the file cannot be written.
+    The `sensor`, width and height in pixels, goes into the header; events beyond it are a DataError.
     """
     check_writable(events, path, *sensor)
     rows = np.zeros(events.size, dtype=ROW)
@@ -116,8 +102,7 @@ def _header(table: int, description: bytes) -> bytes:
 def _table(entries: list[tuple[int, ...]]) -> bytes:
     """The flatbuffer `FTAB` behind its size: where each packet lies and which times it has.
 
-    Args:
-        entries: rows of `ENTRY`, their first number still open.
+    The first number of each of the `entries` (rows of `ENTRY`) is set here.
     """
     count = len(entries)
     fields = 32 + 4 * count  # behind the vector of offsets lie the field offsets that all entries share

@@ -17,18 +17,8 @@ ORDER = ("t", "x", "y", "p")
 def read_npy(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
     """Read a structured array with fields t, x, y and p in any order, or a plain `[N, 4]` with columns t, x, y, p.
 
-    A plain array in another order is an error as a rule: its first column is not sorted or its last is no polarity.
-
-    Args:
-        path: an `.npy` file.
-        sensor: width and height in pixels; None sets no bound.
-
-    Returns:
-        Events `[N]` of `EVENT_DTYPE`, N > 0.
-
-    Raises:
-        DataError: naming the file, if it is missing, truncated or damaged, holds objects or no such array, or holds
-            events beyond the sensor or out of time order.
+    A plain array in another order is nearly always an error: its first column is not sorted or its last is no polarity.
+    Arguments, result and errors are those of `readers.read_events`.
     """
     with damage_named(path, ".npy file"):
         array, _ = _parse_npy(read_bytes(path))
@@ -40,18 +30,9 @@ def read_npy(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
 
 
 def read_npz(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
-    """Read the arrays t, x, y and p, or one structured array with these fields.
+    """Read the arrays t, x, y and p, or one structured array with these fields, compressed or not.
 
-    Args:
-        path: an `.npz` file, compressed or not.
-        sensor: width and height in pixels; None sets no bound.
-
-    Returns:
-        Events `[N]` of `EVENT_DTYPE`, N > 0.
-
-    Raises:
-        DataError: naming the file, if it is missing, truncated or damaged, unpacks to far more than its size, has no
-            such arrays, or holds events beyond the sensor or out of time order.
+    Arguments, result and errors are those of `readers.read_events`.
     """
     content = read_bytes(path)
     with damage_named(path, ".npz file"), zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -74,18 +55,8 @@ def read_npz(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
 def read_events_npy(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
     """Read one of BrainCog's `events_npy` files: a pickled dictionary of the arrays t, x, y and p.
 
-    No code of the file runs: its pickle is not loaded but searched for arrays of numbers.
-
-    Args:
-        path: an `.npy` file that BrainCog's `convert_aedat4_dir_to_events_dir` or `write_events_npy` wrote.
-        sensor: width and height in pixels; None sets no bound.
-
-    Returns:
-        Events `[N]` of `EVENT_DTYPE`, N > 0.
-
-    Raises:
-        DataError: naming the file, if it is missing, truncated or damaged, holds anything else, or holds events beyond
-            the sensor or out of time order.
+    `convert_aedat4_dir_to_events_dir` or `write_events_npy` wrote it. No code of the file runs: its pickle is not
+    loaded but searched for arrays of numbers. Arguments, result and errors are those of `readers.read_events`.
     """
     with damage_named(path, "events_npy file of BrainCog"):
         array, rest = _parse_npy(read_bytes(path))
@@ -97,15 +68,7 @@ def read_events_npy(path: str | Path, sensor: tuple[int, int] | None) -> np.ndar
 
 
 def write_events_npy(path: str | Path, events: np.ndarray) -> None:
-    """Write events as BrainCog does: a pickled dictionary of arrays. A file is whole or not there.
-
-    Args:
-        path: file to write; its folder must exist.
-        events: `[N]` of `EVENT_DTYPE`, N > 0, sorted by time.
-
-    Raises:
-        DataError: if there are no events, they are unsorted or negative, or the file cannot be written.
-    """
+    """Write events as BrainCog does: a pickled dictionary of arrays."""
     check_writable(events, path, 2**15, 2**15)
     columns = {name: events[name].astype(bool if name == "p" else np.int64) for name in ORDER}
     out = io.BytesIO()
@@ -123,9 +86,7 @@ def _fields(array: np.ndarray) -> dict[str, np.ndarray]:
 def _parse_npy(content: bytes) -> tuple[np.ndarray, memoryview]:
     """The array of an `.npy` file, and what follows its header; an array of objects is left empty.
 
-    Raises:
-        ValueError: if the header is damaged.
-        TypeError: if less follows than the header says.
+    Raises ValueError for a damaged header, and TypeError if less follows than the header says.
     """
     file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)

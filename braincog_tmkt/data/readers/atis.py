@@ -26,16 +26,7 @@ def read_atis(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
 
     Time never goes backwards in the real files (checked on 500 N-MNIST recordings), and bins of time have no meaning
     where it does, so such a file counts as corrupt. Equal times are common and fine.
-
-    Args:
-        path: an ATIS `.bin` file.
-        sensor: width and height in pixels; None sets no bound beyond the 256x256 of the format.
-
-    Returns:
-        Events `[N]` of `EVENT_DTYPE`, N > 0, in the order of the file.
-
-    Raises:
-        DataError: naming the file, if it is missing, truncated, empty, beyond the sensor or out of time order.
+    Arguments, result and errors are those of `readers.read_events`.
     """
     raw = np.frombuffer(read_bytes(path), dtype=np.uint8)
     if raw.size % ROW.itemsize:
@@ -62,15 +53,9 @@ def _decode(rows, events):  # type: ignore[no-untyped-def]
 
 
 def write_atis(path: str | Path, events: np.ndarray) -> None:
-    """Write events as an ATIS file: the exact inverse of `read_atis`. A file is whole or not there.
+    """Write events as an ATIS file: the exact inverse of `read_atis`.
 
-    Args:
-        path: file to write; its folder must exist.
-        events: `[N]` of `EVENT_DTYPE`, N > 0, sorted by time.
-
-    Raises:
-        DataError: for what the format cannot hold: no events, x or y outside 0..255, y = 240 (the overflow mark), times
-            outside 0..8388607 microseconds or out of order; or if the file cannot be written.
+    The format cannot hold x or y above 255, y = 240 (the overflow mark), or times above 8388607 microseconds.
     """
     check_writable(events, path, 256, 256, last=TIME_LIMIT - 1)
     t, x, y, p = (events[name].astype(np.int64) for name in ("t", "x", "y", "p"))

@@ -1,4 +1,4 @@
-"""What every recording must fulfil, whatever its format, and how its file is opened, bounded and written."""
+"""What every recording must fulfil, whatever its format; and how files are opened, bounded and written."""
 
 import os
 import stat
@@ -25,10 +25,10 @@ AGAIN = "download or copy the recording again"
 
 
 def file_size(path: str | Path) -> int:
-    """The size in bytes of the regular file at `path`: pipes and devices, which could block for ever, are refused.
+    """The size in bytes of the regular file at `path`; opening a pipe or a device could block for ever.
 
     Raises:
-        DataError: if there is no such file, or it is none, or it is too large.
+        DataError: if there is no such file, it is not a regular one, or it is too large.
     """
     try:
         state = os.stat(path)
@@ -43,11 +43,7 @@ def file_size(path: str | Path) -> int:
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """The content of the regular file at `path`.
-
-    Raises:
-        DataError: if it cannot be read.
-    """
+    """The content of the file at `path`; raises a DataError as `file_size` does, or if it cannot be read."""
     file_size(path)
     try:
         return Path(path).read_bytes()
@@ -59,12 +55,7 @@ def read_bytes(path: str | Path) -> bytes:
 def damage_named(path: str | Path, kind: str) -> Iterator[None]:
     """Turn whatever a parser raises for damaged bytes into a `DataError` that names `path`.
 
-    Args:
-        path: the file that is parsed.
-        kind: what it should be, as in "is no whole AEDAT4 recording".
-
-    Raises:
-        DataError: for any exception inside.
+    `kind` is what the file should be, as in "is no whole AEDAT4 recording".
     """
     try:
         yield
@@ -78,24 +69,20 @@ def damage_named(path: str | Path, kind: str) -> Iterator[None]:
 def unpacked_limit(packed: int) -> int:
     """The most bytes that a compressed file of `packed` bytes may unpack to.
 
-    Events shrink to a third, seldom to a tenth; a bomb to a thousandth. The constant part lets small made files be as
-    regular as they like.
+    Events shrink to a third, seldom to a tenth; a bomb to a thousandth. The constant part is for small and regular
+    files.
     """
     return min(2**25 + 64 * packed, MAX_BYTES)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write a whole file or none.
-
-    Raises:
-        DataError: if it cannot be written.
-    """
+    """Write a whole file or none; a DataError if it cannot be written."""
     with written_whole(Path(path)) as (part,):
         part.write_bytes(content)
 
 
 def check_events(events: np.ndarray, path: str | Path, sensor: tuple[int, int] | None) -> None:
-    """Raise a `DataError` that names `path` if the events cannot be those of a recording.
+    """Check that events can be those of a recording.
 
     Args:
         events: `[N]` of `EVENT_DTYPE`.
@@ -110,7 +97,7 @@ def check_events(events: np.ndarray, path: str | Path, sensor: tuple[int, int] |
         raise DataError(f"{path} holds no events: {AGAIN}")
     if events.size > MAX_EVENTS:
         raise DataError(f"{path} holds more than {MAX_EVENTS} events: cut it into shorter recordings")
-    left, right, top, bottom, ordered = _survey(events)
+    left, right, top, bottom, ordered = survey(events)
     if left < 0 or top < 0:
         raise DataError(f"{path} has events at negative coordinates: it is corrupt; {AGAIN}")
     if sensor is not None and (right >= sensor[0] or bottom >= sensor[1]):
@@ -125,7 +112,7 @@ def check_events(events: np.ndarray, path: str | Path, sensor: tuple[int, int] |
 
 
 @compiled
-def _survey(events):  # type: ignore[no-untyped-def]
+def survey(events):  # type: ignore[no-untyped-def]
     """The least and greatest x, the least and greatest y, and how many events come before time first goes backwards."""
     left, top, before = events[0].x, events[0].y, events[0].t
     right, bottom, ordered = left, top, events.size
@@ -140,14 +127,14 @@ def _survey(events):  # type: ignore[no-untyped-def]
 
 
 def check_writable(events: np.ndarray, path: str | Path, width: int, height: int, last: int = MAX_TIME) -> None:
-    """Raise a `DataError` if the format of the file to write cannot hold the events.
+    """Check that the format of the file to write can store the events.
 
     Args:
         events: `[N]` of `EVENT_DTYPE`.
-        path: the file to write, for the message.
-        width: the columns that the format or the sensor has.
+        path: the file, for the message.
+        width: columns that the format or the sensor has.
         height: its rows.
-        last: the latest time in microseconds that the format can hold.
+        last: the latest time in microseconds that the format can store.
 
     Raises:
         DataError: if there are no events, they are not sorted by time, or a value does not fit.

@@ -13,21 +13,14 @@ from .names import choose
 
 
 def find_columns(groups: Iterable[Mapping[str, Any]], path: str | Path) -> dict[str, Any]:
-    """The columns `t`, `x`, `y` and `p` of the first group that has all four, by the rule of `names.choose`.
+    """The columns `t`, `x`, `y` and `p` of the first group that has all four, by letter (see `names.choose`).
 
     Args:
-        groups: named columns, as a file or the folders in it hold them.
-        path: the file they come from, for the message.
-
-    Returns:
-        Column by its letter.
+        groups: named columns, as the file or the folders in it have them.
+        path: the file, for the message.
 
     Raises:
         DataError: if no group has all four, or it is not certain which columns are meant.
-
-    Example:
-        >>> find_columns([{"X": 1, "Y": 2, "ts": 3, "pol": 4}], "made.mat")
-        {'t': 3, 'x': 1, 'y': 2, 'p': 4}
     """
     seen: list[str] = []
     for group in groups:
@@ -38,11 +31,7 @@ def find_columns(groups: Iterable[Mapping[str, Any]], path: str | Path) -> dict[
 
 
 def labels_of(labels: Iterable[str], path: str | Path) -> dict[str, str] | None:
-    """What `names.choose` finds among the labels of columns.
-
-    Raises:
-        DataError: naming `path`, if it is not certain which columns are meant.
-    """
+    """What `names.choose` finds; a DataError that names `path` if it is not certain which columns are meant."""
     try:
         return choose(labels)
     except ValueError as error:
@@ -60,11 +49,8 @@ def events_of_columns(
         path: the file they come from, for the message.
         sensor: as for `check_events`.
 
-    Returns:
-        Events `[N]` of `EVENT_DTYPE`, N > 0.
-
     Raises:
-        DataError: if the columns are no such numbers, differ in length, or `check_events` finds fault.
+        DataError: if the columns are no such numbers, differ in length, or `check_events` refuses them.
 
     Example:
         >>> ones = np.ones((1, 2))

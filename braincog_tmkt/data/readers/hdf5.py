@@ -29,33 +29,17 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # others wou
 def read_h5(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
     """Read the data sets t, x, y and p at the root of the file or in its group `events`.
 
-    Links into other files, and data sets that keep their numbers in other files, are not followed.
-
-    Args:
-        path: an HDF5 file.
-        sensor: width and height in pixels; None sets no bound.
-
-    Returns:
-        Events `[N]` of `EVENT_DTYPE`, N > 0.
-
-    Raises:
-        DataError: naming the file, if it is missing, truncated or damaged, unpacks to far more than its size, has no
-            such data sets or leaves it open which are meant, is compressed with a filter that is not installed, or
-            holds events beyond the sensor or out of time order.
+    Links into other files, and data sets that keep their numbers in other files, are not followed. A compression filter
+    that is not installed, and columns that could mean two things, are a DataError, too.
+    Arguments, result and errors are those of `readers.read_events`.
     """
     size = file_size(path)
     limits = {"names": names.__file__, "bytes": unpacked_limit(size)}
     command = [sys.executable, "-P", str(CHILD), str(path), json.dumps(limits)]
+    env = os.environ | ONE_THREAD
     seconds = START_SECONDS + size // BYTES_A_SECOND
     try:
-        child = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=seconds,
-            check=False,
-            env=os.environ | ONE_THREAD,
-        )
+        child = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, env=env)
     except subprocess.TimeoutExpired as error:
         raise DataError(f"{path} could not be read in {seconds} seconds: it is corrupt; {AGAIN}") from error
     lines = child.stderr.decode(errors="replace").split("\n")

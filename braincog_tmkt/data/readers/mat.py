@@ -28,21 +28,11 @@ SHORTEST = 1000
 
 
 def read_mat(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
-    """Read a recording from the variables t (or ts), x, y and p, or from a structure that has these fields.
+    """Read variables t (or ts), x, y and p of a file of version 5, 7 or 7.3, or a structure that has these fields.
 
     Times are microseconds. A fraction of one is cut off, as the baseline's reader does, but refused in a recording
-    shorter than 1,000 units, which is one in seconds or milliseconds.
-
-    Args:
-        path: a `.mat` file of version 5, 7 or 7.3.
-        sensor: width and height in pixels; None sets no bound.
-
-    Returns:
-        Events `[N]` of `EVENT_DTYPE`, N > 0.
-
-    Raises:
-        DataError: naming the file, if it is missing, truncated or damaged, unpacks to far more than its size, has no
-            such variables, or holds events beyond the sensor or out of time order.
+    shorter than 1,000 units, whose times must be in seconds or milliseconds.
+    Arguments, result and errors are those of `readers.read_events`.
     """
     content = read_bytes(path)
     if content.startswith(b"MATLAB 7.3"):
@@ -56,15 +46,7 @@ def read_mat(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
 
 
 def write_mat(path: str | Path, events: np.ndarray) -> None:
-    """Write the variables x, y, ts and p (-1 OFF, 1 ON) as columns, compressed. A file is whole or not there.
-
-    Args:
-        path: file to write; its folder must exist.
-        events: `[N]` of `EVENT_DTYPE`, N > 0, sorted by time.
-
-    Raises:
-        DataError: if there are no events, they are unsorted or negative, or the file cannot be written.
-    """
+    """Write the variables x, y, ts and p (-1 OFF, 1 ON) as columns, compressed."""
     from scipy.io import savemat
 
     check_writable(events, path, 2**15, 2**15)
@@ -91,10 +73,10 @@ def _groups(content: bytes) -> list[dict[str, np.ndarray]]:
 
 
 def _inflate(packed: memoryview, allowed: int) -> tuple[int, memoryview]:
-    """The one element that a compressed element holds.
+    """The one element that a compressed element contains.
 
-    Bytes behind it are ignored, as the baseline does (`verify_compressed_data_integrity=False`); where there are none
-    the checksum is compared.
+    Bytes behind it are ignored, as in the baseline (`verify_compressed_data_integrity=False`); without any, the
+    checksum is compared.
     """
     decoder = zlib.decompressobj()
     head = decoder.decompress(packed, 8)
@@ -125,11 +107,7 @@ def _elements(view: memoryview) -> Iterator[tuple[int, memoryview]]:
 def _add_matrix(data: memoryview, name: str, groups: list[dict[str, np.ndarray]], group: dict[str, np.ndarray]) -> None:
     """Put a numeric matrix into `group`, or the fields of a structure into a new one; leave out what is neither.
 
-    Args:
-        data: content of the matrix element.
-        name: what to call it; variables of the file carry their own names.
-        groups: where new groups are added.
-        group: where the matrix belongs.
+    A variable of the file has its own name; `name` is for fields of a structure.
     """
     head, dimensions, title, *parts = _elements(data)
     flags, shape = int(_numbers(*head)[0]), tuple(_numbers(*dimensions).tolist())

@@ -12,16 +12,10 @@ NAMES = {
 
 
 def choose(labels: Iterable[str]) -> dict[str, str] | None:
-    """The labels of the columns t, x, y and p, or None where one of them is missing.
+    """The labels of the columns t, x, y and p by their letter, or None where one of them is missing.
 
     The first of a column's `NAMES` that is there in lower case counts, whatever else is there in capitals: `t` beside
     `T`. Without one, the first that is there in any case counts.
-
-    Args:
-        labels: names of columns, each as it stands in the file.
-
-    Returns:
-        Letter -> label.
 
     Raises:
         ValueError: listing the labels if the choice is not certain: one label twice, two that differ in case alone

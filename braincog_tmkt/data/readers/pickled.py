@@ -37,7 +37,7 @@ class _Machine:
     memo: dict[int, Any] = field(default_factory=dict)
 
     def pop(self, count: int) -> list[Any]:
-        """The last `count` things on the stack, taken off."""
+        """Take the last `count` things off the stack."""
         if count > len(self.stack):
             raise ValueError("a pickle takes more than it has")
         taken = self.stack[len(self.stack) - count :]
@@ -45,15 +45,11 @@ class _Machine:
         return taken
 
     def marked(self) -> list[Any]:
-        """Everything above the last mark, taken off."""
+        """Take everything above the last mark off the stack."""
         return self.pop(len(self.stack) - self.marks.pop())
 
     def step(self, code: str, value: Any) -> None:
-        """Follow one instruction.
-
-        Raises:
-            ValueError: for one that no pickled dictionary of arrays needs.
-        """
+        """Follow one instruction; a ValueError for one that no pickled dictionary of arrays needs."""
         if code in NUMBERS or code in STRINGS:
             self.stack.append(value)
         elif code == "BINSTRING":  # of Python 2: its long strings are the content of arrays, its short ones names
@@ -93,17 +89,17 @@ class _Machine:
 
 
 def unpickled(content: bytes | memoryview, most: int = 100_000) -> Any:
-    """What a pickle holds, with the calls that loading would make written down instead of made.
+    """What a pickle of Python 2 (protocol 2) or 3 contains, with its calls written down instead of made.
 
     Args:
-        content: the pickle, of Python 2 (protocol 2) or 3.
+        content: the pickle.
         most: how many instructions to follow before it counts as damaged.
 
     Returns:
         Dictionaries, lists, tuples, texts, bytes and whole numbers; arrays are calls that `array_of` understands.
 
     Raises:
-        ValueError: if it holds anything else; damaged bytes may raise other exceptions.
+        ValueError: if there is anything else in it; damaged bytes may raise other exceptions.
     """
     machine = _Machine()
     for instruction, value, _ in islice(pickletools.genops(bytes(content)), most):
@@ -128,11 +124,7 @@ def array_of(call: Any) -> np.ndarray:
 
 
 def array_state(call: Any) -> tuple[Any, ...]:
-    """The state of the array that a call would make: version, shape, type, order, content.
-
-    Raises:
-        ValueError: if it would make no array.
-    """
+    """The version, shape, type, order and content of the array that a call would make; a ValueError if of none."""
     if not isinstance(call, _Call) or call.name not in RECONSTRUCT:
         raise ValueError("its pickle holds more than arrays")
     return call.state

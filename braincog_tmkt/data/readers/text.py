@@ -20,17 +20,7 @@ def read_text(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
     The first line may name the columns, also behind a `#`; without names there are four, t, x, y and p, as in the event
     camera data sets of the Robotics and Perception Group. Times are whole microseconds, unless one of them has a
     fraction: then they are seconds, rounded to microseconds. Other lines that start with `#` are comments.
-
-    Args:
-        path: a `.csv` or `.txt` file.
-        sensor: width and height in pixels; None sets no bound.
-
-    Returns:
-        Events `[N]` of `EVENT_DTYPE`, N > 0.
-
-    Raises:
-        DataError: naming the file, if it is missing, is no such text, has no such columns, or holds events beyond the
-            sensor or out of time order.
+    Arguments, result and errors are those of `readers.read_events`.
     """
     with damage_named(path, "text of events"):
         text = read_bytes(path).decode("utf-8-sig")

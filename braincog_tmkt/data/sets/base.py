@@ -12,6 +12,8 @@ import numpy as np
 from ...errors import DataError, RecipeError
 from ...files import user_path
 from ...registry import Registry
+from ..readers import read_events
+from ..static import read_static_channel
 from ..types import FrameSpec, Index, Item, Size
 from .listing import fingerprint_files, kind_of
 
@@ -38,10 +40,10 @@ class Card:
 
 
 class DataSet(ABC):
-    """A set of event recordings with their static partners.
+    """A set of event recordings with their static partners: a new one needs `name`, `card`, `sensor` and `index`.
 
     Args:
-        root: folder that holds the official folders (see `card.tree`).
+        root: folder that contains the official folders (see `card.tree`).
         static_root: folder of the static images, where it is not inside `root`.
     """
 
@@ -71,8 +73,7 @@ class DataSet(ABC):
     def use_sensor(self, height: int, width: int) -> None:
         """Take the sensor that a recipe's `data.sensor` names, for a data set that does not know its own.
 
-        Raises:
-            RecipeError: if the sensor of the data set is another one.
+        Other data sets raise a RecipeError for any sensor but theirs.
         """
         if (width, height) != self.sensor:
             raise RecipeError(
@@ -85,16 +86,16 @@ class DataSet(ABC):
         """List recordings and statics, sorted, paired by class name and file stem.
 
         Raises:
-            DataError: if folders are missing or classes do not match, saying which and what to do.
+            DataError: naming what is missing, empty, wrongly named or there twice, and what to do.
         """
 
-    @abstractmethod
     def events(self, item: Item) -> np.ndarray:
-        """Read one recording: events (`EVENT_DTYPE`, sorted by time as stored), checked.
+        """Read one recording: events `[N]` of `EVENT_DTYPE`, sorted by time; by default with the reader of its suffix.
 
         Raises:
             DataError: naming the file, if it is missing, truncated, empty or out of the sensor.
         """
+        return read_events(item.file, self.sensor)
 
     def area(self, events: np.ndarray) -> tuple[int, int] | None:
         """Width and height of the counted area; None counts on the recording's own extent."""
@@ -123,18 +124,15 @@ class DataSet(ABC):
             )
         return made
 
-    @abstractmethod
     def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
         """Read one static image: uint8 `[H, W]`, or `[C, H, W]` where `appearance` has several channels.
 
-        Args:
-            item: of the index.
-            size: height and width, one number for a square.
-            appearance: which channels stand for it, see `data.static.APPEARANCES`.
+        `size` is height and width, one number for a square; for `appearance` see `data.static.APPEARANCES`.
 
         Raises:
             DataError: naming the file, if it cannot be read as an image.
         """
+        return read_static_channel(item.file, size, appearance)
 
     def places(self) -> list[Path]:
         """The folders that the recordings lie in."""
@@ -160,16 +158,10 @@ class DataSet(ABC):
 def build_dataset(
     name: str, root: str | Path, static_root: str | Path | None = None, sensor: list[int] | None = None
 ) -> DataSet:
-    """The data set of that name.
-
-    Args:
-        name: as registered in `DATASETS`.
-        root: folder that holds the official folders.
-        static_root: folder of the static images, where it is not inside `root`.
-        sensor: height and width of the sensor, for a data set that does not know it.
+    """The data set of that name in `DATASETS`, with the folders of `DataSet`.
 
     Raises:
-        RecipeError: for an unknown name, or another sensor than that of the data set.
+        RecipeError: for an unknown name, or a sensor (height and width) that is not that of the data set.
     """
     dataset: DataSet = DATASETS.build(name, root, static_root)
     if sensor is not None:

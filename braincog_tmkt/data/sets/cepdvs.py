@@ -8,34 +8,17 @@ import numpy as np
 from ...errors import DataError
 from ..images import read_image
 from ..readers.check import file_size, read_bytes
-from ..readers.mat import read_mat
 from ..static import channel_of
 from ..types import Index, Item, Size, height_and_width
 from .base import DATASETS, Card, DataSet
 from .listing import class_files, in_any_case, need_folder, number_in
 
-CLASSES = (
-    "aquatic_mammals",
-    "fish",
-    "flowers",
-    "food_containers",
-    "fruit_and_vegetables",
-    "household_electrical_devices",
-    "household_furniture",
-    "insects",
-    "large_carnivores",
-    "large_man-made_outdoor_things",
-    "large_natural_outdoor_scenes",
-    "large_omnivores_and_herbivores",
-    "medium_mammals",
-    "non-insect_invertebrates",
-    "people",
-    "reptiles",
-    "small_mammals",
-    "trees",
-    "vehicles_1",
-    "vehicles_2",
-)
+_NAMES = """
+aquatic_mammals fish flowers food_containers fruit_and_vegetables household_electrical_devices household_furniture
+insects large_carnivores large_man-made_outdoor_things large_natural_outdoor_scenes large_omnivores_and_herbivores
+medium_mammals non-insect_invertebrates people reptiles small_mammals trees vehicles_1 vehicles_2
+"""
+CLASSES = tuple(_NAMES.split())
 """The official class names in label order, which is alphabetical: CIFAR-100's superclasses."""
 
 LAYOUTS = ("CEP-DVS", "DVS/CEP-DVS", "CEPDVS", "cepdvs", ".")
@@ -78,18 +61,14 @@ ROOT/
         counts={"classes": 20, "recordings": 10000, "images": 10000},
     )
 
-    def _event_folder(self) -> Path:
-        return need_folder(self.root, tuple(f"{place}/{RECORDINGS}" for place in LAYOUTS), "the recordings of CEP-DVS")
+    def places(self) -> list[Path]:
+        """The folder of the recordings."""
+        return [_found(self.root, RECORDINGS, "the recordings of CEP-DVS")]
 
     def index(self) -> Index:
-        """List recordings and images, which must be numbered without gaps and agree with the list of labels.
-
-        Raises:
-            DataError: naming a folder that is missing, a recording or image without a line in the list, a line without
-                its recording or image, or a line that names no class, several classes or another recording.
-        """
-        recordings = self._event_folder()
-        images = need_folder(self.static_root, tuple(f"{place}/{IMAGES}" for place in LAYOUTS), "the images of CEP-DVS")
+        """List recordings and images, which must be numbered without gaps and agree with the list of labels."""
+        (recordings,) = self.places()
+        images = _found(self.static_root, IMAGES, "the images of CEP-DVS")
         labels = in_any_case(recordings.parents[2] / LABELS)
         names = _read_labels(labels)
         items = _items(_numbered(recordings, ".mat"), names, labels)
@@ -102,10 +81,6 @@ ROOT/
             unused=unused,
         )
 
-    def events(self, item: Item) -> np.ndarray:
-        """Read one recording: events `[N]` of `EVENT_DTYPE`; raises DataError as `read_mat` does."""
-        return read_mat(item.file, self.sensor)
-
     def area(self, events: np.ndarray) -> tuple[int, int]:
         """As wide and high as the last column and row with an event; the baseline shifts nothing to 0 here."""
         return int(events["x"].max()) + 1, int(events["y"].max()) + 1
@@ -115,9 +90,6 @@ ROOT/
 
         As the baseline does for this data set alone, the channel is taken at the full size and resized then, not the
         other way round; antialiased, as its torchvision resizes from 0.17 on (deviation D-21).
-
-        Raises:
-            DataError: naming the file, if it cannot be read as an image.
         """
         import torch
         from torch.nn.functional import interpolate
@@ -127,18 +99,15 @@ ROOT/
         resized = interpolate(full, height_and_width(size), mode="bilinear", antialias=True).round().byte().numpy()
         return resized[0] if channel.ndim == 3 else resized[0, 0]
 
-    def places(self) -> list[Path]:
-        """Where the recordings lie."""
-        return [self._event_folder()]
+
+def _found(root: Path, folder: str, title: str) -> Path:
+    return need_folder(root, tuple(f"{place}/{folder}" for place in LAYOUTS), title)
 
 
 def _read_labels(path: Path) -> list[str]:
-    """Return the class of each recording: entry i is that of the line for recording i.
+    """The class of each recording, by its number; a DataError names the file and the line.
 
-    The list is only searched for class names. What else a line holds is never used as a path.
-
-    Raises:
-        DataError: naming the file and the line.
+    The list is only searched for class names. What else a line says is never used as a path.
     """
     if file_size(path) > MAX_LABEL_BYTES:
         raise DataError(f"{path} is larger than the list of labels can be: download or copy it again")
@@ -151,7 +120,7 @@ def _read_labels(path: Path) -> list[str]:
 
 
 def _class_of(line: str, number: int, path: Path) -> str:
-    """Return the class that the line for recording `number` names."""
+    """The class that the line for recording `number` names."""
     place = f"{path}, line {number + 2} (recording {number:05d}),"
     for named in filter(None, map(OWN_FILE.search, line.split())):
         if int(named[1]) != number:
@@ -170,11 +139,7 @@ def _classes_in(line: str) -> set[str]:
 
 
 def _numbered(folder: Path, suffix: str) -> dict[int, Path]:
-    """Return the files of a folder by the number that they are named by.
-
-    Raises:
-        DataError: naming a file without a number, or two with the same.
-    """
+    """The files of a folder by the number in their names; a DataError names one without, or two with the same."""
     files: dict[int, Path] = {}
     for path in class_files(folder, suffix):
         other = files.setdefault(number_in(path), path)
@@ -202,7 +167,7 @@ def _items(files: dict[int, Path], names: list[str], labels: Path) -> tuple[Item
 
 
 def _division(items: tuple[Item, ...]) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the keys that the published division tests on, and those that it does not use.
+    """The keys that the published division tests on, and those that it does not use.
 
     The baseline's code divides blocks of 500 files, whatever their classes (deviation D-22).
     """

@@ -14,7 +14,7 @@ from ..readers.pickled import array_of, unpickled
 from ..static import static_channel
 from ..types import FrameSpec, Index, Item, Size
 from .base import DATASETS, Card, DataSet
-from .listing import class_files, class_folders, distinct, fetch, fingerprint_files
+from .listing import class_files, class_folders, distinct, fetch, fingerprint_files, numbered_item, official_test_keys
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 """The official class names in label order, which is alphabetical."""
@@ -39,7 +39,7 @@ class CIFAR10(DataSet):
 
     A "recording" and its static image are the same picture, so each is its own twin. Keys are
     `<class>/<train|test>-<number>`, the number being the place in the batches or the number in the file's name. A frame
-    holds colours in [0, 1], red first; the kind of frames and the antialias flag of a recipe do not apply: any size but
+    has colours in [0, 1], red first; the kind of frames and the antialias flag of a recipe do not apply: any size but
     32x32 is made bilinear and antialiased.
     """
 
@@ -62,17 +62,10 @@ ROOT/
     )
 
     def index(self) -> Index:
-        """List all images, as recordings and as their own static partners; the test part is the official one.
-
-        Raises:
-            DataError: as `cifar10_images` does.
-        """
+        """List all images, as recordings and as their own static partners; the test part is the official one."""
         items = tuple(cifar10_images(self.root))
         present = {item.class_name for item in items}
-        tests = frozenset(item.key for item in items if "/test-" in item.key)
-        # Alone, the test part is all there is to divide.
-        official = tests if len(tests) < len(items) else frozenset()
-        return Index(tuple(name for name in CLASSES if name in present), items, items, official)
+        return Index(tuple(name for name in CLASSES if name in present), items, items, official_test_keys(items))
 
     def events(self, item: Item) -> np.ndarray:
         """Raise a DataError: a still image has no events."""
@@ -84,19 +77,15 @@ ROOT/
         return np.asarray(resized, np.float32).transpose(2, 0, 1)[None] / np.float32(255)
 
     def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
-        """Read one channel of one image: uint8 `[H, W]`; raises DataError as `read_cifar10` does."""
+        """Read one channel of one image: uint8 `[H, W]`; raises as `read_cifar10` does."""
         return static_channel(read_cifar10(item), size, appearance)
 
     def fingerprint(self, index: Index) -> str:
-        """Hash keys, names, sizes and modification times of all files of `index`."""
+        """Hash each image once, though it is also a recording."""
         return fingerprint_files(index.recordings)
 
     def download(self) -> None:
-        """Fetch the images with torchvision, to `cifar-10-batches-py/`.
-
-        Raises:
-            DataError: if the download fails, with the address.
-        """
+        """Fetch the images with torchvision, to `cifar-10-batches-py/`."""
         import torchvision
 
         fetch(self.card, lambda: torchvision.datasets.CIFAR10(self.root, download=True))
@@ -105,15 +94,12 @@ ROOT/
 def cifar10_images(root: Path) -> list[Item]:
     """List the images of CIFAR-10 below a folder, in one of the layouts of the card.
 
-    Args:
-        root: folder that holds the batches or the class folders.
-
     Returns:
         Items sorted by key, `<class>/<train|test>-<NNNNN>`; `path` is the image file, or the batch that many share.
 
     Raises:
-        DataError: if there is nothing of the kind, or naming a batch that is damaged, a folder that is no class, a file
-            without a number in its name, or two files with the same number.
+        DataError: if there are none, or naming a damaged batch, a folder that is no class, a file without a number in
+            its name, or two files with the same number.
     """
     for layout in BATCH_LAYOUTS:
         if any((root / layout / name).is_file() for name in BATCHES):
@@ -130,8 +116,7 @@ def cifar10_images(root: Path) -> list[Item]:
 def read_cifar10(item: Item) -> Image.Image:
     """Read one image of `cifar10_images`: RGB, 32x32 in the batches, as large as its file otherwise.
 
-    Raises:
-        DataError: naming the file, if it cannot be read.
+    A DataError names a file that cannot be read.
     """
     if item.file.name in BATCHES:
         pixels, _ = _read_batch(item.file)
@@ -147,19 +132,17 @@ def _batch_items(folder: Path) -> list[Item]:
         path = folder / name
         if path.is_file():
             _, labels = _read_batch(path)
-            items += [_item(CLASSES[label], part, first + row, path) for row, label in enumerate(labels)]
+            items += [numbered_item(CLASSES[label], part, first + row, path) for row, label in enumerate(labels)]
     return items
 
 
 def _folder_items(folder: Path) -> list[Item]:
     """The images of all class folders that are there, sorted by key."""
     items = []
-    for part in PARTS:
-        if not (folder / part).is_dir():
-            continue
+    for part in (name for name in PARTS if (folder / name).is_dir()):
         for name, files in class_folders(folder / part, CLASSES).items():
             images = class_files(files, *image_suffixes(), what="image")
-            items += [_item(name, part, _number_in(path), path) for path in images]
+            items += [numbered_item(name, part, _number_in(path), path) for path in images]
     return list(distinct(items))
 
 
@@ -171,16 +154,11 @@ def _number_in(path: Path) -> int:
     return int(numbers[0])
 
 
-def _item(class_name: str, part: str, number: int, path: Path) -> Item:
-    return Item(f"{class_name}/{part}-{number:05d}", class_name, path)
-
-
 @lru_cache(maxsize=len(BATCHES))  # 31 MB each; the images of a class lie in all of them
 def _read_batch(path: Path) -> tuple[np.ndarray, list[int]]:
     """Read a pickled batch: pixels uint8 `[N, 3072]` (read-only, as all callers share them) and labels.
 
-    Raises:
-        DataError: naming the file, if it is no such batch; nothing in it is ever executed.
+    Nothing in the file is ever executed; a DataError names one that is no such batch.
     """
     if file_size(path) > BATCH_BYTES:
         raise DataError(f"{path} is larger than any batch of CIFAR-10: download it again")

@@ -48,18 +48,14 @@ ROOT/
         counts={"classes": 10, "recordings": 10000, "images": 60000},
     )
 
-    def _event_folder(self) -> Path:
+    def places(self) -> list[Path]:
+        """The folder of the recordings."""
         layouts = [place for place in LAYOUTS if any((self.root / place / name).is_dir() for name in CLASSES)]
-        return need_folder(self.root, tuple(layouts) or LAYOUTS[:-1], "the recordings of CIFAR10-DVS")
+        return [need_folder(self.root, tuple(layouts) or LAYOUTS[:-1], "the recordings of CIFAR10-DVS")]
 
     def index(self) -> Index:
-        """List the recordings of all class folders, and the images of their classes if there are any.
-
-        Raises:
-            DataError: naming a folder that is missing, empty or no class, a file of another class or without a number,
-                or two with the same number; or as `cifar10_images` does.
-        """
-        folders = class_folders(self._event_folder(), CLASSES)
+        """List the recordings of all class folders, and the images of their classes if there are any."""
+        folders = class_folders(*self.places(), CLASSES)
         recordings = [item for name, folder in folders.items() for item in _recordings(name, folder)]
         statics = cifar10_images(self.static_root) if self._has_images() else []
         return Index(
@@ -76,23 +72,15 @@ ROOT/
         return self.static_root != self.root or any(path.exists() for path in (*batches, *folders))
 
     def events(self, item: Item) -> np.ndarray:
-        """Read one recording: events `[N]` of `EVENT_DTYPE`; raises DataError as `read_aedat2`, `read_aedat4` do."""
+        """Read one recording: events `[N]` of `EVENT_DTYPE`; raises as `read_aedat2` and `read_aedat4` do."""
         return READERS[item.file.suffix.lower()](item.file, self.sensor)
 
     def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
-        """Read one channel of one image: uint8 `[H, W]`; raises DataError as `read_cifar10` does."""
+        """Read one channel of one image: uint8 `[H, W]`; raises as `read_cifar10` does."""
         return static_channel(read_cifar10(item), size, appearance)
 
-    def places(self) -> list[Path]:
-        """Where the recordings lie."""
-        return [self._event_folder()]
-
     def download(self) -> None:
-        """Fetch the recordings with tonic, as .aedat4 files in `CIFAR10DVS/`; the images come with data set `cifar10`.
-
-        Raises:
-            DataError: if the download fails, with the addresses.
-        """
+        """Fetch the recordings with tonic, as .aedat4 files in `CIFAR10DVS/`; `cifar10` fetches the images."""
         import tonic
 
         fetch(self.card, lambda: tonic.datasets.CIFAR10DVS(str(self.root)))

@@ -27,7 +27,6 @@ class Digits(DataSet):
 
     name = "digits"
     sensor = (34, 34)
-    own_extent = False
     recordings_per_class = 60
     card = Card(
         title="scikit-learn's digits, simulated",

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +15,11 @@ from ..types import Index, Item, Size
 from .base import DATASETS, Card, DataSet
 from .listing import class_files, distinct, fetch, fingerprint_files, in_any_case, number_in, subfolders
 
-CLASSES = (
-    "hand_clapping",
-    "right_hand_wave",
-    "left_hand_wave",
-    "right_arm_clockwise",
-    "right_arm_counter_clockwise",
-    "left_arm_clockwise",
-    "left_arm_counter_clockwise",
-    "arm_roll",
-    "air_drums",
-    "air_guitar",
-    "other_gestures",
-)
+_NAMES = """
+hand_clapping right_hand_wave left_hand_wave right_arm_clockwise right_arm_counter_clockwise left_arm_clockwise
+left_arm_counter_clockwise arm_roll air_drums air_guitar other_gestures
+"""
+CLASSES = tuple(_NAMES.split())
 """The official names in the order of their numbers, 1 to 11; this order is the label's."""
 
 OFFICIAL_LAYOUTS = ("DvsGesture", "extract/DvsGesture", ".")
@@ -69,12 +61,7 @@ ROOT/
     )
 
     def index(self) -> Index:
-        """List all gestures, in the classes that have any; those of the official test trials are set aside.
-
-        Raises:
-            DataError: naming the file and its line, for a trial that is listed and not there, listed twice or not the
-                name of a trial, and for a csv row that is no gesture; or if nothing is there.
-        """
+        """List all gestures, in the classes that have any; those of the official test trials are set aside."""
         folder, official = self._folder()
         parts = {part: (_trials if official else _cut)(folder, part) for part in PARTS}
         if twice := sorted({item.key for item in parts["train"]} & {item.key for item in parts["test"]}):
@@ -86,7 +73,7 @@ ROOT/
         return Index(tuple(name for name in CLASSES if name in present), recordings, (), tests)
 
     def _folder(self) -> tuple[Path, bool]:
-        """The folder that holds the recordings, and whether they are the official trials."""
+        """The folder of the recordings, and whether they are the official trials."""
         for layout in OFFICIAL_LAYOUTS:
             if any(in_any_case(self.root / layout / f"trials_to_{part}.txt").is_file() for part in PARTS):
                 return self.root / layout, True
@@ -101,8 +88,7 @@ ROOT/
     def events(self, item: Item) -> np.ndarray:
         """Read one gesture: events `[N]` of `EVENT_DTYPE`, with the times of its trial.
 
-        Raises:
-            DataError: naming the file, as `read_aedat3` does, or if a trial has no events while its gesture lasts.
+        A DataError names a file that cannot be read, or a trial without events while its gesture lasts.
         """
         if item.file.suffix.lower() == ".npy":
             return _read_cut(item.file, self.sensor)
@@ -134,18 +120,10 @@ ROOT/
         return fingerprint_files((*index.recordings, *labels))
 
     def download(self) -> None:
-        """Fetch the cut gestures with tonic, to `DVSGesture/`; the official trials have to be fetched by hand.
-
-        Raises:
-            DataError: if a download fails, with the addresses.
-        """
+        """Fetch the cut gestures with tonic, to `DVSGesture/`; the official trials have to be fetched by hand."""
         import tonic
 
-        fetch(
-            self.card,
-            lambda: tonic.datasets.DVSGesture(str(self.root), train=True),
-            lambda: tonic.datasets.DVSGesture(str(self.root), train=False),
-        )
+        fetch(self.card, *(partial(tonic.datasets.DVSGesture, str(self.root), train=part) for part in (True, False)))
 
 
 def _trials(folder: Path, part: str) -> list[Item]:

@@ -11,10 +11,9 @@ from ...errors import DataError
 from ..images import image_suffixes
 from ..names import composed, names_in_words, nearest_name, unmatched
 from ..readers import READERS, read_events
-from ..static import read_static_channel
-from ..types import Index, Item, Size
+from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
-from .listing import distinct, entries
+from .listing import distinct, entries, need_file
 
 EVENTS, STATIC = "events", "static"
 
@@ -24,14 +23,13 @@ class Folder(DataSet):
     """Recordings in `events/<class>/` and images in `static/<class>/`, of any format there is a reader for.
 
     If every recording has an image of its class and name (`events/cat/7.npy`, `static/cat/7.jpg`), they are twins; more
-    images are welcome. If none has, recordings and images share classes only: nobody knows which image a recording
-    shows, `clean` draws no images, and protocol `unpaired` draws all of a class and says that it may leak. A mixture is
-    an error, as it hides a missing file or names that agree by chance. Without a folder `static` there are recordings
+    images are welcome. If none has, recordings and images share classes only: it is not known which image a recording
+    shows, `clean` draws no images, and protocol `unpaired` draws all of a class and is marked as leaky. A mixture is an
+    error, as it hides a missing file or names that agree by chance. Without a folder `static` there are recordings
     alone, for methods that need no images.
 
-    The sensor is not known unless `data.sensor` names it. Without, a frame shows a recording's own extent: from its
-    least to its greatest x and y, whatever part of a sensor that is, but for stray events (deviation D-24, see
-    `lost.without_strays`).
+    The sensor is not known unless `data.sensor` names it. Without, a frame shows a recording's own extent, from its
+    least to its greatest x and y, but for stray events (deviation D-24, see `lost.without_strays`).
     """
 
     name = "folder"
@@ -58,8 +56,8 @@ ROOT/
 
         Raises:
             DataError: naming the folder or file, if something is missing, nested, unreadable, of an unknown format, or
-                there twice under one name; if the classes of recordings and images differ; or if some recordings have
-                an image of their name and some have none.
+                there twice under one name; if the classes of recordings and images differ; or if only some recordings
+                have an image of their name.
         """
         recordings = _list_classes(self.root / EVENTS, READERS)
         items, images = _joined(recordings), self.static_root / STATIC
@@ -84,8 +82,7 @@ ROOT/
     def events(self, item: Item) -> np.ndarray:
         """Read one recording: events `[N]` of `EVENT_DTYPE`, without stray ones where the sensor is not known.
 
-        Raises:
-            DataError: as `read_events` does, or naming an event that lies beyond the sensor.
+        A DataError names a file that `read_events` refuses, or an event beyond the sensor.
         """
         events = read_events(item.file, Folder.sensor)
         if self.own_extent:
@@ -101,12 +98,8 @@ ROOT/
             )
         return events
 
-    def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
-        """Read one channel of one image: uint8 `[H, W]`; raises DataError as `read_static_channel` does."""
-        return read_static_channel(item.file, size, appearance)
-
     def places(self) -> list[Path]:
-        """Where the recordings lie."""
+        """The folder of the recordings."""
         return [self.root / EVENTS]
 
     def download(self) -> None:
@@ -153,7 +146,6 @@ def _item(path: Path, suffixes: Collection[str]) -> Item:
         raise DataError(f"{path} is a folder inside a class: move its files up, or make it a class of its own")
     if path.suffix.lower() not in suffixes:
         raise DataError(f"{path} has none of the suffixes {' '.join(sorted(suffixes))}: convert or remove it")
-    if not path.is_file():
-        raise DataError(f"{path} is no file (a broken link, or links in a circle?): remove it")
+    need_file(path)
     name = composed(path.parent.name)
     return Item(f"{name}/{composed(path.stem)}", name, path)

@@ -1,7 +1,7 @@
 """Listings of folders, the same whatever order the file system gives, and what all data sets of files share.
 
-Case does not matter in a suffix: `a.BIN` is found where `.bin` is looked for. Links are followed. Hidden files and what
-other systems leave behind (`JUNK`) are passed over.
+Case does not matter in a suffix: `a.BIN` is found where `.bin` is looked for. Links are followed. Hidden files (macOS's
+`._*` among them) and what other systems leave behind (`JUNK`) are ignored.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import hashlib
 import zipfile
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ...errors import DataError
 from ..types import Item
 
 if TYPE_CHECKING:
     from .base import Card
+
+T = TypeVar("T")
 
 SIMULATED = "SIMULATED.json"
 """The simulator leaves this file with the recordings it makes."""
@@ -26,10 +28,9 @@ JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir"})
 
 
 def entries(folder: Path) -> list[Path]:
-    """Return what lies in a folder, sorted by name, without hidden files (macOS's `._*` among them) and `JUNK`.
+    """What lies in a folder, sorted by name, without hidden files and `JUNK`.
 
-    Raises:
-        DataError: naming the folder, if it cannot be listed or holds a name that cannot be printed.
+    A DataError names a folder that cannot be listed, or a name that cannot be printed.
     """
     try:
         found = sorted(path for path in folder.iterdir() if path.name[0] != "." and path.name.lower() not in JUNK)
@@ -44,39 +45,38 @@ def entries(folder: Path) -> list[Path]:
 
 
 def subfolders(folder: Path) -> dict[str, Path]:
-    """Return name -> folder of the folders in `folder`, sorted; files are passed over.
+    """Name -> folder of the folders in `folder`, sorted; files are ignored.
 
-    Raises:
-        DataError: as `entries` does, or naming a link that leads nowhere.
+    Raises a DataError as `entries` does, or naming a link that leads nowhere.
     """
     found = {}
     for path in entries(folder):
         if path.is_dir():
             found[path.name] = path
         elif path.is_symlink():
-            _need_file(path)
+            need_file(path)
     return found
 
 
 def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
-    """Return the files in `folder` that have one of these suffixes (given in small letters), sorted by name.
+    """The files in `folder` that have one of these suffixes (given in small letters), sorted by name.
 
-    Raises:
-        DataError: as `entries` does, or naming what has such a suffix and is no file.
+    Raises a DataError as `entries` does, or naming something with such a suffix that is no file.
     """
     found = [path for path in entries(folder) if path.suffix.lower() in suffixes]
     for path in found:
-        _need_file(path)
+        need_file(path)
     return found
 
 
-def _need_file(path: Path) -> None:
+def need_file(path: Path) -> None:
+    """Raise a DataError if `path` is no file."""
     if not path.is_file():
         raise DataError(f"{path} is no file (a broken link, or links in a circle?): remove it")
 
 
 def in_any_case(path: Path) -> Path:
-    """Return `path`, or the file beside it whose name differs in the case of the suffix alone, if only that exists."""
+    """`path`, or the file beside it whose name differs in the case of the suffix alone, if only that exists."""
     if path.exists() or not path.parent.is_dir():
         return path
     name = path.stem, path.suffix.lower()
@@ -84,16 +84,12 @@ def in_any_case(path: Path) -> Path:
 
 
 def first_folder(root: Path, layouts: Iterable[str]) -> Path | None:
-    """Return the first of the folders `root/layout` that exists, or None."""
+    """The first of the folders `root/layout` that exists, or None."""
     return next((root / layout for layout in layouts if (root / layout).is_dir()), None)
 
 
 def need_folder(root: Path, layouts: tuple[str, ...], title: str) -> Path:
-    """Return the first of the folders `root/layout` that exists.
-
-    Raises:
-        DataError: if there is none, with all that were looked for.
-    """
+    """The first of the folders `root/layout` that exists; a DataError lists them all if none does."""
     folder = first_folder(root, layouts)
     if folder is None:
         raise DataError(
@@ -104,20 +100,16 @@ def need_folder(root: Path, layouts: tuple[str, ...], title: str) -> Path:
 
 
 def parts_in(folder: Path) -> dict[str, Path]:
-    """Return `{"train": .., "test": ..}` where such folders are, else `{"train": folder}`."""
+    """`{"train": .., "test": ..}` where such folders are, else `{"train": folder}`."""
     parts = {name: folder / name for name in ("train", "test") if (folder / name).is_dir()}
     return parts or {"train": folder}
 
 
 def class_folders(folder: Path, known: Collection[str] | None) -> dict[str, Path]:
-    """Return class name -> folder, sorted by name.
+    """Class name -> folder, sorted by name; `known` are the classes of the data set, None takes any name.
 
-    Args:
-        folder: holds the class folders.
-        known: the classes of the data set; None takes any name.
-
-    Raises:
-        DataError: as `subfolders` does, or naming a folder that is no class, or `folder` if it holds none.
+    Raises a DataError as `subfolders` does, or naming a folder that is no class, or `folder` if it has no class
+    folders.
     """
     found = subfolders(folder)
     for name, path in found.items():
@@ -129,15 +121,10 @@ def class_folders(folder: Path, known: Collection[str] | None) -> dict[str, Path
 
 
 def class_files(folder: Path, *suffixes: str, what: str = "") -> list[Path]:
-    """Return the files of one class with one of these suffixes, sorted by name.
+    """The files of one class with one of these suffixes (in small letters), sorted by name.
 
-    Args:
-        folder: the folder of the class.
-        suffixes: in small letters.
-        what: one word for such files; the suffixes themselves if empty.
-
-    Raises:
-        DataError: as `files_in` does, or naming the folder, if it holds none.
+    Raises a DataError as `files_in` does, or naming a folder without any; `what` is a word for such files (if empty,
+    the suffixes).
     """
     files = files_in(folder, suffixes)
     if not files:
@@ -147,11 +134,7 @@ def class_files(folder: Path, *suffixes: str, what: str = "") -> list[Path]:
 
 
 def distinct(items: Iterable[Item]) -> tuple[Item, ...]:
-    """Sort items of files by key.
-
-    Raises:
-        DataError: naming two files that have one key, such as `a.bin` and `a.BIN`.
-    """
+    """Sort items of files by key; a DataError names two files that have one key, such as `a.bin` and `a.BIN`."""
     found: dict[str, Item] = {}
     for item in items:
         other = found.setdefault(item.key, item)
@@ -161,38 +144,45 @@ def distinct(items: Iterable[Item]) -> tuple[Item, ...]:
 
 
 def number_in(path: Path) -> int:
-    """Return the number that a file is named by, e.g. 12 for `00012.bin`.
-
-    Raises:
-        DataError: naming the file, if its name is no number.
-    """
+    """The number that a file is named by, e.g. 12 for `00012.bin`; a DataError names a file whose name is no number."""
     if not (path.stem.isascii() and path.stem.isdigit()):
         raise DataError(f"{path} is not named by a number as the files of this data set are: remove or rename it")
     return int(path.stem)
 
 
+def numbered_item(class_name: str, part: str, number: int, path: Path) -> Item:
+    """The item of a picture that its number in the train or test part names: `<class>/<part>-<NNNNN>`."""
+    return Item(f"{class_name}/{part}-{number:05d}", class_name, path)
+
+
+def official_test_keys(items: Collection[Item]) -> frozenset[str]:
+    """The keys of the test part of numbered items; none if there is no other part that could be trained on."""
+    tests = frozenset(item.key for item in items if "/test-" in item.key)
+    return tests if len(tests) < len(items) else frozenset()
+
+
 def kind_of(folder: Path, root: Path) -> str:
-    """Return `simulated` if the simulator's mark lies in `folder` or between it and `root`, else `real`."""
+    """`simulated` if the simulator's mark lies in `folder` or between it and `root`, else `real`."""
     between = [folder, *(parent for parent in folder.parents if parent.is_relative_to(root))]
     return "simulated" if any((place / SIMULATED).is_file() for place in between) else "real"
 
 
-def fingerprint_files(items: Iterable[Item]) -> str:
-    """Hash keys, file names, sizes and modification times; the same files elsewhere have the same hash.
+def looked_at(path: Path, look: Callable[[Path], T]) -> T:
+    """What `look` gives for a file; a DataError names one that is gone or cannot be read."""
+    try:
+        return look(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): download or copy it again") from error
 
-    Raises:
-        DataError: naming a file that is gone.
-    """
+
+def fingerprint_files(items: Iterable[Item]) -> str:
+    """Hash keys, file names, sizes and modification times; the same files elsewhere have the same hash."""
     digest = hashlib.sha256()
     stats: dict[Path, str] = {}
     for item in items:
-        path = item.path
-        assert path is not None  # items of files only
+        path = item.file
         if path not in stats:
-            try:
-                stat = path.stat()
-            except OSError as error:
-                raise DataError(f"{path} cannot be read ({error.strerror}): download or copy it again") from error
+            stat = looked_at(path, Path.stat)
             stats[path] = f"{path.name} {stat.st_size} {stat.st_mtime_ns}"
         digest.update(f"{item.key} {stats[path]}\n".encode())
     return digest.hexdigest()
@@ -201,8 +191,7 @@ def fingerprint_files(items: Iterable[Item]) -> str:
 def fetch(card: Card, *downloads: Callable[[], object]) -> None:
     """Run the downloads of other libraries, one after the other.
 
-    Raises:
-        DataError: if one fails, with the addresses to fetch the files from by hand.
+    If one fails, a DataError has the addresses to fetch the files from by hand.
     """
     try:
         for download in downloads:

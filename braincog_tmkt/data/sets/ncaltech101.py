@@ -3,22 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from ...errors import DataError
 from ..images import image_suffixes
-from ..readers.atis import read_atis
-from ..static import read_static_channel
-from ..types import Index, Item, Size
+from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
-from .listing import (
-    class_files,
-    class_folders,
-    distinct,
-    fetch,
-    first_folder,
-    need_folder,
-)
+from .listing import class_files, class_folders, distinct, fetch, first_folder, need_folder
 
 _OFFICIAL = """
 BACKGROUND_Google=467 Faces_easy=435 Leopards=200 Motorbikes=798 accordion=55 airplanes=800 anchor=42 ant=42
@@ -71,16 +60,13 @@ ROOT/
         counts={"classes": 101, "recordings": 8709, "images": 8709},
     )
 
-    def _event_folder(self) -> Path:
-        return need_folder(self.root, EVENT_LAYOUTS, "the recordings of N-Caltech101")
+    def places(self) -> list[Path]:
+        """The folder of the recordings."""
+        return [need_folder(self.root, EVENT_LAYOUTS, "the recordings of N-Caltech101")]
 
     def index(self) -> Index:
-        """List recordings and images of the classes that have recordings; an image without recording is kept.
-
-        Raises:
-            DataError: if a folder is missing, empty or no class, or a class has recordings but no images.
-        """
-        folders = class_folders(self._event_folder(), CLASSES if self.kind() == "real" else None)
+        """List recordings and images of the classes that have recordings; an image without recording is kept."""
+        folders = class_folders(*self.places(), CLASSES if self.kind() == "real" else None)
         images = self._image_folder(folders)
         for name in folders:
             if not (images / name).is_dir():
@@ -95,32 +81,17 @@ ROOT/
         )
 
     def _image_folder(self, classes: Iterable[str]) -> Path:
-        """The folder that holds the images of these classes, in one of the layouts or straight in `static_root`."""
+        """The folder of the images of these classes, in one of the layouts or straight in `static_root`."""
         straight = first_folder(self.static_root, STATIC_LAYOUTS) is None
         if straight and any((self.static_root / name).is_dir() for name in classes):
             return self.static_root
         return need_folder(self.static_root, STATIC_LAYOUTS, "the images of Caltech-101")
-
-    def events(self, item: Item) -> np.ndarray:
-        """Read one recording: events `[N]` of `EVENT_DTYPE`; raises DataError as `read_atis` does."""
-        return read_atis(item.file, self.sensor)
-
-    def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
-        """Read one channel of one image: uint8 `[H, W]`; raises DataError as `read_static_channel` does."""
-        return read_static_channel(item.file, size, appearance)
-
-    def places(self) -> list[Path]:
-        """Where the recordings lie."""
-        return [self._event_folder()]
 
     def download(self) -> None:
         """Fetch the recordings with tonic and the images with torchvision (about 5 GB together with the archives).
 
         torchvision unpacks all of Caltech-101 to `caltech101/101_ObjectCategories`: 102 folders, both Faces (not used
         here) and BACKGROUND_Google (which torchvision's own class hides, but N-Caltech101 needs) among them.
-
-        Raises:
-            DataError: if a download fails, with the addresses.
         """
         import tonic
         import torchvision

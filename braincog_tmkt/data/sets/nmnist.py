@@ -11,7 +11,6 @@ from PIL import Image
 
 from ...errors import DataError
 from ..images import image_suffixes
-from ..readers.atis import read_atis
 from ..static import read_static_channel, static_channel
 from ..types import Index, Item, Size
 from .base import DATASETS, Card, DataSet
@@ -25,6 +24,8 @@ from .listing import (
     in_any_case,
     need_folder,
     number_in,
+    numbered_item,
+    official_test_keys,
     parts_in,
     subfolders,
 )
@@ -43,12 +44,11 @@ class NMNIST(DataSet):
     Recording `Train/5/00001.bin` shows the first training image of MNIST: recording k shows image k - 1. Twins share a
     key made of digit, set and number of the image: `5/train-00000`. Images come from `mnist_png/` if it is there, else
     from idx files, else from folders of digits straight in the root. Of an idx file `Item.path` is the file (the same
-    for all its images), and the key holds the row.
+    for all its images), and the row is in the key.
     """
 
     name = "nmnist"
     sensor = (34, 34)
-    own_extent = False
     card = Card(
         title="N-MNIST with MNIST",
         source="recordings: https://www.garrickorchard.com/datasets/n-mnist (Mendeley Data, doi 10.17632/468j46mzdv.1);"
@@ -74,24 +74,19 @@ ROOT/
         return {"train": need_folder(self.root, places, "the recordings of N-MNIST")}
 
     def index(self) -> Index:
-        """List recordings and images of the digits that have recordings; an image without recording is kept.
-
-        Raises:
-            DataError: if a folder or file is missing, empty, no digit or wrongly named, or a digit has no images.
-        """
+        """List recordings and images of the digits that have recordings; an image without recording is kept."""
         recordings = []
-        folders = self._event_folders()
-        for part, folder in folders.items():
+        for part, folder in self._event_folders().items():
             for digit, path in class_folders(folder, DIGITS).items():
-                recordings += [_item(digit, part, number_in(file) - 1, file) for file in class_files(path, ".bin")]
+                recordings += [
+                    numbered_item(digit, part, number_in(file) - 1, file) for file in class_files(path, ".bin")
+                ]
         classes = tuple(sorted({item.class_name for item in recordings}))
         statics = [item for item in self._statics() if item.class_name in classes]
         for digit in classes:
             if all(item.class_name != digit for item in statics):
                 raise DataError(f"MNIST below {self.static_root} has no images of the digit {digit}: unpack it again")
-        tests = (item.key for item in recordings if "/test-" in item.key)
-        official = frozenset(tests if len(folders) > 1 else ())  # alone, the test part is all there is to divide
-        return Index(classes, distinct(recordings), distinct(statics), official)
+        return Index(classes, distinct(recordings), distinct(statics), official_test_keys(recordings))
 
     def _statics(self) -> list[Item]:
         """All MNIST images, from png folders or idx files."""
@@ -101,7 +96,11 @@ ROOT/
         top = png or self.static_root
         if not any((part / digit).is_dir() for part in parts_in(top).values() for digit in DIGITS):
             need_folder(self.static_root, (*PNG_LAYOUTS, "MNIST/raw/train-images-idx3-ubyte"), "the images of MNIST")
-        return [_item(digit, part, number_in(file), file) for part, digit, files in digit_images(top) for file in files]
+        return [
+            numbered_item(digit, part, number_in(file), file)
+            for part, digit, files in digit_images(top)
+            for file in files
+        ]
 
     def _idx_statics(self) -> list[Item]:
         """All MNIST images in idx files, if there are any."""
@@ -112,34 +111,22 @@ ROOT/
             if images and labels:
                 if len(_read_idx(images)) != len(_read_idx(labels)):
                     raise DataError(f"{images} and {labels} do not hold equally many entries: download both again")
-                statics += [_item(str(digit), part, row, images) for row, digit in enumerate(_read_idx(labels))]
+                statics += [numbered_item(str(digit), part, row, images) for row, digit in enumerate(_read_idx(labels))]
         return statics
 
-    def events(self, item: Item) -> np.ndarray:
-        """Read one recording: events `[N]` of `EVENT_DTYPE`; raises DataError as `read_atis` does."""
-        return read_atis(item.file, self.sensor)
-
     def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
-        """Read the grey values of one image: uint8 `[H, W]`.
-
-        Raises:
-            DataError: naming the file, if it cannot be read.
-        """
+        """Read the grey values of one image: uint8 `[H, W]`."""
         if item.file.suffix.lower() in image_suffixes():
             return read_static_channel(item.file, size, appearance)
         row = int(item.key.rpartition("-")[2])
         return static_channel(Image.fromarray(_read_idx(item.file)[row]), size, appearance)
 
     def places(self) -> list[Path]:
-        """Where the recordings lie."""
+        """The first folder of recordings."""
         return [next(iter(self._event_folders().values()))]
 
     def download(self) -> None:
-        """Fetch the recordings with tonic (to `NMNIST/`) and the images with torchvision (to `MNIST/raw/`, idx files).
-
-        Raises:
-            DataError: if a download fails, with the addresses.
-        """
+        """Fetch the recordings with tonic (to `NMNIST/`) and the idx files with torchvision (to `MNIST/raw/`)."""
         import tonic
         import torchvision
 
@@ -152,16 +139,10 @@ ROOT/
 
 
 def digit_images(top: Path) -> Iterator[tuple[str, str, list[Path]]]:
-    """List MNIST as images in folders, `[train|test/]<digit>/<number>.png`; all are of `train` where no part is named.
+    """Part, digit and sorted files of MNIST as images in folders, `[train|test/]<digit>/<number>.png` below `top`.
 
-    Args:
-        top: the folder that holds the parts or the digits. Folders without images are passed over.
-
-    Yields:
-        Part, digit, and the image files, sorted.
-
-    Raises:
-        DataError: as `files_in` does, or naming a folder with images that is no digit.
+    All are of `train` where no part is named. Folders without images are ignored; a DataError names one with images
+    that is no digit.
     """
     for part, root in parts_in(top).items():
         for digit, folder in subfolders(root).items():
@@ -172,24 +153,15 @@ def digit_images(top: Path) -> Iterator[tuple[str, str, list[Path]]]:
                 yield part, digit, files
 
 
-def _item(digit: str, part: str, number: int, path: Path) -> Item:
-    """Make the item of MNIST image `number` of the set `part`, or of the recording that shows it."""
-    return Item(f"{digit}/{part}-{number:05d}", digit, path)
-
-
 def _find_idx(root: Path, name: str) -> Path | None:
-    """Return the idx file of this name, plain or compressed, from the first layout that has it."""
+    """The idx file of this name, plain or compressed, from the first layout that has it."""
     places = (root / layout / f"{name}{suffix}" for layout in IDX_LAYOUTS for suffix in ("", ".gz"))
     return next((place for place in map(in_any_case, places) if place.is_file()), None)
 
 
 @lru_cache(maxsize=4)
 def _read_idx(path: Path) -> np.ndarray:
-    """Read an idx file of bytes, gzipped or not; read-only, as all callers share it.
-
-    Raises:
-        DataError: naming the file, if it is no such file or truncated.
-    """
+    """Read an idx file of bytes, gzipped or not; read-only, as all callers share it."""
     try:
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
             data = file.read()

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,8 +14,7 @@ from ...errors import DataError
 from ..readers.aedat4 import read_aedat4
 from ..readers.arrays import read_events_npy
 from ..readers.check import file_size
-from ..static import read_static_channel
-from ..types import Index, Item, Size
+from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
 from .listing import class_files, fetch, fingerprint_files, need_folder, subfolders
 from .omniglot import DRAWERS, characters_in, drawer_files, image_folders
@@ -37,7 +36,7 @@ TABLE_BYTES = 1 << 16
 
 @DATASETS.register("nomniglot")
 class NOmniglot(DataSet):
-    """N-Omniglot recordings paired with the Omniglot images whose strokes they show.
+    """N-Omniglot recordings paired with the Omniglot images whose strokes they show, dark on white.
 
     A class is `<alphabet>/<character>`, and twins share the key `<alphabet>/<character>/<drawer>`, for example
     `Greek/character03/07`: row 7 of the character's csv file and the image `NNNN_07.png`. That row k is drawer k is how
@@ -50,7 +49,6 @@ class NOmniglot(DataSet):
 
     name = "nomniglot"
     sensor = (346, 260)
-    own_extent = False
     crop = (54, 4, 250, 250)
     protocols = ("clean", "published", "published_omniglot_unsorted")
     card = Card(
@@ -90,8 +88,8 @@ ROOT/                                        (or ROOT/NOmniglot/)
         """List the recordings and images of all characters of the alphabets that have recordings.
 
         Raises:
-            DataError: if a folder or file is missing, empty or wrongly named, a csv file is not as it should be, a
-                character occurs twice, or an alphabet has other characters among its recordings than among its images.
+            DataError: if a folder or file is missing, empty or wrongly named, a csv file is malformed, a character
+                occurs twice, or an alphabet has other characters among its recordings than among its images.
         """
         characters = self._characters()
         images = image_folders(self.static_root, characters)
@@ -121,11 +119,9 @@ ROOT/                                        (or ROOT/NOmniglot/)
     def events(self, item: Item) -> np.ndarray:
         """Read one recording: events `[N]` of `EVENT_DTYPE`, times as the camera gave them.
 
-        A sample goes from the first event at its start time to the first event at its end time, which is left out. The
-        AEDAT4 file read last is kept, so that reading in the order of the index decodes each file once.
-
-        Raises:
-            DataError: as the readers do, or naming the csv file and the row that do not fit the AEDAT4 file.
+        A sample goes from the first event at its start time up to, but not including, the first event at its end time.
+        The AEDAT4 file read last is kept, so that reading in the order of the index decodes each file once. A DataError
+        names the csv file and the row that do not fit the AEDAT4 file.
         """
         if item.file.suffix.lower() == ".npy":
             return read_events_npy(item.file, self.sensor)
@@ -142,20 +138,12 @@ ROOT/                                        (or ROOT/NOmniglot/)
                 )
         return events[first:last].copy()
 
-    def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
-        """Read one image as it is stored, dark strokes on white (255): uint8 `[H, W]`.
-
-        Raises:
-            DataError: naming the file, if it cannot be read as an image.
-        """
-        return read_static_channel(item.file, size, appearance)
-
     def places(self) -> list[Path]:
         """The folders of all parts that are there."""
         return [folder for folders in self._event_folders().values() for folder in folders]
 
     def fingerprint(self, index: Index) -> str:
-        """Hash keys, names, sizes and modification times of all files of `index` and of the csv files."""
+        """Hash the files of `index` and the csv files."""
         recorded = {item.path: item for item in index.recordings if item.path and item.path.suffix.lower() == ".aedat4"}
         tables = [replace(item, path=_pair(path.parent)[1]) for path, item in recorded.items()]
         return fingerprint_files([*index.recordings, *tables, *index.statics])
@@ -163,15 +151,12 @@ ROOT/                                        (or ROOT/NOmniglot/)
     def download(self) -> None:
         """Fetch the images with torchvision (to `omniglot-py/`); no library has the recordings.
 
-        Raises:
-            DataError: if the download fails, or if there are no recordings yet: it says where they are.
+        If there are no recordings yet, a DataError says where to get them.
         """
         from torchvision.datasets import Omniglot
 
         fetch(
-            self.card,
-            lambda: Omniglot(self.static_root, background=True, download=True),
-            lambda: Omniglot(self.static_root, background=False, download=True),
+            self.card, *(partial(Omniglot, self.static_root, background=part, download=True) for part in (True, False))
         )
         if not self._event_folders():
             raise DataError(
@@ -193,11 +178,7 @@ def _items(name: str, paths: dict[str, Path]) -> list[Item]:
 
 
 def _pair(folder: Path) -> tuple[Path, Path]:
-    """The AEDAT4 file and the csv file of a character, each named by four digits.
-
-    Raises:
-        DataError: naming the folder that has not one of each.
-    """
+    """The AEDAT4 file and the csv file of a character, each named by four digits; a DataError if not one of each."""
     paths = []
     for suffix in (".aedat4", ".csv"):
         found = [path for path in class_files(folder, suffix) if re.fullmatch(r"[0-9]{4}", path.stem)]
@@ -210,11 +191,8 @@ def _pair(folder: Path) -> tuple[Path, Path]:
 def _read_table(path: Path) -> dict[str, tuple[int, int]]:
     """Drawer -> time of the first event of a sample and of the first event after it, as BrainCog reads the file.
 
-    The first line is a header, the first column is not used, and what follows the 20 rows is passed over.
-
-    Raises:
-        DataError: naming the file and the row (counted from 1 below the header) that is missing, no pair of times, or
-            shares events with another.
+    The first line is a header, the first column is not used, and anything behind the 20 rows is ignored. A DataError
+    names the row (counted from 1 below the header) that is missing, no pair of times, or shares events with another.
     """
     file_size(path)  # a pipe of that name would block for ever
     try:

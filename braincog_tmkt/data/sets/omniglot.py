@@ -18,8 +18,7 @@ SMALL_SETS = ("images_background_small1", "images_background_small2")
 def characters_in(alphabet: Path) -> dict[str, Path]:
     """`<alphabet>/<character>` -> folder of all characters of an alphabet, sorted.
 
-    Raises:
-        DataError: naming a folder that is no character's, or the alphabet if it holds none.
+    A DataError names a folder that is no character's, or an alphabet without any.
     """
     found = subfolders(alphabet)
     for name, path in found.items():
@@ -33,8 +32,7 @@ def characters_in(alphabet: Path) -> dict[str, Path]:
 def drawer_files(folder: Path, suffix: str) -> dict[str, Path]:
     """Drawer -> file of one character, `NNNN_01` to `NNNN_20` with one number NNNN.
 
-    Raises:
-        DataError: as `class_files` does, or naming the folder and the first file that is missing or too many.
+    Raises a DataError as `class_files` does, or naming the folder and the first file that is missing or too many.
     """
     files = class_files(folder, suffix)
     wanted = {f"{files[0].stem[:-3]}_{drawer}": drawer for drawer in DRAWERS}
@@ -51,13 +49,11 @@ def drawer_files(folder: Path, suffix: str) -> dict[str, Path]:
 def image_folders(static_root: Path, characters: dict[str, Path]) -> dict[str, Path]:
     """`<alphabet>/<character>` -> folder of its images, for all alphabets that occur in `characters`.
 
-    Args:
-        static_root: where Omniglot lies, in one of `STATIC_LAYOUTS`.
-        characters: `<alphabet>/<character>` -> folder of its recordings.
+    `static_root` has Omniglot in one of `STATIC_LAYOUTS`; `characters` are the folders of recordings.
 
     Raises:
-        DataError: if there is no Omniglot, an alphabet has no images, or has other characters than `characters` say;
-            naming the first that differs.
+        DataError: if there is no Omniglot, or naming an alphabet without images or the first character that only one of
+            recordings and images has.
     """
     sets = [f"{layout}/{name}" for layout in STATIC_LAYOUTS for name in FULL_SETS + SMALL_SETS]
     places = tuple(f"{layout}/{FULL_SETS[0]}" for layout in STATIC_LAYOUTS)

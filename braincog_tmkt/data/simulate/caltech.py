@@ -3,9 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from ..images import image_suffixes
 from ..readers.atis import write_atis
 from ..sets.listing import files_in, first_folder, subfolders
@@ -19,6 +16,7 @@ class Caltech(ImageLayout):
     folders = ("Caltech101",)
     suffix = ".bin"
     bytes_each = 400_000
+    write = staticmethod(write_atis)
 
     def jobs(self, static_dir: Path, limit: int | None) -> Iterator[Job]:
         """One job an image; Faces, the double of Faces_easy, is left out."""
@@ -30,18 +28,3 @@ class Caltech(ImageLayout):
             for source in files_in(folder, image_suffixes())[:limit]:
                 target = Path("Caltech101", name, f"{source.stem}.bin")
                 yield Job((source,), (target,), name)
-
-    def render(self, image: Image.Image) -> np.ndarray:
-        """As large as fits into 240x180 with the aspect ratio kept; the sensor is cut to the image."""
-        return fitted(image, 240, 180)
-
-    def write(self, path: Path, events: np.ndarray) -> None:
-        """Write an ATIS file."""
-        write_atis(path, events)
-
-
-def fitted(image: Image.Image, width: int, height: int) -> np.ndarray:
-    """Return the image as large as fits, with its aspect ratio kept."""
-    scale = min(width / image.width, height / image.height)
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    return np.asarray(image.resize(size, Image.Resampling.BILINEAR))

@@ -116,7 +116,7 @@ def film(image: np.ndarray, motion: Motion, params: CameraParams, seed: int) -> 
         seed: draws the noise.
 
     Returns:
-        Events `[N]` of `EVENT_DTYPE`, sorted by time; times in microseconds from 0 to the end of the movement.
+        Events `[N]` of `EVENT_DTYPE`, sorted by time, in microseconds from 0 to the end of the movement.
 
     Raises:
         DataError: if the image is not two-dimensional or its values are not in range.
@@ -134,10 +134,7 @@ def film(image: np.ndarray, motion: Motion, params: CameraParams, seed: int) -> 
 class Camera:
     """All pixels of a sensor, flat: what they remember and what they have sent.
 
-    Args:
-        light: log light at the start, float32 `[H * W]`.
-        width: pixels of a row.
-        params: the camera.
+    `light` is the log light at the start, float32 `[H * W]`, and `width` the pixels of a row.
     """
 
     def __init__(self, light: np.ndarray, width: int, params: CameraParams) -> None:
@@ -150,13 +147,10 @@ class Camera:
         self._sent = [(self._everywhere[:0], self._free[:0], np.zeros(0, bool))]
 
     def see(self, light: np.ndarray, start: float, end: float, where: np.ndarray | None = None) -> None:
-        """Let log light go straight to `light` between `start` and `end`.
+        """Let log light go straight to `light` between `start` and `end` (microseconds, from the last `end` on).
 
-        Args:
-            light: float32 `[N]`, one value for each pixel of `where`.
-            start: microseconds, not before the last `end`.
-            end: microseconds, after `start`.
-            where: int64 `[N]`, flat numbers of these pixels; all if None. The light of the others does not change.
+        `light` is float32 `[N]`, for the pixels with the flat numbers `where`, int64 `[N]`; None stands for all pixels.
+        The light of the others does not change.
         """
         where = self._everywhere if where is None else where
         state = self._light, self._memory, self._free
@@ -166,8 +160,7 @@ class Camera:
     def events(self, duration_us: float, seed: int) -> np.ndarray:
         """Everything sent so far, with the noise of `duration_us` microseconds drawn from `seed`.
 
-        Returns:
-            Events `[N]` of `EVENT_DTYPE`, sorted by time (whole microseconds, rounded down), then by pixel.
+        Events `[N]` of `EVENT_DTYPE`, sorted by time (whole microseconds, rounded down), then by pixel.
         """
         pixel, time, on = (np.concatenate(part) for part in zip(*self._sent, strict=True))
         is_noise = np.zeros(pixel.size, bool)

@@ -4,17 +4,14 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from shutil import copyfile
-from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ..images import read_image
 from ..readers.mat import write_mat
 from ..sets.cepdvs import CLASSES, IMAGES, LABELS, RECORDINGS
-from .caltech import fitted
 from .camera import CameraParams, Motion, path_through
-from .layout import ImageLayout, Job, Writer, as_classes, named_after
+from .layout import ImageLayout, Job, Writer, as_classes
 
 ROOT = "CEP-DVS"
 TEXT = b"MATLAB 5.0 MAT-file, simulated by braincog_tmkt".ljust(116)
@@ -22,10 +19,18 @@ KNOTS = 7
 """Points that a random path passes at equal steps of time; a recording is a look around of so many turns."""
 
 
+def random_path(params: CameraParams, seed: int) -> Motion:
+    """A smooth path through random points of a square of `params.amplitude` pixels, beginning in its middle."""
+    knots = np.random.default_rng((seed, 2)).uniform(-0.5, 0.5, (2, KNOTS))  # 0 and 1 draw the noise
+    knots[:, 0] = 0
+    right, down = knots.tolist()
+    return path_through(right, down, params.amplitude, params.duration_us)
+
+
 class CepDvs(ImageLayout):
     """Any tree of at most twenty class folders, each image on a random smooth path of its own.
 
-    Recordings are numbered through all classes, class after class. The tree holds the images, too.
+    Recordings are numbered through all classes, class after class. The tree also contains the images.
     """
 
     folders = (ROOT,)
@@ -35,6 +40,8 @@ class CepDvs(ImageLayout):
     params = CameraParams(amplitude=8.0, duration_us=400_000)
     numbered = True
     partners_in_static = False
+    renames = True
+    motion = staticmethod(random_path)
 
     def jobs(self, static_dir: Path, limit: int | None) -> Iterator[Job]:
         """One job an image, which makes a recording and a copy of the image."""
@@ -46,15 +53,8 @@ class CepDvs(ImageLayout):
                 targets = Path(ROOT, RECORDINGS, f"{stem}.mat"), Path(ROOT, IMAGES, f"{stem}.jpg")
                 yield Job((source,), targets, name)
 
-    def render(self, image: Image.Image) -> np.ndarray:
-        """As large as fits into 240x180 with the aspect ratio kept; the sensor is cut to the image."""
-        return fitted(image, 240, 180)
-
-    def motion(self, params: CameraParams, seed: int) -> Motion:
-        """Another one for each recording."""
-        return random_path(params, seed)
-
-    def write(self, path: Path, events: np.ndarray) -> None:
+    @staticmethod
+    def write(path: Path, events: np.ndarray) -> None:
         """Write a MATLAB file, without the time of writing in its text: equal recordings have equal bytes."""
         write_mat(path, events)
         with path.open("r+b") as file:
@@ -71,18 +71,6 @@ class CepDvs(ImageLayout):
             recording, image = (target.relative_to(ROOT).as_posix() for target in job.targets)
             lines.append(f"{number}\t{image}\t{recording}\t-\t{job.class_name}")
         return {f"{ROOT}/{LABELS}": "\n".join(lines) + "\n"}
-
-    def notes(self, jobs: Sequence[Job]) -> dict[str, Any]:
-        """Which class each folder became."""
-        return {"classes": named_after(jobs)}
-
-
-def random_path(params: CameraParams, seed: int) -> Motion:
-    """A smooth path through random points of a square of `params.amplitude` pixels, beginning in its middle."""
-    knots = np.random.default_rng((seed, 2)).uniform(-0.5, 0.5, (2, KNOTS))  # 0 and 1 draw the noise
-    knots[:, 0] = 0
-    right, down = knots.tolist()
-    return path_through(right, down, params.amplitude, params.duration_us)
 
 
 def _write_jpeg(source: Path, path: Path) -> None:

@@ -1,8 +1,7 @@
 """Twins of CIFAR10-DVS."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -10,7 +9,7 @@ from PIL import Image
 from ..readers.aedat import write_aedat2
 from ..sets.cifar10 import CLASSES
 from .camera import CameraParams, Motion, path_through
-from .layout import ImageLayout, Job, as_classes, named_after
+from .layout import ImageLayout, Job, as_classes
 
 SCREEN = 512
 """Images are enlarged to so many pixels of the screen, which fill the sensor."""
@@ -34,7 +33,9 @@ class Cifar10Dvs(ImageLayout):
     folders = ("CIFAR10DVS",)
     suffix = ".aedat"
     partners_in_static = False
+    renames = True
     bytes_each = 1_300_000
+    write = staticmethod(write_aedat2)
     # A DVS128 takes smaller changes for events than the calibrated camera (docs/simulator.md, deviation D-18).
     params = CameraParams(
         threshold_on=0.12,
@@ -54,17 +55,10 @@ class Cifar10Dvs(ImageLayout):
         """Enlarge the image for the screen; a pixel of the sensor sees 4x4 pixels of it."""
         return np.asarray(image.resize((SCREEN, SCREEN), Image.Resampling.BICUBIC).reduce(SCREEN // SENSOR))
 
-    def motion(self, params: CameraParams, seed: int) -> Motion:
+    @staticmethod
+    def motion(params: CameraParams, seed: int) -> Motion:
         """The same for all images."""
         return diamond_path(params)
-
-    def write(self, path: Path, events: np.ndarray) -> None:
-        """Write an AER-DAT2.0 file."""
-        write_aedat2(path, events)
-
-    def notes(self, jobs: Sequence[Job]) -> dict[str, Any]:
-        """Which class each folder became."""
-        return {"classes": named_after(jobs)}
 
 
 def diamond_path(params: CameraParams) -> Motion:

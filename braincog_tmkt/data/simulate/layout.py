@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -52,6 +52,8 @@ class Layout(ABC):
     """The camera, unless the caller has another one."""
     numbered: ClassVar[bool] = False
     """Whether recordings are numbered through all classes, so that a limit gives them other names."""
+    renames: ClassVar[bool] = False
+    """Whether folders may become classes of other names, which the marker then lists."""
     partners_in_static: ClassVar[bool] = True
     """Whether the data set needs the images that were filmed, and finds them where they were filmed."""
 
@@ -61,18 +63,11 @@ class Layout(ABC):
 
     @abstractmethod
     def record(self, job: Job, params: CameraParams, seed: int) -> Sequence[Writer]:
-        """Make the recordings of a job.
-
-        Returns:
-            A writer for each target.
+        """Make the recordings of a job: a writer for each target.
 
         Raises:
             DataError: naming the source, if it cannot be read or makes no events.
         """
-
-    def notes(self, jobs: Sequence[Job]) -> dict[str, Any]:
-        """What else the marker should say."""
-        return {}
 
     def tables(self, jobs: Sequence[Job]) -> dict[str, str]:
         """Text files that name all recordings: path relative to the root -> content."""
@@ -83,14 +78,18 @@ class ImageLayout(Layout):
     """One image a recording, moving before the camera."""
 
     def render(self, image: Image.Image) -> np.ndarray:
-        """Turn an opened grey image into what the sensor sees, uint8 `[H, W]`."""
-        raise NotImplementedError
+        """What the sensor sees of a grey image, uint8 `[H, W]`; by default as much as fits into 240x180, uncropped."""
+        scale = min(240 / image.width, 180 / image.height)
+        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+        return np.asarray(image.resize(size, Image.Resampling.BILINEAR))
 
-    def motion(self, params: CameraParams, seed: int) -> Motion:
-        """How the image moves; the three saccades unless a layout knows better."""
+    @staticmethod
+    def motion(params: CameraParams, seed: int) -> Motion:
+        """How the image moves; by default along the three saccades."""
         return saccade_path(params)
 
-    def write(self, path: Path, events: np.ndarray) -> None:
+    @staticmethod
+    def write(path: Path, events: np.ndarray) -> None:
         """Write a recording in the data set's own format."""
         raise NotImplementedError
 
@@ -111,21 +110,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def as_classes(static_dir: Path, known: Sequence[str], limit: int | None) -> Iterator[tuple[str, list[Path]]]:
-    """Divide the images of a tree of class folders among the classes of a data set.
+    """Class name and images, in label order, of a tree `[train|test/]<folder>/<image>`.
 
-    Folders are taken by their names if all of these are classes. Otherwise the k-th folder, sorted, becomes the k-th
-    class, so that any images can be used.
-
-    Args:
-        static_dir: holds `<folder>/<image>` or `train|test/<folder>/<image>`.
-        known: the classes, in label order.
-        limit: only the first so many images of every class.
-
-    Returns:
-        Class name and images, in label order.
-
-    Raises:
-        DataError: if there are more folders than classes.
+    Folders are taken by their names if all of these are classes (`known`, in label order). Otherwise the k-th folder,
+    sorted, becomes the k-th class, so that any images can be used; more folders than classes are a DataError. `limit`
+    takes only the first so many images of every class.
     """
     folders: dict[str, list[Path]] = {}
     for part in parts_in(static_dir).values():

@@ -18,6 +18,7 @@ class Mnist(ImageLayout):
     folders = ("Train", "Test")
     suffix = ".bin"
     bytes_each = 25_000
+    write = staticmethod(write_atis)
 
     def jobs(self, static_dir: Path, limit: int | None) -> Iterator[Job]:
         """One job an image; recording k shows image k - 1, as in N-MNIST."""
@@ -31,7 +32,3 @@ class Mnist(ImageLayout):
         """28x28 in the middle of 34x34, dark on bright: the real recordings show the negatives (docs/simulator.md)."""
         digit = image if image.size == (28, 28) else image.resize((28, 28), Image.Resampling.BILINEAR)
         return np.asarray(ImageOps.invert(ImageOps.expand(digit, border=3, fill=0)))
-
-    def write(self, path: Path, events: np.ndarray) -> None:
-        """Write an ATIS file."""
-        write_atis(path, events)

@@ -35,18 +35,9 @@ def saccade_path(params: CameraParams) -> Motion:
 
 
 def simulate_events(image: np.ndarray, params: CameraParams | None = None, seed: int = 0) -> np.ndarray:
-    """Record one image: what the camera sends while the image moves along the three saccades.
+    """Record one image: what the camera sends while the image moves along the three saccades (see `camera.film`).
 
-    Args:
-        image: `[H, W]`, uint8, or floats in [0, 1], see `camera.film`. The sensor has the same size.
-        params: the camera; the calibrated one if None.
-        seed: draws the noise.
-
-    Returns:
-        Events `[N]` of `EVENT_DTYPE`, sorted by time; times in microseconds from 0 to `params.duration_us`.
-
-    Raises:
-        DataError: if the image is not two-dimensional or its values are not in range.
+    `params` None is the calibrated camera.
 
     Example:
         >>> image = np.zeros((34, 34), np.uint8)

@@ -36,13 +36,7 @@ INK_LIGHT = 0.3
 
 @dataclass(frozen=True)
 class PenTrace:
-    """Dots of ink, sorted by time.
-
-    Args:
-        x: units to the right `[N]`, from 0 to `CANVAS`.
-        y: units downwards `[N]`.
-        t: microseconds from the first dot `[N]`.
-    """
+    """Dots of ink `[N]`, sorted by time: units right and down (0 to `CANVAS`), microseconds from the first dot."""
 
     x: np.ndarray
     y: np.ndarray
@@ -52,10 +46,8 @@ class PenTrace:
 def read_strokes(path: Path) -> PenTrace:
     """Read a drawing of Omniglot's: lines `x,y,t` (y upwards, from -105 to 0; t in milliseconds), `START`, `BREAK`.
 
-    The numbers count pixels: 0 is the middle of the first one (seen by laying strokes over their images).
-
-    Raises:
-        DataError: naming the file, if it cannot be read or is no such drawing.
+    The numbers count pixels: 0 is the middle of the first one (seen by laying strokes over their images). A DataError
+    names a file that cannot be read or is no such drawing.
     """
     try:
         blocks = path.read_text(encoding="ascii").replace("START", "").split("BREAK")
@@ -77,11 +69,7 @@ def read_strokes(path: Path) -> PenTrace:
 def ink_of_image(image: np.ndarray) -> PenTrace:
     """Draw an image: each line grows from its top left end at a steady pace, one after the other.
 
-    Args:
-        image: grey `[H, W]`, uint8, ink dark on bright.
-
-    Returns:
-        One dot for each pixel of ink, at its middle; none if the image has no ink.
+    Takes grey `[H, W]`, uint8, ink dark on bright, and returns one dot at the middle of each pixel of ink.
     """
     rows, columns = np.nonzero(image < 128)
     todo = set(zip(rows.tolist(), columns.tolist(), strict=True))
@@ -137,7 +125,7 @@ class Screen:
         self.ink = np.zeros((height, camera.width), np.float32)  # how much of a pixel is covered
 
     def draw(self, ink: PenTrace, start: float) -> float:
-        """BatchRNG `ink` from the time `start` on, in microseconds, and return when the last dot is set."""
+        """Draw `ink` from the time `start` on, in microseconds, and return when the last dot is set."""
         places = np.stack([self.left + ink.x * self.scale, self.top + ink.y * self.scale], axis=1) - 0.5
         frames = np.floor(ink.t / FRAME_US).astype(int)
         last = int(frames[-1])

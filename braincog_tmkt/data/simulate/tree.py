@@ -20,10 +20,24 @@ from tqdm import tqdm
 
 from ...errors import DataError, RecipeError
 from ...files import written_whole
+from ...registry import did_you_mean
 from ..sets.listing import SIMULATED
 from ..workers import interrupts_for_this_process_alone, start_worker
+from .caltech import Caltech
 from .camera import SIMULATOR_VERSION, CameraParams
-from .layout import Job, Layout, Writer, write_text
+from .cepdvs import CepDvs
+from .cifar10dvs import Cifar10Dvs
+from .layout import Job, Layout, Writer, named_after, write_text
+from .mnist import Mnist
+from .omniglot import Omniglot
+
+LAYOUTS: dict[str, Layout] = {
+    "ncaltech101": Caltech(),
+    "nmnist": Mnist(),
+    "nomniglot": Omniglot(),
+    "cepdvs": CepDvs(),
+    "cifar10dvs": Cifar10Dvs(),
+}
 
 DECISIVE = {
     "simulator": "another version of the simulator",
@@ -35,38 +49,66 @@ DECISIVE = {
 """Entries of the marker that decide about the bytes of a recording, and what to call another value."""
 
 
-def make_tree(
-    static_dir: Path,
-    out_dir: Path,
-    name: str,
-    layout: Layout,
-    params: CameraParams | None,
-    seed: int,
-    workers: int,
-    limit: int | None,
-    progress: bool,
+def simulate_tree(
+    static_dir: str | Path,
+    out_dir: str | Path,
+    layout: str,
+    params: CameraParams | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    limit_per_class: int | None = None,
+    progress: bool = True,
 ) -> int:
-    """Do what `simulate_tree` promises, for a layout that is known by `name`."""
-    if limit is not None and limit < 1:
-        raise RecipeError(f"limit_per_class is {limit}: it must be 1 or more, or left out")
-    params = params or layout.params
-    jobs = _list_jobs(static_dir, layout, limit)
-    listed = jobs if layout.numbered else _list_jobs(static_dir, layout, None)
-    description = _description(static_dir, name, params, seed, listed) | layout.notes(listed)
-    todo = [job for job in jobs if not all((out_dir / target).exists() for target in job.targets)]
+    """Simulate a recording of every image of a tree. Run it again to go on after an interruption.
+
+    Each recording is a function of the image, the parameters, the seed and its own name: the number of processes, the
+    order and interruptions change no byte.
+
+    Args:
+        static_dir: the images: Caltech-101, MNIST as png folders, Omniglot (with strokes if there are any), CIFAR-10 as
+            folders, or any tree of class folders.
+        out_dir: root of the new tree; it can be given as the root of the data set.
+        layout: the data set, a name in `LAYOUTS`.
+        params: the camera; the layout's own if None.
+        seed: one number for the whole tree.
+        workers: processes; 1 starts none.
+        limit_per_class: only the first so many images of every class.
+        progress: whether to show a bar.
+
+    Returns:
+        How many recordings were made now; finished ones are skipped.
+
+    Raises:
+        RecipeError: for an unknown layout, or a limit that the layout cannot keep.
+        DataError: if there is nothing to simulate, a source cannot be read, `out_dir` has real recordings or those of
+            another simulation, or the disk is full. Finished recordings are whole and stay.
+    """
+    if layout not in LAYOUTS:
+        raise RecipeError(f"unknown layout '{layout}' to simulate: {did_you_mean(layout, LAYOUTS)}")
+    if limit_per_class is not None and limit_per_class < 1:
+        raise RecipeError(f"limit_per_class is {limit_per_class}: it must be 1 or more, or left out")
+    static, out = Path(static_dir).expanduser(), Path(out_dir).expanduser()
+    plan = LAYOUTS[layout]
+    params = params or plan.params
+    jobs = _list_jobs(static, plan, limit_per_class)
+    listed = jobs if plan.numbered else _list_jobs(static, plan, None)
+    description = _description(static, layout, params, seed, listed)
+    if plan.renames:
+        description["classes"] = named_after(listed)
+    todo = [job for job in jobs if not all((out / target).exists() for target in job.targets)]
     try:
-        _mark(out_dir, layout, description, {target.parts[0] for job in listed for target in job.targets})
-        for path, text in layout.tables(jobs).items():
-            if not (out_dir / path).exists():
-                _write({out_dir / path: partial(write_text, text=text)})
-        _check_space(out_dir, _count(todo) * layout.bytes_each)
-        for folder in {(out_dir / target).parent for job in todo for target in job.targets}:
+        _mark(out, plan, description, {target.parts[0] for job in listed for target in job.targets})
+        for path, text in plan.tables(jobs).items():
+            if not (out / path).exists():
+                _write({out / path: partial(write_text, text=text)})
+        _check_space(out, _count(todo) * plan.bytes_each)
+        for folder in {(out / target).parent for job in todo for target in job.targets}:
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
-            f"{out_dir} cannot be made or written ({error.strerror}): choose another folder for the twin"
+            f"{out} cannot be made or written ({error.strerror}): choose another folder for the twin"
         ) from error
-    record = partial(_record, out_dir=out_dir, layout=layout, params=params, seed=seed)
+    record = partial(_record, out_dir=out, layout=plan, params=params, seed=seed)
     total = _count(jobs)
     bar = tqdm(total=total, initial=total - _count(todo), desc="simulate", unit="rec", disable=not progress)
     with bar:
@@ -132,7 +174,7 @@ def _mark(out_dir: Path, layout: Layout, description: dict[str, Any], used: Coll
 
 
 def _check_same(marker: Path, description: dict[str, Any]) -> None:
-    """Raise a `DataError` if `marker` describes other recordings."""
+    """Check that `marker` describes the same recordings."""
     try:
         found = json.loads(marker.read_text(encoding="utf-8"))
         other = [what for key, what in DECISIVE.items() if found[key] != description[key]]

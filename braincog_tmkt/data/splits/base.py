@@ -34,8 +34,8 @@ class Protocol:
         train_portion: share of each class that is not test, in (0, 1).
         val_portion: share of that part which is held out for selection, in [0, 1).
         train_per_class: recordings of each class for training and validation together; overrides `train_portion`.
-        static_pool: `partners`, the twins of training recordings; `open`, every image that is no twin of a
-            validation or test recording.
+        static_pool: `partners`, the twins of training recordings; `open`, every image that is no twin of a validation
+            or test recording.
 
     Raises:
         RecipeError: naming the value that is wrong and what it may be.
@@ -43,10 +43,6 @@ class Protocol:
     Example:
         >>> Protocol("clean", train_per_class=10).static_pool
         'partners'
-        >>> Protocol("clean", train_portion=1.0)
-        Traceback (most recent call last):
-        ...
-        braincog_tmkt.errors.RecipeError: train_portion is 1.0, but must be a number above 0 and below 1.
     """
 
     name: str = "clean"
@@ -145,13 +141,8 @@ def keys_by_class(items: Iterable[Item]) -> dict[str, list[str]]:
     return dict(sorted(groups.items()))
 
 
-def cut(keys: list[str], at: int) -> tuple[list[str], list[str]]:
-    """The first `at` keys, and the others."""
-    return keys[:at], keys[at:]
-
-
 def in_order(keys: Iterable[str]) -> tuple[str, ...]:
-    """The keys as a part of a `Split` holds them."""
+    """The keys in the order of a `Split`: sorted."""
     return tuple(sorted(keys))
 
 

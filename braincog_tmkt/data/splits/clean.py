@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ...errors import RecipeError
 from ..types import Index
-from .base import PROTOCOLS, Protocol, Split, cut, in_order, keys_by_class
+from .base import PROTOCOLS, Protocol, Split, in_order, keys_by_class
 
 
 @PROTOCOLS.register("clean")
@@ -23,9 +23,8 @@ def _clean(index: Index, protocol: Protocol) -> Split:
     val: list[str] = []
     test: list[str] = []
     for name, keys in keys_by_class(index.recordings).items():
-        kept, rest = _divide_class(
-            name, [key for key in keys if key not in index.unused], index.official_test, protocol
-        )
+        used = [key for key in keys if key not in index.unused]
+        kept, rest = _divide_class(name, used, index.official_test, protocol)
         held_out = _validation_count(len(kept), protocol.val_portion)
         train += kept[: len(kept) - held_out]
         val += kept[len(kept) - held_out :]
@@ -42,13 +41,13 @@ def _divide_class(
     official = [key for key in keys if key in official_test]
     count = protocol.train_per_class
     if count is None:
-        return (own, official) if official_test else cut(own, _kept_count(len(own), protocol.train_portion))
+        kept = _kept_count(len(own), protocol.train_portion)
+        return (own, official) if official_test else (own[:kept], own[kept:])
     if count > len(own) or count == len(keys):
         raise RecipeError(
             f"data.train_per_class is {count}, but class '{name}' has {len(own)} recordings for training and test"
-            " together"
-            f"{f' and {len(official)} more for test' if official else ''}: choose a smaller number"
-            " (a tier may have set it)."
+            f" together{f' and {len(official)} more for test' if official else ''}: choose a smaller number (a tier"
+            " may have set it)."
         )
     return own[:count], own[count:] + official
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ...errors import RecipeError
 from ..types import Index
-from .base import PROTOCOLS, Protocol, Split, cut, in_order, keys_by_class
+from .base import PROTOCOLS, Protocol, Split, in_order, keys_by_class
 
 CEPDVS_TRAIN, CEPDVS_TEST = 0.5, 0.2
 """Shares of a block of recordings that train and test; the rest is not used."""
@@ -60,10 +60,7 @@ def _published_omniglot_unsorted(index: Index, protocol: Protocol) -> Split:
 
     The recordings take alphabets as listed and characters and files in order; the images take all three as listed. So
     the class at one place draws images of the class at the same place of the other listing, by 15 drawers at random
-    (the names of image files differ from character to character).
-
-    Raises:
-        RecipeError: if the classes are not `<alphabet>/<character>` or have no official test part.
+    (the names of image files differ from character to character). Other data sets are a RecipeError.
     """
     _refuse_clean_settings(protocol)
     if not index.official_test or any(name.count("/") != 1 for name in index.classes):
@@ -85,7 +82,7 @@ def _published_cepdvs(index: Index, protocol: Protocol) -> Split:
     """Split CEP-DVS as the code does: blocks in file order, and image lists that mix up two numberings.
 
     Of each block of n / K recordings (500 of the full set) the first half trains, the next fifth tests, the rest is not
-    used. The image list of a class holds its positions among the training recordings, but is used to count in all
+    used. The image list of a class has its positions among the training recordings, but is used to count in all
     images: stored by class, class c draws images of class c // 2.
     """
     _refuse_clean_settings(protocol)
@@ -101,8 +98,7 @@ def _published_cepdvs(index: Index, protocol: Protocol) -> Split:
         if position < len(images):
             positions[item.class_name].append(images[position])
     draws = {name: in_order(keys) for name, keys in positions.items()}
-    keys = {"train": in_order(item.key for item in trained), "test": in_order(item.key for item in tested)}
-    split = Split(replace(protocol, val_portion=0.0), keys["train"], (), keys["test"], (), leaky=True)
+    split = _split(protocol, [item.key for item in trained], [item.key for item in tested], (), leaky=True)
     return _mixed_up(split, draws)
 
 
@@ -121,12 +117,11 @@ def _by_portion(index: Index, protocol: Protocol, listed: Mapping[str, list[str]
     statics = index.statics if index.twins_known else ()  # the code was never run on such a set
     images = keys_by_class(statics)
     for name, keys in listed.items():
-        kept, rest = cut(keys, round(protocol.train_portion * len(keys)))
-        train += kept
-        test += rest
-        pool += images.get(name, [])[: len(kept) + 1]
-    leaky = bool(statics)
-    return Split(replace(protocol, val_portion=0.0), in_order(train), (), in_order(test), in_order(pool), leaky)
+        count = round(protocol.train_portion * len(keys))
+        train += keys[:count]
+        test += keys[count:]
+        pool += images.get(name, [])[: count + 1]
+    return _split(protocol, train, test, pool, leaky=bool(statics))
 
 
 def _official(index: Index, protocol: Protocol) -> Split:
@@ -135,7 +130,11 @@ def _official(index: Index, protocol: Protocol) -> Split:
     train = [key for key in used if key not in index.official_test]
     test = [key for key in used if key in index.official_test]
     pool = {item.key for item in index.statics}.intersection(train) if index.twins_known else set()
-    return Split(replace(protocol, val_portion=0.0), in_order(train), (), in_order(test), in_order(pool), leaky=False)
+    return _split(protocol, train, test, pool, leaky=False)
+
+
+def _split(protocol: Protocol, train: list[str], test: list[str], pool: Iterable[str], leaky: bool) -> Split:
+    return Split(replace(protocol, val_portion=0.0), in_order(train), (), in_order(test), in_order(pool), leaky)
 
 
 def _mixed_up(split: Split, draws: Mapping[str, tuple[str, ...]]) -> Split:
@@ -148,7 +147,7 @@ def _stem(key: str) -> str:
 
 
 def _file_order(key: str) -> tuple[str, str]:
-    """Where a folder of all classes holds the file of this key."""
+    """The place of the file of this key in a folder of all classes."""
     return _stem(key), key
 
 
