@@ -1,6 +1,5 @@
 """CIFAR10-DVS on trees in the true format, with and without the images of CIFAR-10."""
 
-import random
 import struct
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from braincog_tmkt.data.sets.cifar10 import CLASSES
 from braincog_tmkt.data.sets.cifar10dvs import CIFAR10DVS, LAYOUTS
 from braincog_tmkt.data.splits import Protocol, make_split
 from braincog_tmkt.data.types import FrameSpec
-from braincog_tmkt.errors import DataError, RecipeError
+from braincog_tmkt.errors import DataError
 from braincog_tmkt.recipe import load_recipe
 
 from .trees import picture, recording
@@ -92,35 +91,12 @@ def test_published_divisions_go_by_number(tmp_path: Path) -> None:
     require_clean(verdict, clean)
 
 
-def test_the_order_of_the_file_system_does_not_matter(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images(root)
-    before = CIFAR10DVS(root).index()
-    real, seen = Path.iterdir, []
-
-    def shuffled(path: Path):
-        entries = list(real(path))
-        random.Random(len(seen)).shuffle(entries)
-        seen.append(entries != sorted(entries))
-        return iter(entries)
-
-    monkeypatch.setattr(Path, "iterdir", shuffled)
-    assert CIFAR10DVS(root).index() == before
-    assert any(seen)
-
-
 def test_missing_recordings_move_no_other(root: Path) -> None:
     (root / "CIFAR10DVS/cat/cifar10_cat_5.aedat").unlink()
     index = CIFAR10DVS(root).index()
     assert "cat/005" not in keys(index.recordings)
     assert len(index.recordings) == 35
     assert next(item for item in index.recordings if item.key == "cat/006").path.name == "cifar10_cat_6.aedat"
-
-
-def test_hidden_and_other_files_are_passed_over(root: Path) -> None:
-    before = CIFAR10DVS(root).index()
-    for name in ("cat/._cifar10_cat_0.aedat", "cat/readme.txt", "cat.zip"):
-        (root / "CIFAR10DVS" / name).touch()
-    assert CIFAR10DVS(root).index() == before
 
 
 @pytest.mark.parametrize(
@@ -160,12 +136,6 @@ def test_missing_and_empty_folders_are_named(root: Path) -> None:
         CIFAR10DVS(root).index()
 
 
-def test_simulated_recordings_say_so(root: Path) -> None:
-    assert CIFAR10DVS(root).kind() == "real"
-    (root / "CIFAR10DVS/SIMULATED.json").write_text("{}")
-    assert CIFAR10DVS(root).kind() == "simulated"
-
-
 # images
 
 
@@ -186,17 +156,6 @@ def test_damaged_images_are_not_passed_over(root: Path) -> None:
     (root / "cifar-10-batches-py/data_batch_1").write_bytes(b"no pickle")
     with pytest.raises(DataError, match="data_batch_1"):
         CIFAR10DVS(root).index()
-
-
-def test_images_of_unknown_origin_are_drawn_by_the_protocol_that_says_so_alone(root: Path) -> None:
-    images(root)
-    index = CIFAR10DVS(root).index()
-    assert not set(keys(index.recordings)) & set(keys(index.statics))
-    assert make_split(index, Protocol("clean")).pool == ()
-    with pytest.raises(RecipeError, match="unpaired"):
-        make_split(index, Protocol("clean", static_pool="open"))
-    split = make_split(index, Protocol("unpaired"))
-    assert (len(split.pool), split.leaky) == (9, True)
 
 
 # recordings and frames

@@ -1,7 +1,6 @@
 """DVS128 Gesture: official trials, tonic's cut files, faults and tricks in the lists."""
 
 import os
-import random
 from pathlib import Path
 
 import numpy as np
@@ -322,23 +321,6 @@ def test_faults_of_cut_gestures_are_named(tmp_path: Path, name: str, content: by
 
 
 # both
-
-
-@pytest.mark.parametrize("make", [official, cut])
-def test_order_of_the_file_system_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make) -> None:
-    make(tmp_path)
-    before = DVSGesture(tmp_path).index()
-    real, seed = Path.iterdir, iter(range(1000))
-
-    def shuffled(path: Path):
-        entries = sorted(real(path))
-        random.Random(next(seed)).shuffle(entries)
-        return iter(entries)
-
-    monkeypatch.setattr(Path, "iterdir", shuffled)
-    for path in tmp_path.glob("DvsGesture/trials_to_*.txt"):
-        path.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
-    assert all(DVSGesture(tmp_path).index() == before for _ in range(3))
 
 
 def test_nothing_there_and_what_there_never_is(tmp_path: Path) -> None:

@@ -1,15 +1,12 @@
 """A user's own pairs: every format, twins or not, and what people leave in folders."""
 
 import os
-import random
 from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import savemat
 
@@ -21,10 +18,8 @@ from braincog_tmkt.data.readers.aedat4 import write_aedat4
 from braincog_tmkt.data.readers.atis import write_atis
 from braincog_tmkt.data.sets.folder import Folder
 from braincog_tmkt.data.splits import Protocol, make_split
-from braincog_tmkt.data.types import FrameSpec, Index
+from braincog_tmkt.data.types import FrameSpec
 from braincog_tmkt.errors import DataError, RecipeError
-from braincog_tmkt.recipe import load_recipe
-from braincog_tmkt.recipe.files import known_recipes
 from braincog_tmkt.results.store import read_records
 
 from .trees import picture, recording
@@ -289,46 +284,6 @@ def test_nothing_there_unreadable_or_gone(tmp_path: Path, monkeypatch: pytest.Mo
 # properties
 
 
-def outcome(root: Path) -> Index | str:
-    """The index, or the error in words."""
-    try:
-        return Folder(root).index()
-    except DataError as error:
-        return str(error)
-
-
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(
-    names=st.dictionaries(st.sampled_from(["cat", "dog", "Dog"]), st.sets(st.sampled_from("abcA"))),
-    images=st.dictionaries(st.sampled_from(["cat", "dog", "Dog"]), st.sets(st.sampled_from("abcA"))),
-    seed=st.integers(0, 1000),
-)
-def test_any_listing_gives_sound_pairs_or_an_error(tmp_path_factory, names, images, seed) -> None:
-    root = tmp_path_factory.mktemp("any")
-    for folder, classes, suffix in (("events", names, ".npy"), ("static", images, ".png")):
-        for name, stems in classes.items():
-            (root / folder / name).mkdir(parents=True)
-            for stem in stems:
-                (root / folder / name / f"{stem}{suffix}").write_bytes(b"")
-    found = outcome(root)
-    real, shuffle = Path.iterdir, random.Random(seed)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Path, "iterdir", lambda path: iter(sorted(real(path), key=lambda _: shuffle.random())))
-        assert outcome(root) == found
-    recorded = {f"{name}/{stem}" for name, stems in names.items() for stem in stems}
-    shown = {f"{name}/{stem}" for name, stems in images.items() for stem in stems}
-    same_classes = names.keys() == images.keys() if images else True
-    sound = bool(names) and all(names.values()) and all(images.values()) and same_classes
-    if not (sound and (not shown or not recorded & shown or recorded <= shown)):
-        assert isinstance(found, str)
-        return
-    assert isinstance(found, Index)
-    assert found.twins_known == (recorded <= shown or not shown)
-    assert keys(found.recordings) == sorted(recorded)
-    assert keys(found.statics) == sorted(shown)
-    assert all(item.key == f"{item.path.parent.name}/{item.path.stem}" for item in found.recordings + found.statics)
-
-
 # the whole way
 
 
@@ -361,12 +316,3 @@ def test_pairs_without_names_in_common_train_under_unpaired_only(tmp_path: Path,
     assert main([*command, "data.protocol=unpaired"]) == 0
     (record,) = read_records([tmp_path / "runs"])
     assert (record["data"]["leaky"], record["data"]["pool"]) == (True, 6)
-
-
-@pytest.mark.parametrize("name", ["folder", "dvsgesture"])
-def test_recipes_load_in_every_tier(name: str) -> None:
-    recipes = {key: path for key, path in known_recipes().items() if key.startswith(f"{name}/")}
-    assert len(recipes) == 4
-    for path in recipes.values():
-        for tier in (None, "smoke", "small"):
-            assert load_recipe(path, tier=tier).data.name == name

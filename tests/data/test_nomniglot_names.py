@@ -14,51 +14,34 @@ from .test_nomniglot import tree, whole  # noqa: F401
 # Names
 
 
+EVENTS, IMAGES = "dvs_background/Latin", "omniglot-py/images_background/Latin"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("dvs_background/Latin", "dvs_background/Latn", "no images of Latn"),
-        ("omniglot-py/images_background/Latin", "omniglot-py/images_background/latin", "no images of Latin"),
+        (EVENTS, "dvs_background/Latn", "no images of Latn"),
+        (IMAGES, "omniglot-py/images_background/latin", "no images of Latin"),
+        (f"{EVENTS}/character02", f"{EVENTS}/character03", "character02 has images in .*no recordings"),
         (
-            "dvs_background/Latin/character02",
-            "dvs_background/Latin/character03",
-            "character02 has images in .*no recordings",
-        ),
-        (
-            "omniglot-py/images_background/Latin/character02",
-            "omniglot-py/images_background/Latin/character03",
+            f"{IMAGES}/character02",
+            f"{IMAGES}/character03",
             "Latin/character02 has recordings in .*dvs_background/Latin/character02, but no images",
         ),
-        ("dvs_background/Latin/character02", "dvs_background/Latin/two", "two is no folder of a character"),
-        ("dvs_background/Latin/character02", "gone", "Latin/character02 has images in"),
-        ("omniglot-py/images_background/Latin/character02", "gone", "Latin/character02 has recordings in"),
+        (f"{EVENTS}/character02", f"{EVENTS}/two", "two is no folder of a character"),
+        (f"{EVENTS}/character02", "gone", "Latin/character02 has images in"),
+        (f"{IMAGES}/character02", "gone", "Latin/character02 has recordings in"),
         ("omniglot-py", "gone", r"cannot find the images of Omniglot in .*omniglot-py/images_background"),
-        ("dvs_background/Latin/character02/0002.csv", "gone", r"character02 holds no \.csv files"),
+        (f"{EVENTS}/character02/0002.csv", "gone", r"character02 holds no \.csv files"),
+        (f"{EVENTS}/character02/0002.csv", f"{EVENTS}/character02/2.csv", r"holds 0 files NNNN\.csv"),
+        (f"{EVENTS}/character02/0002.aedat4", f"{EVENTS}/character01/0002.aedat4", r"holds 2 files NN"),
         (
-            "dvs_background/Latin/character02/0002.csv",
-            "dvs_background/Latin/character02/2.csv",
-            r"holds 0 files NNNN\.csv",
-        ),
-        (
-            "dvs_background/Latin/character02/0002.aedat4",
-            "dvs_background/Latin/character01/0002.aedat4",
-            r"holds 2 files NN",
-        ),
-        (
-            "omniglot-py/images_background/Latin/character02/0002_07.png",
+            f"{IMAGES}/character02/0002_07.png",
             "gone.png",
             r"Latin/character02 should hold one .png .* 0002_07.png is missing",
         ),
-        (
-            "omniglot-py/images_background/Latin/character02/0002_07.png",
-            "omniglot-py/images_background/Latin/character02/0001_07.png",
-            "Latin/character02 should hold",
-        ),
-        (
-            "omniglot-py/images_background/Latin/character02/0002_07.png",
-            "omniglot-py/images_background/Latin/character02/seven.png",
-            "should",
-        ),
+        (f"{IMAGES}/character02/0002_07.png", f"{IMAGES}/character02/0001_07.png", "Latin/character02 should hold"),
+        (f"{IMAGES}/character02/0002_07.png", f"{IMAGES}/character02/seven.png", "should"),
     ],
 )
 def test_renamed_and_missing_files_are_named(tree: Path, old: str, new: str, fault: str) -> None:

@@ -4,7 +4,6 @@ import importlib.util
 import os
 import shutil
 import struct
-import subprocess
 import sys
 import time
 import zlib
@@ -131,16 +130,6 @@ def test_a_bomb_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.Mon
         read_h5(tmp_path / "bomb.h5", SENSOR)
     (most,) = (line for line in peak.read_text().splitlines() if line.startswith("VmHWM"))
     assert int(most.split()[1]) < 400_000  # kilobytes
-
-
-def test_h5py_itself_follows_and_crashes(tmp_path: Path) -> None:
-    """Why the reader looks at links first, and reads in a process of its own."""
-    outside_link(tmp_path / "link.h5")
-    with h5py.File(tmp_path / "link.h5") as file:
-        np.testing.assert_array_equal(file["t"], EVENTS["t"])
-    crash(tmp_path / "crash.h5")
-    code = f"import h5py; h5py.File({str(tmp_path / 'crash.h5')!r})['t'][...]"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode != 0
 
 
 def test_a_library_that_never_ends_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

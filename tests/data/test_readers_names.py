@@ -9,14 +9,10 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.io import savemat
 
 from braincog_tmkt.data.readers import read_events
 from braincog_tmkt.data.readers.arrays import read_events_npy
-from braincog_tmkt.data.readers.columns import find_columns
-from braincog_tmkt.data.readers.names import NAMES
 from braincog_tmkt.errors import DataError
 from tests.data.corpus import random_events
 
@@ -124,26 +120,6 @@ def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
         read_events(tmp_path / "a.csv", None)
     np.savetxt(tmp_path / "a.csv", rows[:, [0, 1, 2, 3, 4, 4]], "%d", ",", header="t,x,y,p,more,more", comments="")
     np.testing.assert_array_equal(read_events(tmp_path / "a.csv", None), EVENTS)
-
-
-LABELS = st.sampled_from([spelled for names in NAMES.values() for name in names for spelled in (name, name.upper())])
-
-
-@settings(deadline=None, max_examples=200, derandomize=True)
-@given(st.lists(LABELS, unique=True), st.randoms(use_true_random=False))
-def test_the_order_in_a_file_never_decides(labels: list[str], shuffle: Any) -> None:
-    def outcome(order: list[str]) -> Any:
-        try:
-            return find_columns([{label: label for label in order}], "made")
-        except DataError:
-            return None
-
-    found = outcome(labels)
-    shuffle.shuffle(labels)
-    assert outcome(labels) == found
-    for letter, label in (found or {}).items():
-        assert label.lower() in NAMES[letter]
-        assert label in NAMES[letter] or not set(labels) & set(NAMES[letter])
 
 
 @pytest.mark.data

@@ -1,7 +1,6 @@
 """The data sets on trees in their official layouts; real files where the shared folder is there."""
 
 import os
-import random
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -134,39 +133,6 @@ def test_missing_trees_are_named(tmp_path: Path) -> None:
     (tmp_path / "b" / EVENT_LAYOUTS[0]).mkdir(parents=True)
     with pytest.raises(DataError, match="no class folders"):
         NCaltech101(tmp_path / "b").index()
-
-
-def test_order_of_the_file_system_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    caltech_tree(tmp_path)
-    nmnist_events(tmp_path)
-    mnist_png(tmp_path)
-    datasets = [NCaltech101(tmp_path), NMnist(tmp_path)]
-    before = [dataset.index() for dataset in datasets]
-    real, seen = Path.iterdir, []
-
-    def shuffled(path: Path):
-        entries = list(real(path))
-        random.Random(len(seen)).shuffle(entries)
-        seen.append(entries != sorted(entries))
-        return iter(entries)
-
-    monkeypatch.setattr(Path, "iterdir", shuffled)
-    assert [dataset.index() for dataset in datasets] == before
-    assert any(seen)
-    for index in before:
-        assert keys(index.recordings) == sorted(keys(index.recordings))
-        assert keys(index.statics) == sorted(keys(index.statics))
-
-
-def test_simulated_recordings_say_so(tmp_path: Path) -> None:
-    caltech_tree(tmp_path)
-    nmnist_events(tmp_path)
-    mark = {NCaltech101: "NCALTECH101/Caltech101", NMnist: "NMNIST"}
-    for make, folder in mark.items():
-        assert make(tmp_path).kind() == "real"
-        (tmp_path / folder / "SIMULATED.json").write_text("{}")
-        assert make(tmp_path).kind() == "simulated"
-    assert len(NCaltech101(tmp_path).index().recordings) == 9
 
 
 def test_fingerprint_follows_the_files_not_their_place(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 from torchvision.transforms import Resize
 
 from braincog_tmkt.data.static import read_static_channel, static_channel
-from braincog_tmkt.errors import DataError, RecipeError
+from braincog_tmkt.errors import RecipeError
 
 
 def colourful(width: int = 60, height: int = 41) -> Image.Image:
@@ -46,23 +46,6 @@ def test_any_mode_of_image_has_a_value(mode: str) -> None:
 def test_value_of_grey_is_grey() -> None:
     grey = colourful(28, 28).convert("L")
     np.testing.assert_array_equal(static_channel(grey, 28), np.asarray(grey))
-
-
-def test_unreadable_images_are_named(tmp_path: Path) -> None:
-    colourful().save(tmp_path / "whole.jpg")
-    colourful().save(tmp_path / "whole.png")
-    cut = {name: (tmp_path / name).read_bytes() for name in ("whole.jpg", "whole.png")}
-    bad = {
-        "cut.jpg": cut["whole.jpg"][:400],
-        "cut.png": cut["whole.png"][:400],
-        "text.jpg": b"hello",
-        "empty.jpg": b"",
-    }
-    for name, content in bad.items():
-        (tmp_path / name).write_bytes(content)
-    for name in (*bad, "gone.jpg"):
-        with pytest.raises(DataError, match=name):
-            read_static_channel(tmp_path / name, 16)
 
 
 def test_without_hsv_it_is_the_blue_channel_as_in_the_baselines_code(tmp_path: Path) -> None:

@@ -23,6 +23,11 @@ def recording(seed: int, width: int, height: int, count: int = 400) -> np.ndarra
     return events
 
 
+def contents(root: Path) -> dict[str, bytes]:
+    """All files of a tree."""
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
 def picture(seed: int, *shape: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
 
