@@ -121,16 +121,6 @@ def test_classes_without_training_validation_or_test_are_named():
     assert "validation recordings of" not in selected.sentence()
 
 
-def test_many_classes_are_counted():
-    keys = [f"class{number}/{place}" for number in range(9) for place in "ab"]
-    verdict = audit(
-        Index(tuple(f"class{number}" for number in range(9)), items(*keys), ()),
-        hand_made(keys[::2], [], keys[1:4:2], []),
-    )
-    names = "'class2', 'class3', 'class4', 'class5', 'class6' and 2 more"
-    assert f"NO test recordings of classes {names}" in verdict.sentence()
-
-
 @pytest.mark.parametrize(
     ("train", "test", "what"),
     [

@@ -22,8 +22,6 @@ from braincog_tmkt.recipe import load_recipe
 from .test_cepdvs import full, root  # noqa: F401
 from .trees import picture, recording
 
-# recordings and images
-
 
 def test_recordings_are_read_as_the_authors_read_them(root: Path) -> None:
     made = recording(5, 346, 260)
@@ -89,20 +87,9 @@ def test_v_is_taken_before_the_resize(root: Path) -> None:
     assert (CEPDVS(root).image(Item("fish/00000", "fish", path), 48) == 255).all()
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff\xe0 no image", None])
-def test_a_damaged_image_is_named(root: Path, content: bytes | None) -> None:
-    item = CEPDVS(root).index().statics[0]
-    item.path.unlink() if content is None else item.path.write_bytes(content)
-    with pytest.raises(DataError, match=rf"{item.path.name} cannot be read as an image"):
-        CEPDVS(root).image(item, 48)
-
-
 def test_there_is_no_download_but_an_address(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"github\.com/SuppDoc/EventKD"):
         CEPDVS(tmp_path).download()
-
-
-# recipes
 
 
 @pytest.mark.parametrize(

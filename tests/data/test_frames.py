@@ -18,31 +18,16 @@ from braincog_tmkt.data.frames import FRAMES, check_spec, to_frames
 from braincog_tmkt.data.readers.atis import read_atis
 from braincog_tmkt.data.types import EVENT_DTYPE, FrameSpec
 from braincog_tmkt.errors import DataError, RecipeError
+from tests.data.corpus import as_tonic, random_events, recordings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from tonic.transforms import ToFrame
 
-TONIC_DTYPE = np.dtype([("x", int), ("y", int), ("t", int), ("p", int)])
 SENSOR, CROP = (346, 260), (54, 4, 250, 250)
 SPECS = [FrameSpec(3, 5, kind) for kind in FRAMES]
 kinds = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
 any_events = settings(deadline=None, max_examples=60)
-
-
-def random_events(count: int, width: int, height: int, duration: int, seed: int = 0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    events = np.empty(count, dtype=EVENT_DTYPE)
-    events["t"] = np.sort(rng.integers(0, duration, count))
-    events["x"], events["y"] = rng.integers(0, width, count), rng.integers(0, height, count)
-    events["p"] = rng.integers(0, 2, count)
-    return events
-
-
-@st.composite
-def recordings(draw: st.DrawFn, max_t: int = 400, least: int = 1) -> np.ndarray:
-    row = st.tuples(st.integers(0, max_t), st.integers(0, 30), st.integers(0, 20), st.booleans())
-    return np.array(sorted(draw(st.lists(row, min_size=least, max_size=60))), dtype=EVENT_DTYPE)
 
 
 def counted(events: np.ndarray, edges: list[int], width: int, height: int) -> np.ndarray:
@@ -59,9 +44,7 @@ def counted(events: np.ndarray, edges: list[int], width: int, height: int) -> np
 
 def tonic_frames(events: np.ndarray, spec: FrameSpec, sensor: tuple[int, int] | None) -> np.ndarray:
     """What the baseline computes: tonic's ToFrame (both polarities asked for), then torch's interpolate."""
-    theirs = np.empty(len(events), dtype=TONIC_DTYPE)
-    for name in "xytp":
-        theirs[name] = events[name]
+    theirs = as_tonic(events)
     if sensor is None:
         theirs["x"] -= theirs["x"].min()
         theirs["y"] -= theirs["y"].min()
@@ -84,7 +67,7 @@ def test_time_frames_equal_tonics_on_all_real_recordings(shared: Path) -> None:
 
 
 @any_events
-@given(recordings(), st.integers(1, 12), st.integers(2, 9), st.booleans())
+@given(recordings(30, 20, 400), st.integers(1, 12), st.integers(2, 9), st.booleans())
 def test_time_frames_equal_tonics_on_any_events(events: np.ndarray, steps: int, size: int, whole: bool) -> None:
     sensor, spec = (31, 21) if whole else None, FrameSpec(steps, size)
     assert np.array_equal(to_frames(events, spec, sensor), tonic_frames(events, spec, sensor))
@@ -125,7 +108,7 @@ def slices(count: int, steps: int, remainder: bool) -> list[int]:
 
 
 @any_events
-@given(recordings(), st.integers(1, 12), st.integers(1, 40))
+@given(recordings(30, 20, 400), st.integers(1, 12), st.integers(1, 40))
 def test_number_frames_are_spikingjellys(events: np.ndarray, steps: int, size: int) -> None:
     counts = counted(events, slices(len(events), steps, remainder=True), 31, 21)
     assert counts.sum() == len(events)
@@ -150,7 +133,7 @@ def tet_frames(events: np.ndarray, steps: int, size: int, width: int, height: in
 
 
 @any_events
-@given(recordings(), st.integers(1, 12), st.integers(1, 40))
+@given(recordings(30, 20, 400), st.integers(1, 12), st.integers(1, 40))
 def test_presence_frames_are_tets_on_any_events(events: np.ndarray, steps: int, size: int) -> None:
     frames = to_frames(events, FrameSpec(steps, size, "presence"), (31, 21))
     np.testing.assert_array_equal(frames, tet_frames(events, steps, size, 31, 21))
@@ -231,7 +214,7 @@ def test_frequency_rounds_as_braincog_does(braincog: ModuleType, busiest: int) -
 
 
 @any_events
-@given(events=recordings(max_t=3000, least=2), steps=st.integers(1, 12), data=st.data())
+@given(events=recordings(30, 20, 3000, least=2), steps=st.integers(1, 12), data=st.data())
 def test_frequency_slices_are_braincogs(
     braincog: ModuleType, events: np.ndarray, steps: int, data: st.DataObject
 ) -> None:

@@ -124,6 +124,32 @@ def test_the_order_of_the_file_system_does_not_matter(tree: Callable, name: str,
     assert list(before.recordings) == sorted(before.recordings)
 
 
+@pytest.mark.parametrize("name", SETS)
+def test_the_fingerprint_follows_the_files_not_their_place(tree: Callable, name: str) -> None:
+    dataset = SETS[name](tree(name))
+    index = dataset.index()
+    before = dataset.fingerprint(index)
+    paths = {item.path.suffix: item.path for item in (*index.recordings, *index.statics)}
+    labels = [*paths[".aedat4"].parent.glob("*.csv")] if name == "nomniglot" else []
+    labels += dataset.root.glob("DvsGesture/*_labels.csv")
+    for path in [*paths.values(), *labels]:
+        old = path.stat()
+        os.utime(path, ns=(0, old.st_mtime_ns + 1))
+        assert dataset.fingerprint(index) != before, path
+        os.utime(path, ns=(0, old.st_mtime_ns))
+        assert dataset.fingerprint(index) == before
+    dataset.root.rename(dataset.root.with_name("moved"))
+    moved = SETS[name](dataset.root.with_name("moved"))
+    assert moved.fingerprint(moved.index()) == before
+    with pytest.raises(DataError, match=r"cannot be read|missing"):
+        dataset.fingerprint(index)
+    path = moved.index().recordings[0].path
+    old = path.stat()
+    path.write_bytes(b"another size")
+    os.utime(path, ns=(0, old.st_mtime_ns))
+    assert moved.fingerprint(moved.index()) != before
+
+
 @pytest.mark.parametrize("name", MARKED)
 def test_a_marker_tells_simulated_recordings_from_real_ones(tree: Callable, name: str) -> None:
     root = tree(name)

@@ -16,6 +16,8 @@ from braincog_tmkt.data.splits import Protocol, make_split
 from braincog_tmkt.data.types import EVENT_DTYPE
 from braincog_tmkt.errors import DataError
 
+from .trees import keys
+
 SENSOR = (346, 260)
 BACKGROUND = ("Latin/character01", "Latin/character02")
 EVALUATION = ("Angelic/character01", "Angelic/character02")
@@ -107,13 +109,6 @@ def tree(whole: Path, tmp_path: Path) -> Path:
     return shutil.copytree(whole, tmp_path / "tree")
 
 
-def keys(items: tuple) -> list[str]:
-    return [item.key for item in items]
-
-
-# Index
-
-
 def test_index(whole: Path) -> None:
     index = NOmniglot(whole).index()
     assert index.classes == BACKGROUND + EVALUATION  # the background first, though Angelic comes before Latin
@@ -130,12 +125,15 @@ def test_index(whole: Path) -> None:
     assert counts["recordings"] == counts["images"] == 20 * counts["classes"]
 
 
-@pytest.mark.parametrize("layout", [".", "NOmniglot", "nomniglot"])
-@pytest.mark.parametrize("background", ["dvs_background", "dvs_background_1", "dvs_background_2"])
-@pytest.mark.parametrize("static", ["omniglot-py", ".", "omniglot/python"])
-def test_every_layout_is_found(
-    whole: Path, tmp_path: Path, layout: str, background: str, static: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(
+    ("layout", "background", "static"),
+    [
+        (".", "dvs_background", "omniglot/python"),
+        ("NOmniglot", "dvs_background_1", "omniglot-py"),
+        ("nomniglot", "dvs_background_2", "."),
+    ],
+)
+def test_every_layout_is_found(whole: Path, tmp_path: Path, layout: str, background: str, static: str) -> None:
     (tmp_path / layout).mkdir(exist_ok=True)
     (tmp_path / layout / background).symlink_to(whole / "dvs_background")
     (tmp_path / layout / "dvs_evaluation").symlink_to(whole / "dvs_evaluation")
@@ -195,9 +193,6 @@ def test_protocols_hold_out_five_drawers_and_draw_none_of_their_images(whole: Pa
     leaky = make_split(index, Protocol("published_omniglot_unsorted"))
     assert leaky.leaky
     assert audit(index, leaky).draws_held_out
-
-
-# Recordings
 
 
 def test_events_are_those_of_the_row(whole: Path) -> None:

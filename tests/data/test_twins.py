@@ -20,8 +20,9 @@ from .trees import QUICK, contents, filmable
 BOTH = ("train", "test")
 TREES = [
     ("ncaltech101", ()),
-    *((name, parts) for name in ("nmnist", "cepdvs", "cifar10dvs") for parts in ((), ("train",), ("test",), BOTH)),
-    *(("nomniglot", parts) for parts in (("train",), ("test",), BOTH)),
+    *(("nmnist", parts) for parts in ((), ("train",), ("test",), BOTH)),
+    *((name, parts) for name in ("cepdvs", "cifar10dvs") for parts in ((), BOTH)),
+    *(("nomniglot", parts) for parts in (("test",), BOTH)),
 ]
 RECIPES = {name: f"{name}/tmkt" for name in QUICK} | {"cifar10dvs": "cifar10dvs/baseline_number"}
 
