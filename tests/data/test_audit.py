@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from braincog_tmkt.data.audit import audit, require_clean, require_two_classes
-from braincog_tmkt.data.splits import Protocol, Split, make_split
+from braincog_tmkt.data.splits import Protocol, Split
 from braincog_tmkt.data.types import Index, Item
 from braincog_tmkt.errors import DataError
 
@@ -140,13 +140,3 @@ def test_recordings_without_an_image_are_counted_where_names_say_who_shows_what(
     assert "4 recordings have no image of their name" in verdict.sentence()
     assert audit(replace(index, twins_known=False), GOOD).without_image == 0
     assert audit(replace(index, statics=()), GOOD).without_image == 0
-
-
-def test_published_splits_leak_by_their_own_account_and_may_run():
-    keys = [f"cup/{i:02}" for i in range(20)]
-    index = Index(("cup",), items(*keys), items(*keys))
-    split = make_split(index, Protocol("published"))
-    verdict = audit(index, split)
-    assert (verdict.protocol, verdict.split, verdict.test_with_twin_in_pool) == ("published", split.hash, 1)
-    assert "1 test (50.0%)" in verdict.sentence()
-    require_clean(verdict, split)

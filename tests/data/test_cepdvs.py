@@ -130,19 +130,15 @@ def test_stored_by_class_both_protocols_test_on_the_same_recordings(root: Path) 
     assert set(clean.train) | set(clean.val) == set(published.train)
 
 
-@pytest.mark.parametrize("folder", [RECORDINGS, IMAGES])
-def test_a_missing_file_is_named(root: Path, folder: str) -> None:
-    suffix = {RECORDINGS: "mat", IMAGES: "jpg"}[folder]
-    (root / "CEP-DVS" / folder / f"00012.{suffix}").unlink()
-    with pytest.raises(DataError, match=rf"pathFile\.csv, line 14 is for 00012\.{suffix}, which is not in .*img"):
-        CEPDVS(root).index()
-
-
-@pytest.mark.parametrize("folder", [RECORDINGS, IMAGES])
-def test_a_file_without_a_line_is_named(root: Path, folder: str) -> None:
-    suffix = {RECORDINGS: "mat", IMAGES: "jpg"}[folder]
-    (root / "CEP-DVS" / folder / f"00030.{suffix}").touch()
+@pytest.mark.parametrize(("folder", "suffix"), [(RECORDINGS, "mat"), (IMAGES, "jpg")])
+def test_a_missing_file_and_one_without_a_line_are_named(root: Path, folder: str, suffix: str) -> None:
+    files = root / "CEP-DVS" / folder
+    (files / f"00030.{suffix}").touch()
     with pytest.raises(DataError, match=rf"00030\.{suffix} has no line in .*pathFile\.csv, which ends with .* 00029"):
+        CEPDVS(root).index()
+    (files / f"00030.{suffix}").unlink()
+    (files / f"00012.{suffix}").unlink()
+    with pytest.raises(DataError, match=rf"pathFile\.csv, line 14 is for 00012\.{suffix}, which is not in .*img"):
         CEPDVS(root).index()
 
 

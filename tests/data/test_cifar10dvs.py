@@ -1,6 +1,5 @@
 """CIFAR10-DVS on trees in the true format, with and without the images of CIFAR-10."""
 
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -146,21 +145,6 @@ def test_damaged_images_are_not_passed_over(root: Path) -> None:
     (root / "cifar-10-batches-py/data_batch_1").write_bytes(b"no pickle")
     with pytest.raises(DataError, match="data_batch_1"):
         CIFAR10DVS(root).index()
-
-
-def test_recordings_are_read_as_spikingjelly_reads_them(root: Path) -> None:
-    """Bytes by hand; its rules are x = 127 - bits 8-14, y = 127 - bits 1-7, ON where bit 0 is clear."""
-    rng = np.random.default_rng(0)
-    addresses = rng.integers(0, 2**15, 50).tolist()
-    times = np.sort(rng.integers(0, 1_300_000, 50)).tolist()
-    item = CIFAR10DVS(root).index().recordings[0]
-    rows = b"".join(struct.pack(">II", *row) for row in zip(addresses, times, strict=True))
-    item.path.write_bytes(b"#!AER-DAT2.0\r\n# This is a raw AE data file - do not edit\r\n" + rows)
-    events = CIFAR10DVS(root).events(item)
-    assert events["t"].tolist() == times
-    assert events["x"].tolist() == [127 - (address >> 8 & 127) for address in addresses]
-    assert events["y"].tolist() == [127 - (address >> 1 & 127) for address in addresses]
-    assert events["p"].tolist() == [not address & 1 for address in addresses]
 
 
 def test_both_formats_hold_the_same_recording(root: Path) -> None:

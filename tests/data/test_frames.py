@@ -79,17 +79,6 @@ def test_time_frames_equal_tonics_on_a_large_recording() -> None:
         assert np.array_equal(to_frames(events, spec, (240, 180)), tonic_frames(events, spec, (240, 180)))
 
 
-def test_one_polarity_still_gives_two_channels() -> None:
-    events = random_events(500, 20, 20, 1000)
-    events["p"] = True
-    frames = to_frames(events, FrameSpec(3, 20), (20, 20))
-    assert frames.shape == (3, 2, 20, 20)
-    assert not frames[:, 0].any()
-    assert frames[:, 1].sum() == np.count_nonzero(
-        events["t"] - events["t"][0] < (events["t"][-1] - events["t"][0]) // 3 * 3
-    )
-
-
 def test_a_channel_is_a_polarity_and_a_row_is_y() -> None:
     events = np.array([(0, 3, 1, False), (50, 0, 2, True), (100, 0, 0, False)], dtype=EVENT_DTYPE)
     frames = to_frames(events, FrameSpec(2, 4), (4, 4))
@@ -116,12 +105,6 @@ def test_number_frames_are_spikingjellys(events: np.ndarray, steps: int, size: i
     np.testing.assert_array_equal(to_frames(events, FrameSpec(steps, size, "number"), (31, 21)), expected)
 
 
-def test_number_frames_at_the_sensors_size_lose_no_event() -> None:
-    events = random_events(1009, 20, 20, 500)
-    frames = to_frames(events, FrameSpec(10, 20, "number"), (20, 20))
-    assert frames.sum(axis=(1, 2, 3)).tolist() == [100] * 9 + [109]
-
-
 # presence: TET's preprocessing and loader
 
 
@@ -137,30 +120,6 @@ def tet_frames(events: np.ndarray, steps: int, size: int, width: int, height: in
 def test_presence_frames_are_tets_on_any_events(events: np.ndarray, steps: int, size: int) -> None:
     frames = to_frames(events, FrameSpec(steps, size, "presence"), (31, 21))
     np.testing.assert_array_equal(frames, tet_frames(events, steps, size, 31, 21))
-
-
-def test_presence_frames_are_tets_on_a_recording() -> None:
-    events = random_events(20_003, 128, 128, 1_000_000)
-    frames = to_frames(events, FrameSpec(10, 48, "presence"), (128, 128))
-    np.testing.assert_array_equal(frames, tet_frames(events, 10, 48, 128, 128))
-    assert frames.max() <= 1
-    assert 0.02 < frames[:, 0].mean() < 0.2
-
-
-def test_presence_counts_no_event_twice_and_drops_the_remainder() -> None:
-    rows = [(0, 0, 0, True)] * 6 + [(1, 1, 1, True)] * 6 + [(2, 2, 2, True)]
-    frames = to_frames(np.array(rows, dtype=EVENT_DTYPE), FrameSpec(2, 3, "presence"), (3, 3))
-    assert np.argwhere(frames).tolist() == [[0, 1, 0, 0], [1, 1, 1, 1]]
-    assert frames.sum() == 2
-
-
-def test_presence_takes_on_events_for_opacity() -> None:
-    """PIL resizes grey weighed by opacity: OFF events stay where ON events are, at full strength (deviation D-16)."""
-    rows = [(t, x, y, p) for t, (x, y, p) in enumerate([(0, 0, False), (3, 3, False), (3, 3, True)])]
-    frames = to_frames(np.array(rows, dtype=EVENT_DTYPE), FrameSpec(1, 2, "presence"), (4, 4))
-    assert frames[0, 0, 0, 0] == 0
-    assert frames[0, 0, 1, 1] == 1
-    assert 0.1 < frames[0, 1, 1, 1] < 0.3
 
 
 # frequency: BrainCog's N-Omniglot

@@ -254,11 +254,6 @@ def test_value_is_that_of_hsv_on_real_images(shared: Path) -> None:
         np.testing.assert_array_equal(read_static_channel(file, 48), np.asarray(truth), err_msg=str(file))
 
 
-def test_value_of_grey_is_grey() -> None:
-    grey = colourful(28, 28).convert("L")
-    np.testing.assert_array_equal(static_channel(grey, 28), np.asarray(grey))
-
-
 def test_without_hsv_it_is_the_blue_channel_as_in_the_baselines_code(tmp_path: Path) -> None:
     image = colourful()
     truth = np.asarray(Resize((28, 28))(image))[..., 2]

@@ -80,11 +80,6 @@ def test_events_near_the_border_of_a_recording_are_never_left_out(seed, count, s
     assert without_strays(events) is events
 
 
-def test_a_recording_of_one_pixel_stays_whole() -> None:
-    events = random_events(500, 1, 1)
-    assert without_strays(events) is events
-
-
 def numbered(pictures: int, count: int = 300) -> np.ndarray:
     """Times that are numbers of pictures."""
     events = random_events(count, 32, 24)
@@ -132,13 +127,6 @@ def test_no_real_recording_comes_near_the_refusal(shared: Path) -> None:
         events = read_events(file, None)
         for kind in ("time", "frequency"):
             assert not said(lambda: check_slices(events, FrameSpec(10, 48, kind), file)), file  # noqa: B023
-
-
-@pytest.mark.data
-def test_the_case_of_coarse_times(shared: Path) -> None:
-    for path in sorted((shared / "cases/coarse_times/events").glob("*/*.npz")):
-        with pytest.raises(DataError, match=r"(4|5)\d%.*10 slices of 1 end at 10"):
-            check_slices(read_events(path, None), FrameSpec(10, 48), path)
 
 
 @pytest.mark.parametrize("kind", ["time", "frequency"])

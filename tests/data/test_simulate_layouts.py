@@ -159,16 +159,6 @@ def test_braincogs_own_conversion_cuts_out_the_same_samples(tmp_path):
             assert np.array_equal(ours[column], theirs[column]), item
 
 
-def test_both_parts_of_omniglot_are_drawn(tmp_path):
-    source = characters(characters(tmp_path / "source"), ("character01",), "evaluation")
-    assert make(source, tmp_path / "twin", "nomniglot") == 60
-    dataset = NOmniglot(tmp_path / "twin", source)
-    assert dataset.index().classes == ("Futurama/character01", "Futurama/character02", "Atlantean/character01")
-    assert dataset.kind() == "simulated"
-    assert (tmp_path / "twin/dvs_background/Futurama/character02/0018.csv").is_file()
-    assert (tmp_path / "twin/dvs_evaluation/Atlantean/character01/0017.csv").is_file()
-
-
 def test_samples_show_their_drawers(tmp_path):
     """Character 1 has strokes: lines downwards. Character 2 has images only: lines to the right, in row 18."""
     source = strokes(characters(tmp_path / "source"))

@@ -174,12 +174,14 @@ def official_index(n_train=12, n_test=4) -> Index:
     return Index(("3", "5"), items, items, frozenset(key for key in keys if "/test-" in key))
 
 
-def test_clean_takes_the_official_test_set():
+@pytest.mark.parametrize(("name", "sizes"), [("clean", (2 * 11, 2 * 1)), ("published", (2 * 12, 0))])
+def test_the_official_test_set_is_held_out(name, sizes):
     index = official_index()
-    split = make_split(index, Protocol("clean"))
+    split = make_split(index, Protocol(name))
     assert set(split.test) == index.official_test
-    assert (len(split.train), len(split.val)) == (2 * 11, 2 * 1)
-    assert not set(split.pool) & index.official_test
+    assert (len(split.train), len(split.val)) == sizes
+    assert set(split.pool) == set(split.train)
+    assert not split.leaky
 
 
 def test_a_fixed_number_per_class_never_takes_official_test_recordings():
@@ -192,15 +194,6 @@ def test_a_fixed_number_per_class_never_takes_official_test_recordings():
     assert len(make_split(index, Protocol("clean", train_per_class=12)).test) == 8
     with pytest.raises(RecipeError, match=r"train_per_class is 13, but class '3' has 12 recordings.*and 4 more"):
         make_split(index, Protocol("clean", train_per_class=13))
-
-
-def test_published_keeps_the_official_test_set():
-    index = official_index()
-    split = make_split(index, Protocol("published"))
-    assert set(split.test) == index.official_test
-    assert (len(split.train), split.val) == (2 * 12, ())
-    assert set(split.pool) == set(split.train)
-    assert not split.leaky
 
 
 def test_hash_names_the_split_for_good():
