@@ -1,6 +1,7 @@
 """Recordings for the tests of the readers: events, small valid files of every format, AEDAT4 files made by hand."""
 
 import io
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import dv.fb.IOHeader
 import flatbuffers
 import h5py
 import numpy as np
+import pytest
 import scipy.io
 from hypothesis import strategies as st
 
@@ -18,6 +20,7 @@ from braincog_tmkt.data.readers.arrays import write_events_npy
 from braincog_tmkt.data.readers.atis import write_atis
 from braincog_tmkt.data.readers.mat import write_mat
 from braincog_tmkt.data.types import EVENT_DTYPE
+from braincog_tmkt.errors import DataError
 
 TONIC_DTYPE = np.dtype([("x", int), ("y", int), ("t", int), ("p", int)])
 EVENT_STREAM = {0: "EVTS"}
@@ -37,10 +40,12 @@ SEED_EVENTS = random_events(40, seed=1)
 
 
 @st.composite
-def recordings(draw: st.DrawFn, max_x: int = 127, max_y: int = 127, max_t: int = 2**32 - 1) -> np.ndarray:
+def recordings(
+    draw: st.DrawFn, max_x: int = 127, max_y: int = 127, max_t: int = 2**32 - 1, least: int = 1
+) -> np.ndarray:
     """Up to 60 events, with every value that the bounds allow."""
     row = st.tuples(st.integers(0, max_t), st.integers(0, max_x), st.integers(0, max_y), st.booleans())
-    return np.array(sorted(draw(st.lists(row, min_size=1, max_size=60))), dtype=EVENT_DTYPE)
+    return np.array(sorted(draw(st.lists(row, min_size=least, max_size=60))), dtype=EVENT_DTYPE)
 
 
 def as_tonic(events: np.ndarray) -> np.ndarray:
@@ -112,60 +117,83 @@ def aedat4(
     return header(len(header(2**40)) + len(body)) + body + table
 
 
+def write_h5(path: Path, arrays: dict[str, np.ndarray], group: str = "/", **options: object) -> None:
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file.require_group(group).create_dataset(name, data=array, **options)
+
+
+def rows(events: np.ndarray) -> np.ndarray:
+    """Columns t, x, y, p of whole numbers."""
+    return np.stack([events[name].astype(np.int64) for name in "txyp"], axis=1)
+
+
+WRITERS: dict[str, Callable[[Path, np.ndarray], object]] = {
+    ".bin": write_atis,
+    ".aedat": write_aedat2,
+    ".aedat4": lambda path, events: write_aedat4(path, events, (128, 128)),
+    ".mat": lambda path, events: scipy.io.savemat(path, columns(events)),
+    ".npy": np.save,
+    ".npz": lambda path, events: np.savez(path, **columns(events)),
+    ".h5": lambda path, events: write_h5(path, columns(events), "events"),
+    ".hdf5": lambda path, events: write_h5(path, columns(events)),
+    ".csv": lambda path, events: np.savetxt(path, rows(events), "%d", ",", header="t,x,y,p", comments=""),
+    ".txt": lambda path, events: np.savetxt(path, rows(events), "%d"),
+}
+"""Every format, written by those who define it where there is one (numpy, scipy, h5py), else by our writers."""
+
+
 def seeds(folder: Path) -> dict[str, list[bytes]]:
     """A few small valid files of each suffix, for the fuzzers; sensor 128x128."""
-    events = SEED_EVENTS
+    events, plain = SEED_EVENTS, rows(SEED_EVENTS)
+    packets = [(0, event_packet(events[:20])), (1, b"other"), (0, event_packet(events[20:]))]
+    seconds = {**columns(events), "ts": events["t"].astype(float)}
+    others: dict[str, list[Callable[[Path], object]]] = {
+        ".bin": [],
+        ".aedat": [lambda path: write_aedat3(path, events)],
+        ".aedat4": [lambda path: path.write_bytes(aedat4(packets))],
+        ".mat": [
+            lambda path: write_mat(path, events),
+            lambda path: path.write_bytes(saved_mat(seconds)),
+            lambda path: path.write_bytes(saved_mat({"data": {"events": columns(events)}})),
+        ],
+        ".npy": [lambda path: np.save(path, plain)],
+        ".npz": [lambda path: np.savez_compressed(path, events=events)],
+        ".h5": [lambda path: write_h5(path, columns(events))],
+        ".csv": [lambda path: np.savetxt(path, plain / [1e6, 1, 1, 1], fmt="%.6f %d %d %d")],
+        ".dict": [lambda path: write_events_npy(path, events)],
+    }
     made: dict[str, list[bytes]] = {}
-
-    def add(suffix: str, *writers: Callable[[Path], object]) -> None:
-        path = folder / f"seed{suffix}"
-        made[suffix] = []
+    for suffix, writers in others.items():
+        path, made[suffix] = folder / f"seed{suffix}", []
+        if suffix in WRITERS:
+            writers = [lambda path, suffix=suffix: WRITERS[suffix](path, events), *writers]
         for write in writers:
             write(path)
             made[suffix].append(path.read_bytes())
-
-    def put(content: bytes) -> Callable[[Path], object]:
-        return lambda path: path.write_bytes(content)
-
-    plain = np.stack([events[name].astype(np.int64) for name in "txyp"], axis=1)
-    add(".bin", lambda path: write_atis(path, events))
-    add(".aedat", lambda path: write_aedat2(path, events), lambda path: write_aedat3(path, events))
-    add(
-        ".aedat4",
-        lambda path: write_aedat4(path, events, (128, 128)),
-        put(aedat4([(0, event_packet(events[:20])), (1, b"other"), (0, event_packet(events[20:]))])),
-    )
-    structure = {"data": {"events": columns(events)}}
-    add(
-        ".mat",
-        lambda path: write_mat(path, events),
-        put(saved_mat({**columns(events), "ts": events["t"].astype(float)})),
-        put(saved_mat(structure)),
-    )
-    add(".npy", lambda path: np.save(path, events), lambda path: np.save(path, plain))
-    add(
-        ".npz",
-        lambda path: np.savez(path, **columns(events)),
-        lambda path: np.savez_compressed(path, events=events),
-    )
-    add(".h5", lambda path: write_h5(path, columns(events)), lambda path: write_h5(path, columns(events), "events"))
-    header = "t,x,y,p"
-    add(
-        ".csv",
-        lambda path: np.savetxt(path, plain, fmt="%d", delimiter=",", header=header, comments=""),
-        lambda path: np.savetxt(path, plain / [1e6, 1, 1, 1], fmt="%.6f %d %d %d"),
-    )
-    add(".dict", lambda path: write_events_npy(path, events))
     return made
+
+
+def refuses(
+    read: Callable[[Path, tuple[int, int]], object],
+    name: str,
+    cases: dict[str, tuple[str | bytes | Callable[[], bytes], str]],
+    sensor: tuple[int, int] = (128, 128),
+) -> Callable[[Path, str], None]:
+    """A test that files of this name and these contents are refused with the name and the fault of each."""
+
+    @pytest.mark.parametrize("case", cases)
+    def test(tmp_path: Path, case: str) -> None:
+        content, fault = cases[case]
+        made = content() if callable(content) else content
+        (tmp_path / name).write_bytes(made.encode() if isinstance(made, str) else made)
+        with pytest.raises(DataError, match=f"{re.escape(name)}.*({fault})"):
+            read(tmp_path / name, sensor)
+
+    return test
 
 
 def saved_mat(variables: dict[str, object], **options: object) -> bytes:
     out = io.BytesIO()
     scipy.io.savemat(out, variables, **options)
     return out.getvalue()
-
-
-def write_h5(path: Path, arrays: dict[str, np.ndarray], group: str = "/", **options: object) -> None:
-    with h5py.File(path, "w") as file:
-        for name, array in arrays.items():
-            file.require_group(group).create_dataset(name, data=array, **options)

@@ -30,8 +30,6 @@ from .test_cache import (
 )
 from .trees import caltech_tree, mnist_png, nmnist_events
 
-# several processes
-
 
 class Gated(NCaltech101):
     """Notes what it reads in `<name>.log`; from line `stop_at` of it on, every read waits for the file `gate`."""
@@ -144,22 +142,6 @@ def test_those_who_wait_take_over_from_the_one_that_is_killed(tmp_path: Path, da
     index = dataset.index()
     check_rows(dataset, index, prepare(dataset, index, SPEC, tmp_path / "cache", progress=False), None)
     assert not dataset.read
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_a_kill_at_any_moment_corrupts_nothing(tmp_path: Path, dataset: Counting, seed: int) -> None:
-    """Three processes at once, one of them killed somewhere between its start and its end."""
-    rng = np.random.default_rng(seed)
-    crowd = [start(tmp_path, name) for name in ("one", "two", "three")]
-    time.sleep(rng.uniform(0, 0.12))
-    victim = crowd.pop(rng.integers(3))
-    victim.kill()
-    assert finish(*crowd) == [0, 0]
-    assert finish(victim) in ([-signal.SIGKILL], [0])
-    index = dataset.index()
-    check_rows(dataset, index, prepare(dataset, index, SPEC, tmp_path / "cache", progress=False), None)
-    assert not dataset.read
-    assert not list(tmp_path.glob("cache/*.partial"))
 
 
 def test_different_frames_are_made_side_by_side(tmp_path: Path, dataset: Counting) -> None:

@@ -8,33 +8,18 @@ import pytest
 import tonic
 import torch
 from PIL import Image
-from scipy.io import loadmat
 from torchvision.transforms import Resize
 from torchvision.transforms.functional import to_tensor
 
 from braincog_tmkt.data.frames import to_frames
 from braincog_tmkt.data.readers.mat import write_mat
-from braincog_tmkt.data.sets.cepdvs import CEPDVS, IMAGES
+from braincog_tmkt.data.sets.cepdvs import CEPDVS
 from braincog_tmkt.data.types import FrameSpec, Item
 from braincog_tmkt.errors import DataError
 from braincog_tmkt.recipe import load_recipe
 
 from .test_cepdvs import full, root  # noqa: F401
 from .trees import picture, recording
-
-# recordings and images
-
-
-def test_recordings_are_read_as_the_authors_read_them(root: Path) -> None:
-    made = recording(5, 346, 260)
-    item = CEPDVS(root).index().recordings[0]
-    write_mat(item.path, made)
-    read = CEPDVS(root).events(item)
-    np.testing.assert_array_equal(read, made)
-    theirs = {name: np.squeeze(loadmat(item.path)[name].astype(np.int64)) for name in ("x", "y", "ts", "p")}
-    for name, column in {"x": "x", "y": "y", "t": "ts"}.items():
-        np.testing.assert_array_equal(read[name], theirs[column])
-    np.testing.assert_array_equal(read["p"], np.where(theirs["p"] == -1, 0, theirs["p"]))
 
 
 def test_frames_are_tonics_on_the_recordings_extent(root: Path) -> None:
@@ -80,29 +65,9 @@ def test_images_are_torchvisions_resize_of_v(root: Path, shape: tuple[int, ...],
         np.testing.assert_allclose(made, grey, atol=0.5001)
 
 
-def test_v_is_taken_before_the_resize(root: Path) -> None:
-    """A red and a green pixel are both as bright as can be, and so is what lies between them."""
-    path = root / "CEP-DVS" / IMAGES / "00000.png"
-    board = np.zeros((96, 96, 3), np.uint8)
-    board[::2, :, 0], board[1::2, :, 1] = 255, 255
-    Image.fromarray(board).save(path)
-    assert (CEPDVS(root).image(Item("fish/00000", "fish", path), 48) == 255).all()
-
-
-@pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff\xe0 no image", None])
-def test_a_damaged_image_is_named(root: Path, content: bytes | None) -> None:
-    item = CEPDVS(root).index().statics[0]
-    item.path.unlink() if content is None else item.path.write_bytes(content)
-    with pytest.raises(DataError, match=rf"{item.path.name} cannot be read as an image"):
-        CEPDVS(root).image(item, 48)
-
-
 def test_there_is_no_download_but_an_address(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"github\.com/SuppDoc/EventKD"):
         CEPDVS(tmp_path).download()
-
-
-# recipes
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """CIFAR-10: batches as Python 2 pickled them against torchvision, folders, hostile pickles."""
 
-import os
 import pickle
-import random
 import struct
 from io import BytesIO
 from pathlib import Path
@@ -84,9 +82,6 @@ def folders(root: Path, classes: tuple[str, ...] = ("cat", "ship"), count: int =
                 )
 
 
-# the pickled layout
-
-
 def test_batches_are_read_as_torchvision_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     batches(tmp_path)
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
@@ -143,9 +138,6 @@ def test_the_test_part_is_the_official_one_and_nothing_leaks(tmp_path: Path) -> 
     assert len(gone) == ROWS
 
 
-# frames
-
-
 def test_other_sizes_are_made_as_torchvision_does(tmp_path: Path) -> None:
     batches(tmp_path)
     dataset = CIFAR10(tmp_path)
@@ -176,9 +168,6 @@ def test_one_frame_is_cached_and_stands_for_all_steps(tmp_path: Path) -> None:
 def test_there_are_no_events(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no events, so cat/train-00001 has none"):
         CIFAR10(tmp_path).events(Item("cat/train-00001", "cat"))
-
-
-# folders
 
 
 @pytest.mark.parametrize("layout", ["cifar10_jpg", "cifar10", "."])
@@ -246,32 +235,6 @@ def test_missing_and_damaged_images_are_named(tmp_path: Path) -> None:
             dataset.frames(index.recordings[-1], FrameSpec(4, 32))
 
 
-def test_order_of_the_file_system_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folders(tmp_path)
-    before = CIFAR10(tmp_path).index()
-    real, seed = Path.iterdir, iter(range(1000))
-
-    def shuffled(path: Path):
-        entries = sorted(real(path))
-        random.Random(next(seed)).shuffle(entries)
-        return iter(entries)
-
-    monkeypatch.setattr(Path, "iterdir", shuffled)
-    assert all(CIFAR10(tmp_path).index() == before for _ in range(5))
-
-
-def test_fingerprint_follows_the_files(tmp_path: Path) -> None:
-    folders(tmp_path)
-    dataset = CIFAR10(tmp_path)
-    index = dataset.index()
-    before = dataset.fingerprint(index)
-    assert before == dataset.fingerprint(dataset.index())
-    path = index.recordings[4].path
-    os.utime(path, ns=(0, 7))
-    assert dataset.fingerprint(index) != before
-    assert dataset.kind() == "real"
-
-
 @pytest.mark.data
 def test_real_images(shared: Path) -> None:
     dataset = CIFAR10(shared / "data")
@@ -283,9 +246,6 @@ def test_real_images(shared: Path) -> None:
     np.testing.assert_allclose(frames.mean((0, 1, 3, 4)), (0.491, 0.482, 0.447), atol=0.05)
 
 
-# hostile pickles
-
-
 def global_call(module: str, name: str, argument: str) -> bytes:
     """A protocol 0 pickle that calls a function."""
     return f"c{module}\n{name}\n(V{argument}\ntR.".encode()
@@ -294,19 +254,12 @@ def global_call(module: str, name: str, argument: str) -> bytes:
 GOOD = pickled(*batch_of("data_batch_1"))
 HOSTILE = {
     "empty": b"",
-    "text": b"hello",
     "system": global_call("os", "system", "touch PWNED"),
     "eval": global_call("builtins", "eval", "open('PWNED', 'w')"),
     "other numpy": global_call("numpy", "fromfile", "PWNED"),
-    "dotted": b"\x80\x04\x8c\x05numpy\x8c\x0endarray.tofile\x93.",
     "huge bytearray": b"\x80\x05\x96" + struct.pack("<Q", 2**40),
-    "huge bytes": b"\x80\x04\x8e" + struct.pack("<Q", 2**40),
     "huge memo": b"\x80\x02Nr" + struct.pack("<I", 2**32 - 1) + b"N.",
-    "huge frame": b"\x80\x04\x95" + struct.pack("<Q", 2**40),
-    "persistent": b"\x80\x02K\x01Q.",
-    "extension": b"\x80\x02\x82\x01.",
     "nothing in it": pickle.dumps({}),
-    "no dictionary": pickle.dumps([1, 2]),
     "lists": pickle.dumps({"data": [[1, 2]], "labels": [0]}),
     "floats": pickle.dumps({"data": np.zeros((2, 3072)), "labels": [0, 1]}, protocol=4),
     "signed": pickle.dumps({"data": np.zeros((2, 3072), np.int8), "labels": [0, 1]}, protocol=4),
@@ -317,7 +270,6 @@ HOSTILE = {
     "label 10": pickle.dumps({"data": np.zeros((2, 3072), np.uint8), "labels": [0, 10]}, protocol=4),
     "label -1": pickle.dumps({"data": np.zeros((2, 3072), np.uint8), "labels": [0, -1]}, protocol=4),
     "nested keys": b"\x80\x02}N" + b"\x85q\x00h\x00\x86" * 60 + b"Ns.",
-    "many marks": b"\x80\x02" + b"(" * 10**6,
     "cut": GOOD[: len(GOOD) // 2],
 }
 
@@ -339,26 +291,3 @@ def test_a_file_larger_than_a_batch_is_not_read(tmp_path: Path) -> None:
         file.truncate(2**27)
     with pytest.raises(DataError, match="test_batch is larger than any batch"):
         cifar10_images(tmp_path)
-
-
-def test_damaged_batches_are_refused_or_differ_in_pixels_and_labels_only(tmp_path: Path) -> None:
-    """Bits are flipped outside the pixels."""
-    rng = random.Random(1)
-    pixels, _ = batch_of("data_batch_1")
-    start = GOOD.index(pixels.tobytes())
-    outside = [*range(start), *range(start + pixels.nbytes, len(GOOD))]
-    refused = 0
-    for number in range(300):
-        content = bytearray(GOOD)
-        content[rng.choice(outside)] ^= 1 << rng.randrange(8)
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        (folder / "data_batch_1").write_bytes(content)
-        try:
-            items = cifar10_images(folder)
-        except DataError:
-            refused += 1
-            continue
-        assert len(items) == ROWS
-        assert all(read_cifar10(item).size == (32, 32) for item in items)
-    assert 50 < refused < 300

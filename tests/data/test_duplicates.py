@@ -29,10 +29,6 @@ def found(tree):
     return index, find_duplicates(dataset, index, progress=False)
 
 
-def test_a_tree_without_copies(tree):
-    assert found(tree)[1] == ((), ())
-
-
 def test_copies_are_found_across_classes(tree):
     shutil.copy(tree / EVENTS / "Leopards/image_0002.bin", tree / EVENTS / "accordion/image_0010.bin")
     shutil.copy(tree / EVENTS / "Leopards/image_0002.bin", tree / EVENTS / "accordion/image_0001.bin")

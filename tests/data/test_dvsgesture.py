@@ -1,7 +1,5 @@
 """DVS128 Gesture: official trials, tonic's cut files, faults and tricks in the lists."""
 
-import os
-import random
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,6 @@ from torch.nn.functional import interpolate
 
 from braincog_tmkt.cli import main
 from braincog_tmkt.data.audit import audit
-from braincog_tmkt.data.cache import prepare
 from braincog_tmkt.data.readers.aedat import write_aedat3
 from braincog_tmkt.data.sets import dvsgesture
 from braincog_tmkt.data.sets.dvsgesture import CLASSES, DVSGesture
@@ -80,9 +77,6 @@ def cut(root: Path, layout: str = "DVSGesture", dtype: type = np.float64) -> Non
 def read_all(dataset: DVSGesture) -> None:
     for item in dataset.index().recordings:
         dataset.events(item)
-
-
-# the official layout
 
 
 @pytest.mark.parametrize("layout", ["DvsGesture", "extract/DvsGesture", "."])
@@ -221,37 +215,6 @@ def test_a_file_without_the_events_of_a_gesture_is_named(tmp_path: Path) -> None
         dataset.events(next(item for item in items if item.key == "air_drums/user24_led-0"))
 
 
-def test_the_fingerprint_follows_recordings_and_rows(tmp_path: Path) -> None:
-    folder = official(tmp_path)
-    dataset = DVSGesture(tmp_path)
-    index = dataset.index()
-    before = dataset.fingerprint(index)
-    tonics = DVSGesture(tmp_path / "cut")
-    cut(tmp_path / "cut")
-    assert tonics.fingerprint(tonics.index()) != before
-    for name in ("user02_lab.aedat", "user24_led_labels.csv"):
-        old = (folder / name).stat()
-        os.utime(folder / name, ns=(0, old.st_mtime_ns + 1))
-        assert dataset.fingerprint(index) != before
-        os.utime(folder / name, ns=(0, old.st_mtime_ns))
-        assert dataset.fingerprint(index) == before
-
-
-def test_cached_frames_are_those_of_the_gestures(tmp_path: Path) -> None:
-    official(tmp_path)
-    dataset = DVSGesture(tmp_path)
-    index = dataset.index()
-    spec = FrameSpec(steps=4, size=12)
-    frames = prepare(dataset, index, spec, tmp_path / "cache", workers=1, progress=False)
-    assert frames.events.shape == (20, 4, 2, 12, 12)
-    assert frames.images.shape == (0, 12, 12)
-    for row, item in enumerate(index.recordings):
-        np.testing.assert_array_equal(frames.events[row], dataset.frames(item, spec))
-
-
-# tonic's layout
-
-
 @pytest.mark.parametrize("dtype", [np.float64, np.int64])
 def test_cut_gestures_as_tonic_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: type) -> None:
     cut(tmp_path, dtype=dtype)
@@ -319,26 +282,6 @@ def test_faults_of_cut_gestures_are_named(tmp_path: Path, name: str, content: by
         np.save(path, content, allow_pickle=True)
     with pytest.raises(DataError, match=fault):
         read_all(DVSGesture(tmp_path))
-
-
-# both
-
-
-@pytest.mark.parametrize("make", [official, cut])
-def test_order_of_the_file_system_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make) -> None:
-    make(tmp_path)
-    before = DVSGesture(tmp_path).index()
-    real, seed = Path.iterdir, iter(range(1000))
-
-    def shuffled(path: Path):
-        entries = sorted(real(path))
-        random.Random(next(seed)).shuffle(entries)
-        return iter(entries)
-
-    monkeypatch.setattr(Path, "iterdir", shuffled)
-    for path in tmp_path.glob("DvsGesture/trials_to_*.txt"):
-        path.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
-    assert all(DVSGesture(tmp_path).index() == before for _ in range(3))
 
 
 def test_nothing_there_and_what_there_never_is(tmp_path: Path) -> None:

@@ -1,62 +1,24 @@
 """A user's own pairs: every format, twins or not, and what people leave in folders."""
 
 import os
-import random
 from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
-from scipy.io import savemat
 
 from braincog_tmkt.cli import main
 from braincog_tmkt.data.audit import audit
 from braincog_tmkt.data.readers import READERS
-from braincog_tmkt.data.readers.aedat import write_aedat2
-from braincog_tmkt.data.readers.aedat4 import write_aedat4
-from braincog_tmkt.data.readers.atis import write_atis
 from braincog_tmkt.data.sets.folder import Folder
 from braincog_tmkt.data.splits import Protocol, make_split
-from braincog_tmkt.data.types import FrameSpec, Index
+from braincog_tmkt.data.types import FrameSpec
 from braincog_tmkt.errors import DataError, RecipeError
-from braincog_tmkt.recipe import load_recipe
-from braincog_tmkt.recipe.files import known_recipes
 from braincog_tmkt.results.store import read_records
 
-from .trees import picture, recording
-
-
-def columns(events: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: events[name].astype(np.int64) for name in "txyp"}
-
-
-def write_h5(path: Path, events: np.ndarray) -> None:
-    with h5py.File(path, "w") as file:
-        for name, column in columns(events).items():
-            file[f"events/{name}"] = column
-
-
-def write_csv(path: Path, events: np.ndarray) -> None:
-    np.savetxt(path, np.stack(list(columns(events).values()), 1), "%d", ",", header="t,x,y,p", comments="")
-
-
-WRITERS: dict[str, Callable] = {
-    ".bin": write_atis,
-    ".aedat": write_aedat2,
-    ".aedat4": lambda path, events: write_aedat4(path, events, (128, 128)),
-    ".mat": lambda path, events: savemat(path, columns(events)),
-    ".npy": np.save,
-    ".npz": lambda path, events: np.savez(path, **columns(events)),
-    ".h5": write_h5,
-    ".hdf5": write_h5,
-    ".csv": write_csv,
-    ".txt": lambda path, events: np.savetxt(path, np.stack(list(columns(events).values()), 1), "%d"),
-}
-"""Every format, written by those who define it where there is one (numpy, scipy, h5py), else by our writers."""
+from .corpus import WRITERS
+from .trees import keys, picture, recording
 
 IMAGES = (".jpg", ".png", ".bmp", ".gif", ".tif", ".webp", ".ppm", ".JPEG", ".PNG", ".tiff")
 CLASSES = ("cat", "dog")
@@ -82,13 +44,6 @@ def small(root: Path, names: str = "abc", images: str = "abc", classes: tuple[st
                 path.parent.mkdir(parents=True, exist_ok=True)
                 np.save(path, recording(1, 64, 64)) if suffix == ".npy" else picture(1, 9, 9).save(path)
     return root
-
-
-def keys(items: tuple) -> list[str]:
-    return [item.key for item in items]
-
-
-# what is read
 
 
 def test_every_format_is_tried() -> None:
@@ -144,9 +99,6 @@ def test_suffixes_in_capitals_and_hidden_files(tmp_path: Path) -> None:
     assert keys(dataset.index().recordings) == keys(before.recordings)
 
 
-# who is whose twin
-
-
 def test_names_in_common_make_twins_and_further_images_are_welcome(tmp_path: Path) -> None:
     index = Folder(small(tmp_path, "abcdef", "abcdefgh")).index()
     assert index.twins_known
@@ -197,9 +149,6 @@ def test_recordings_alone_and_images_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "a/static").symlink_to(tmp_path / "nowhere")  # a broken link is not "no images"
     with pytest.raises(DataError, match=r"a/static cannot be listed"):
         Folder(tmp_path / "a").index()
-
-
-# faults
 
 
 def make_folder(path: Path) -> None:
@@ -289,49 +238,6 @@ def test_nothing_there_unreadable_or_gone(tmp_path: Path, monkeypatch: pytest.Mo
 # properties
 
 
-def outcome(root: Path) -> Index | str:
-    """The index, or the error in words."""
-    try:
-        return Folder(root).index()
-    except DataError as error:
-        return str(error)
-
-
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(
-    names=st.dictionaries(st.sampled_from(["cat", "dog", "Dog"]), st.sets(st.sampled_from("abcA"))),
-    images=st.dictionaries(st.sampled_from(["cat", "dog", "Dog"]), st.sets(st.sampled_from("abcA"))),
-    seed=st.integers(0, 1000),
-)
-def test_any_listing_gives_sound_pairs_or_an_error(tmp_path_factory, names, images, seed) -> None:
-    root = tmp_path_factory.mktemp("any")
-    for folder, classes, suffix in (("events", names, ".npy"), ("static", images, ".png")):
-        for name, stems in classes.items():
-            (root / folder / name).mkdir(parents=True)
-            for stem in stems:
-                (root / folder / name / f"{stem}{suffix}").write_bytes(b"")
-    found = outcome(root)
-    real, shuffle = Path.iterdir, random.Random(seed)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Path, "iterdir", lambda path: iter(sorted(real(path), key=lambda _: shuffle.random())))
-        assert outcome(root) == found
-    recorded = {f"{name}/{stem}" for name, stems in names.items() for stem in stems}
-    shown = {f"{name}/{stem}" for name, stems in images.items() for stem in stems}
-    same_classes = names.keys() == images.keys() if images else True
-    sound = bool(names) and all(names.values()) and all(images.values()) and same_classes
-    if not (sound and (not shown or not recorded & shown or recorded <= shown)):
-        assert isinstance(found, str)
-        return
-    assert isinstance(found, Index)
-    assert found.twins_known == (recorded <= shown or not shown)
-    assert keys(found.recordings) == sorted(recorded)
-    assert keys(found.statics) == sorted(shown)
-    assert all(item.key == f"{item.path.parent.name}/{item.path.stem}" for item in found.recordings + found.statics)
-
-
-# the whole way
-
-
 def test_a_users_tree_is_checked_prepared_audited_and_trained_on(tmp_path: Path, monkeypatch, capsys) -> None:
     tree(tmp_path / "mine")
     monkeypatch.chdir(tmp_path)
@@ -361,12 +267,3 @@ def test_pairs_without_names_in_common_train_under_unpaired_only(tmp_path: Path,
     assert main([*command, "data.protocol=unpaired"]) == 0
     (record,) = read_records([tmp_path / "runs"])
     assert (record["data"]["leaky"], record["data"]["pool"]) == (True, 6)
-
-
-@pytest.mark.parametrize("name", ["folder", "dvsgesture"])
-def test_recipes_load_in_every_tier(name: str) -> None:
-    recipes = {key: path for key, path in known_recipes().items() if key.startswith(f"{name}/")}
-    assert len(recipes) == 4
-    for path in recipes.values():
-        for tier in (None, "smoke", "small"):
-            assert load_recipe(path, tier=tier).data.name == name

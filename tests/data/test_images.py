@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image
+from torchvision.transforms import Resize
 
 from braincog_tmkt.data.cache import prepare
 from braincog_tmkt.data.images import as_shown, image_suffixes, read_image, refuse_plain
@@ -19,9 +20,9 @@ from braincog_tmkt.data.sets.folder import Folder
 from braincog_tmkt.data.sets.ncaltech101 import NCaltech101
 from braincog_tmkt.data.sets.nmnist import NMNIST
 from braincog_tmkt.data.sets.nomniglot import NOmniglot
-from braincog_tmkt.data.static import static_channel
+from braincog_tmkt.data.static import read_static_channel, static_channel
 from braincog_tmkt.data.types import FrameSpec, Index, Item
-from braincog_tmkt.errors import DataError
+from braincog_tmkt.errors import DataError, RecipeError
 
 GREY = np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -42,9 +43,6 @@ def with_alpha(grey: np.ndarray, alpha: np.ndarray) -> Image.Image:
     image = Image.fromarray(grey)
     image.putalpha(Image.fromarray(alpha))
     return image
-
-
-# more than 8 bits
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".pgm"])
@@ -96,9 +94,6 @@ def test_a_range_without_a_known_white_is_refused_with_the_file(tmp_path: Path, 
         static_channel(Image.fromarray(values), 8)
 
 
-# transparent parts
-
-
 def test_what_is_transparent_is_white_or_black_where_white_shows_nothing(tmp_path: Path) -> None:
     black, white = np.zeros_like(GREY), np.full_like(GREY, 255)
     np.testing.assert_array_equal(grey_of(saved(tmp_path / "black.png", with_alpha(black, GREY))), 255 - GREY)
@@ -120,9 +115,6 @@ def test_a_colour_that_stands_for_none(tmp_path: Path, kind: str) -> None:
     np.testing.assert_array_equal(grey_of(path), np.where(GREY == 40, 255, GREY))
 
 
-# upright
-
-
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_orientation_that_a_camera_notes_is_applied_once(tmp_path: Path, suffix: str, orientation: int) -> None:
@@ -135,16 +127,6 @@ def test_the_orientation_that_a_camera_notes_is_applied_once(tmp_path: Path, suf
     with Image.open(plain) as image:
         truth = image.transpose(Image.Transpose[turns[orientation]]) if orientation > 1 else image.copy()
     np.testing.assert_array_equal(grey_of(path), np.asarray(truth))
-
-
-def test_16_bits_are_turned_and_scaled(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[274] = 6
-    path = saved(tmp_path / "a.png", Image.fromarray(WIDE), exif=exif)
-    np.testing.assert_array_equal(grey_of(path), np.rot90(GREY, -1))
-
-
-# ordinary images, and files that are none
 
 
 @pytest.mark.parametrize(
@@ -210,9 +192,6 @@ def test_suffixes_are_those_that_can_be_decoded() -> None:
     assert not {".pdf", ".h5", ".mpg", ".txt"} & image_suffixes()
 
 
-# flat images
-
-
 def test_a_picture_of_one_value_is_refused() -> None:
     refuse_plain(GREY, "a")
     refuse_plain(np.zeros((1, 1)), "a")
@@ -233,9 +212,6 @@ def test_a_flat_image_ends_the_preparation(tmp_path: Path) -> None:
     assert prepare(Folder(tmp_path), index, blue, tmp_path / "cache", progress=False).images.std() > 0
 
 
-# every data set
-
-
 @pytest.mark.parametrize("kind", [Folder, NCaltech101, NMNIST, NOmniglot, CEPDVS, CIFAR10, CIFAR10DVS])
 def test_every_data_set_reads_16_bits_and_alpha(tmp_path: Path, kind: type[DataSet]) -> None:
     dataset = kind(tmp_path)
@@ -252,9 +228,35 @@ def test_every_data_set_reads_16_bits_and_alpha(tmp_path: Path, kind: type[DataS
         np.testing.assert_array_equal(dataset.frames(item, FrameSpec(1, 16)), frame)
 
 
-def test_turning_is_pillows_own() -> None:
-    exif = Image.Exif()
-    exif[274] = 8
-    image = Image.fromarray(COLOUR)
-    image.info["exif"] = exif.tobytes()
-    np.testing.assert_array_equal(np.asarray(as_shown(image)), np.asarray(ImageOps.exif_transpose(image)))
+def colourful(width: int = 60, height: int = 41) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("size", [28, 48, (20, 70)])
+def test_value_is_that_of_hsv_after_torchvisions_resize(tmp_path: Path, size: int | tuple[int, int]) -> None:
+    image = colourful()
+    image.save(tmp_path / "a.png")
+    resized = Resize(size if isinstance(size, tuple) else (size, size))(image)
+    truth = np.asarray(resized.convert("HSV"))[..., 2]
+    value = read_static_channel(tmp_path / "a.png", size)
+    assert value.dtype == np.uint8
+    colours = read_static_channel(tmp_path / "a.png", size, "rgb")
+    np.testing.assert_array_equal(colours, np.asarray(resized).transpose(2, 0, 1))
+    np.testing.assert_array_equal(value, truth)
+
+
+@pytest.mark.data
+def test_value_is_that_of_hsv_on_real_images(shared: Path) -> None:
+    folders = sorted((shared / "data/caltech101/101_ObjectCategories").iterdir())
+    for folder in folders:
+        file = min(folder.iterdir())
+        truth = Resize((48, 48))(Image.open(file).convert("RGB")).convert("HSV").getchannel("V")
+        np.testing.assert_array_equal(read_static_channel(file, 48), np.asarray(truth), err_msg=str(file))
+
+
+def test_without_hsv_it_is_the_blue_channel_as_in_the_baselines_code(tmp_path: Path) -> None:
+    image = colourful()
+    truth = np.asarray(Resize((28, 28))(image))[..., 2]
+    np.testing.assert_array_equal(static_channel(image, 28, "blue"), truth)
+    with pytest.raises(RecipeError, match="did you mean 'blue'"):
+        static_channel(image, 28, "blu")

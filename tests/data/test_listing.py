@@ -1,6 +1,10 @@
 """Files are found whatever the case of their suffix, and what other systems leave in folders is passed over."""
 
 import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,20 +38,44 @@ SETS = {
 }
 
 
-def tree(name: str, root: Path) -> None:
-    """A small tree of a data set with its images."""
-    if name == "ncaltech101":
-        caltech_tree(root)
-    elif name.startswith("nmnist"):
-        nmnist_events(root)
-        mnist_idx(root / "MNIST/raw", packed=True) if "idx" in name else mnist_png(root)
-    elif name.startswith("dvsgesture"):
-        cut(root) if "cut" in name else official(root)
-    elif name == "cifar10":
-        folders(root)
-    else:
-        source = filmable(root, name)
-        simulate_tree(source, root, name, QUICK[name], progress=False)
+MARKED = {
+    "ncaltech101": "NCALTECH101/Caltech101",
+    "nmnist": "NMNIST",
+    "nomniglot": "dvs_background",
+    "cepdvs": "CEP-DVS",
+    "cifar10dvs": "CIFAR10DVS",
+    "dvsgesture": "DvsGesture",
+}
+"""Data set -> the folder whose SIMULATED.json tells that its recordings are simulated."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Small trees of the data sets with their images; each is made once."""
+
+    @cache
+    def tree(name: str) -> Path:
+        root = tmp_path_factory.mktemp(name)
+        if name == "ncaltech101":
+            caltech_tree(root)
+        elif name.startswith("nmnist"):
+            nmnist_events(root)
+            mnist_idx(root / "MNIST/raw", packed=True) if "idx" in name else mnist_png(root)
+        elif name.startswith("dvsgesture"):
+            cut(root) if "cut" in name else official(root)
+        elif name == "cifar10":
+            folders(root)
+        else:
+            simulate_tree(filmable(root, name), root, name, QUICK[name], progress=False)
+        return root
+
+    return tree
+
+
+@pytest.fixture
+def tree(made: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
+    """A tree to change."""
+    return lambda name: shutil.copytree(made(name), tmp_path, dirs_exist_ok=True)
 
 
 def seen(dataset: DataSet) -> tuple[list[str], list[str]]:
@@ -62,20 +90,76 @@ def seen(dataset: DataSet) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_every_data_set_finds_suffixes_in_capitals_and_no_junk(tmp_path: Path, name: str) -> None:
-    tree(name, tmp_path)
-    before = seen(SETS[name](tmp_path))
-    for path in [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "SIMULATED.json"]:
+def test_suffixes_in_capitals_are_found_and_foreign_files_are_not(tree: Callable, name: str) -> None:
+    root = tree(name)
+    before = seen(SETS[name](root))
+    for path in [path for path in root.rglob("*") if path.is_file() and path.name != "SIMULATED.json"]:
         path.rename(path.with_suffix(path.suffix.upper()))
-        (path.parent / f"._{path.name}").write_bytes(b"\0\5\x16\7")
-        (path.parent / f"._{path.stem}{path.suffix.upper()}").write_bytes(b"\0\5\x16\7")
-        (path.parent / "Thumbs.db").write_bytes(b"x")
-        (path.parent / ".DS_Store").write_bytes(b"x")
-    for folder in [path for path in tmp_path.rglob("*") if path.is_dir()]:
+        for foreign in (f"._{path.name}", f"._{path.stem}{path.suffix.upper()}", "Thumbs.db", ".DS_Store"):
+            (path.parent / foreign).write_bytes(b"\0\5\x16\7")
+    for folder in [path for path in root.rglob("*") if path.is_dir()]:
         (folder / "__MACOSX").mkdir()
         (folder / "@eaDir").mkdir()
-    assert seen(SETS[name](tmp_path)) == before
+    assert seen(SETS[name](root)) == before
     assert len(before[0]) > 1
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_order_of_the_file_system_does_not_matter(tree: Callable, name: str, monkeypatch) -> None:
+    root = tree(name)
+    before = SETS[name](root).index()
+    real, moved = Path.iterdir, []
+
+    def shuffled(path: Path) -> Iterator[Path]:
+        paths = sorted(real(path))
+        random.Random(len(moved)).shuffle(paths)
+        moved.append(paths != sorted(paths))
+        return iter(paths)
+
+    monkeypatch.setattr(Path, "iterdir", shuffled)
+    for path in root.glob("DvsGesture/trials_to_*.txt"):
+        path.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
+    assert all(SETS[name](root).index() == before for _ in range(3))
+    assert any(moved) or name == "dvsgesture"  # whose lists say what there is
+    assert list(before.recordings) == sorted(before.recordings)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_fingerprint_follows_the_files_not_their_place(tree: Callable, name: str) -> None:
+    dataset = SETS[name](tree(name))
+    index = dataset.index()
+    before = dataset.fingerprint(index)
+    paths = {item.path.suffix: item.path for item in (*index.recordings, *index.statics)}
+    labels = [*paths[".aedat4"].parent.glob("*.csv")] if name == "nomniglot" else []
+    labels += dataset.root.glob("DvsGesture/*_labels.csv")
+    for path in [*paths.values(), *labels]:
+        old = path.stat()
+        os.utime(path, ns=(0, old.st_mtime_ns + 1))
+        assert dataset.fingerprint(index) != before, path
+        os.utime(path, ns=(0, old.st_mtime_ns))
+        assert dataset.fingerprint(index) == before
+    dataset.root.rename(dataset.root.with_name("moved"))
+    moved = SETS[name](dataset.root.with_name("moved"))
+    assert moved.fingerprint(moved.index()) == before
+    with pytest.raises(DataError, match=r"cannot be read|missing"):
+        dataset.fingerprint(index)
+    path = moved.index().recordings[0].path
+    old = path.stat()
+    path.write_bytes(b"another size")
+    os.utime(path, ns=(0, old.st_mtime_ns))
+    assert moved.fingerprint(moved.index()) != before
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_a_marker_tells_simulated_recordings_from_real_ones(tree: Callable, name: str) -> None:
+    root = tree(name)
+    for marker in root.rglob("SIMULATED.json"):
+        marker.unlink()
+    before, marker = SETS[name](root).index(), root / MARKED[name] / "SIMULATED.json"
+    assert SETS[name](root).kind() == "real"
+    marker.write_text("{}")
+    assert SETS[name](root).kind() == "simulated"
+    assert SETS[name](root).index() == before
 
 
 @pytest.mark.parametrize(
@@ -91,12 +175,12 @@ def test_every_data_set_finds_suffixes_in_capitals_and_no_junk(tmp_path: Path, n
         ("dvsgesture cut", "DVSGesture/ibmGestureTrain/user01_led/3.npy", "3.NPY"),
     ],
 )
-def test_two_files_of_one_name_are_named(tmp_path: Path, name: str, file: str, twin: str) -> None:
-    tree(name, tmp_path)
-    path = tmp_path / file
+def test_two_files_of_one_name_are_named(tree: Callable, name: str, file: str, twin: str) -> None:
+    root = tree(name)
+    path = root / file
     path.with_name(twin).write_bytes(path.read_bytes())
     with pytest.raises(DataError, match=r"one name or number|the same number|missing or too many") as caught:
-        SETS[name](tmp_path).index()
+        SETS[name](root).index()
     assert path.stem in str(caught.value)
 
 

@@ -1,24 +1,22 @@
 """N-Omniglot on made trees in its true formats, against BrainCog's own pipeline and torchvision."""
 
 import os
-import random
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from braincog_tmkt.data.audit import audit
 from braincog_tmkt.data.readers.aedat4 import write_aedat4
 from braincog_tmkt.data.sets import nomniglot as module
-from braincog_tmkt.data.sets.listing import SIMULATED
 from braincog_tmkt.data.sets.nomniglot import NOmniglot
 from braincog_tmkt.data.splits import Protocol, make_split
 from braincog_tmkt.data.types import EVENT_DTYPE
 from braincog_tmkt.errors import DataError
+
+from .trees import keys
 
 SENSOR = (346, 260)
 BACKGROUND = ("Latin/character01", "Latin/character02")
@@ -111,13 +109,6 @@ def tree(whole: Path, tmp_path: Path) -> Path:
     return shutil.copytree(whole, tmp_path / "tree")
 
 
-def keys(items: tuple) -> list[str]:
-    return [item.key for item in items]
-
-
-# Index
-
-
 def test_index(whole: Path) -> None:
     index = NOmniglot(whole).index()
     assert index.classes == BACKGROUND + EVALUATION  # the background first, though Angelic comes before Latin
@@ -134,12 +125,15 @@ def test_index(whole: Path) -> None:
     assert counts["recordings"] == counts["images"] == 20 * counts["classes"]
 
 
-@pytest.mark.parametrize("layout", [".", "NOmniglot", "nomniglot"])
-@pytest.mark.parametrize("background", ["dvs_background", "dvs_background_1", "dvs_background_2"])
-@pytest.mark.parametrize("static", ["omniglot-py", ".", "omniglot/python"])
-def test_every_layout_is_found(
-    whole: Path, tmp_path: Path, layout: str, background: str, static: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(
+    ("layout", "background", "static"),
+    [
+        (".", "dvs_background", "omniglot/python"),
+        ("NOmniglot", "dvs_background_1", "omniglot-py"),
+        ("nomniglot", "dvs_background_2", "."),
+    ],
+)
+def test_every_layout_is_found(whole: Path, tmp_path: Path, layout: str, background: str, static: str) -> None:
     (tmp_path / layout).mkdir(exist_ok=True)
     (tmp_path / layout / background).symlink_to(whole / "dvs_background")
     (tmp_path / layout / "dvs_evaluation").symlink_to(whole / "dvs_evaluation")
@@ -188,34 +182,6 @@ def test_the_small_sets_of_images_will_do(tree: Path) -> None:
     assert NOmniglot(tree).index() == index
 
 
-def test_hidden_and_foreign_files_are_passed_over(tree: Path) -> None:
-    before = NOmniglot(tree).index()
-    folder = tree / "dvs_background/Latin/character01"
-    for path in (
-        folder / "._0001.aedat4",
-        folder / "dvSave-2021.aedat4",
-        folder / "notes.csv",
-        tree / "dvs_background/a.txt",
-    ):
-        path.write_bytes(b"")
-    (tree / "dvs_background/.git").mkdir()
-    (tree / "omniglot-py/images_background/Latin/character01/Thumbs.db").write_bytes(b"")
-    assert NOmniglot(tree).index() == before
-
-
-def test_order_of_the_file_system_does_not_matter(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    truth = NOmniglot(whole).index()
-    original = Path.iterdir
-
-    def shuffled(path: Path) -> list[Path]:
-        entries = list(original(path))
-        random.Random(str(path)).shuffle(entries)
-        return entries
-
-    monkeypatch.setattr(Path, "iterdir", shuffled)
-    assert NOmniglot(whole).index() == truth
-
-
 def test_protocols_hold_out_five_drawers_and_draw_none_of_their_images(whole: Path) -> None:
     index = NOmniglot(whole).index()
     for name in ("clean", "published"):
@@ -227,17 +193,6 @@ def test_protocols_hold_out_five_drawers_and_draw_none_of_their_images(whole: Pa
     leaky = make_split(index, Protocol("published_omniglot_unsorted"))
     assert leaky.leaky
     assert audit(index, leaky).draws_held_out
-
-
-def test_what_is_simulated_says_so(tree: Path) -> None:
-    for place in (tree, tree / "dvs_evaluation"):
-        (place / SIMULATED).write_text("{}")
-        assert NOmniglot(tree).kind() == "simulated"
-        (place / SIMULATED).unlink()
-    assert NOmniglot(tree).kind() == "real"
-
-
-# Recordings
 
 
 def test_events_are_those_of_the_row(whole: Path) -> None:
@@ -312,33 +267,6 @@ def test_faults_of_a_table_are_named(tree: Path, row: int, text: str | None, fau
     (tree / "dvs_evaluation/Angelic/character01/0003.csv").write_text("\n".join(lines))
     with pytest.raises(DataError, match=fault):
         NOmniglot(tree).index()
-
-
-EDITS = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 3), st.binary(max_size=12)), max_size=6)
-
-
-@settings(max_examples=150, deadline=None)
-@given(edits=EDITS)
-def test_a_table_with_any_bytes_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, edits: list) -> None:
-    """Bytes cut out and put in anywhere: 20 pieces that share no event, or our error with the name of the file."""
-    data = "\n".join(table(*tape(3))).encode()
-    for place, gone, new in edits:
-        at = place % len(data)
-        data = data[:at] + new + data[at + gone :]
-    path = tmp_path_factory.getbasetemp() / "0003.csv"
-    path.write_bytes(data)
-    fault = ""
-    try:
-        spans = sorted(module._read_table(path).values())
-    except DataError as error:
-        fault = str(error)
-    if fault:
-        assert "0003.csv" in fault
-        return
-    assert len(spans) == 20
-    flat = [time for span in spans for time in span]
-    assert flat == sorted(flat)
-    assert all(start < end for start, end in spans)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from PIL import Image
 from torch.utils.data import Dataset
 from torchvision import transforms
 
-from braincog_tmkt.data.readers.arrays import write_events_npy
 from braincog_tmkt.data.sets.nomniglot import NOmniglot
 from braincog_tmkt.data.sets.omniglot import image_folders
 from braincog_tmkt.data.splits import Protocol, make_split
@@ -22,9 +21,8 @@ from braincog_tmkt.data.types import FrameSpec
 from braincog_tmkt.errors import DataError
 from braincog_tmkt.recipe import load_recipe
 
-from .test_nomniglot import BACKGROUND, DRAWERS, EVALUATION, keys, number_of, recordings, sample, tree, whole  # noqa: F401
-
-# Images
+from .test_nomniglot import BACKGROUND, DRAWERS, EVALUATION, number_of, recordings, sample, tree, whole  # noqa: F401
+from .trees import keys
 
 
 def test_images_are_those_of_torchvision_white_is_one(whole: Path) -> None:
@@ -46,9 +44,6 @@ def test_real_omniglot_images_are_all_found(shared: Path) -> None:
     found = image_folders(shared / "data/omniglot", names)
     assert len(found) == 136
     assert found == names
-
-
-# BrainCog's pipeline
 
 
 @dataclass
@@ -93,6 +88,9 @@ def test_events_are_those_of_braincog(whole: Path, braincog: Theirs) -> None:
         for column in ("t", "x", "y", "p"):
             np.testing.assert_array_equal(events[column], pickled[column])
         np.testing.assert_array_equal(theirs.events(item), events)
+    index.recordings[4].path.unlink()
+    with pytest.raises(DataError, match=r"_05\.npy is missing"):
+        theirs.index()
 
 
 def test_frames_and_split_are_those_of_braincog(whole: Path, braincog: Theirs) -> None:
@@ -122,27 +120,6 @@ def test_small_frames_are_those_of_torchvisions_resize(whole: Path, braincog: Th
         np.testing.assert_allclose(made, resize(braincog.train[row][0]).numpy(), rtol=0, atol=1e-6)
 
 
-def test_our_own_events_npy_is_read_too(tmp_path: Path, whole: Path) -> None:
-    for part, names in (("background", BACKGROUND), ("evaluation", EVALUATION)):
-        for name in names:
-            folder = tmp_path / "events_npy" / part / name
-            folder.mkdir(parents=True)
-            for drawer in DRAWERS:
-                write_events_npy(folder / f"{number_of(name):04d}_{drawer}.npy", sample(name, drawer))
-    dataset = NOmniglot(tmp_path, whole)
-    index = dataset.index()
-    assert index.classes == NOmniglot(whole).index().classes
-    assert dataset.fingerprint(index) == NOmniglot(tmp_path, whole).fingerprint(index)
-    item = index.recordings[-1]
-    np.testing.assert_array_equal(dataset.events(item), sample("Latin/character02", "20"))
-    (tmp_path / "events_npy/background/Latin/character01/0001_05.npy").unlink()
-    with pytest.raises(DataError, match=r"0001_05\.npy is missing"):
-        dataset.index()
-
-
-# Download and recipes
-
-
 def test_download_fetches_the_images_and_says_where_the_recordings_are(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,16 +138,78 @@ def test_download_fetches_the_images_and_says_where_the_recordings_are(
     assert keys(NOmniglot(tmp_path).index().statics) == keys(NOmniglot(whole).index().statics)
 
 
-@pytest.mark.parametrize("tier", [None, "smoke", "small"])
 @pytest.mark.parametrize("name", ["baseline", "knowledge_transfer", "tsm", "tmkt"])
-def test_recipes_are_the_papers_settings(name: str, tier: str | None) -> None:
-    recipe = load_recipe(Path(__file__).parents[2] / f"experiments/nomniglot/{name}.yaml", tier=tier)
+def test_recipes_are_the_papers_settings(name: str) -> None:
+    recipe = load_recipe(Path(__file__).parents[2] / f"experiments/nomniglot/{name}.yaml")
     assert (recipe.data.name, recipe.data.frames, recipe.data.antialias) == ("nomniglot", "frequency", False)
-    assert recipe.data.name == "nomniglot"
     assert recipe.method.get("mix_ratio") == (0.95 if recipe.method["name"] == "tmkt" else None)
-    if tier is None:
-        assert (recipe.data.steps, recipe.data.size, recipe.train.epochs, recipe.train.batch) == (12, 28, 50, 16)
-        rate = recipe.optim.lr * recipe.train.batch / recipe.optim.lr_scale_base
-        assert rate == pytest.approx(0.01875)
-        assert (recipe.optim.schedule, recipe.optim.step_epochs, recipe.optim.step_rate) == ("step", 40, 0.1)
-        assert not recipe.train.balanced
+    assert (recipe.data.steps, recipe.data.size, recipe.train.epochs, recipe.train.batch) == (12, 28, 50, 16)
+    assert recipe.optim.lr * recipe.train.batch / recipe.optim.lr_scale_base == pytest.approx(0.01875)
+    assert (recipe.optim.schedule, recipe.optim.step_epochs, recipe.optim.step_rate) == ("step", 40, 0.1)
+    assert not recipe.train.balanced
+
+
+# Names
+
+
+EVENTS, IMAGES = "dvs_background/Latin", "omniglot-py/images_background/Latin"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        (EVENTS, "dvs_background/Latn", "no images of Latn"),
+        (IMAGES, "omniglot-py/images_background/latin", "no images of Latin"),
+        (f"{EVENTS}/character02", f"{EVENTS}/character03", "character02 has images in .*no recordings"),
+        (
+            f"{IMAGES}/character02",
+            f"{IMAGES}/character03",
+            "Latin/character02 has recordings in .*dvs_background/Latin/character02, but no images",
+        ),
+        (f"{EVENTS}/character02", f"{EVENTS}/two", "two is no folder of a character"),
+        (f"{EVENTS}/character02", "gone", "Latin/character02 has images in"),
+        (f"{IMAGES}/character02", "gone", "Latin/character02 has recordings in"),
+        ("omniglot-py", "gone", r"cannot find the images of Omniglot in .*omniglot-py/images_background"),
+        (f"{EVENTS}/character02/0002.csv", "gone", r"character02 holds no \.csv files"),
+        (f"{EVENTS}/character02/0002.csv", f"{EVENTS}/character02/2.csv", r"holds 0 files NNNN\.csv"),
+        (f"{EVENTS}/character02/0002.aedat4", f"{EVENTS}/character01/0002.aedat4", r"holds 2 files NN"),
+        (
+            f"{IMAGES}/character02/0002_07.png",
+            "gone.png",
+            r"Latin/character02 should hold one .png .* 0002_07.png is missing",
+        ),
+        (f"{IMAGES}/character02/0002_07.png", f"{IMAGES}/character02/0001_07.png", "Latin/character02 should hold"),
+        (f"{IMAGES}/character02/0002_07.png", f"{IMAGES}/character02/seven.png", "should"),
+    ],
+)
+def test_renamed_and_missing_files_are_named(tree: Path, old: str, new: str, fault: str) -> None:
+    (tree / old).rename(tree / new)
+    with pytest.raises(DataError, match=fault):
+        NOmniglot(tree).index()
+
+
+def test_empty_and_missing_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot find the recordings of N-Omniglot.*dvs_background"):
+        NOmniglot(tmp_path).index()
+    (tmp_path / "dvs_background").mkdir()
+    with pytest.raises(DataError, match="no alphabets"):
+        NOmniglot(tmp_path).index()
+    (tmp_path / "dvs_background/Latin").mkdir()
+    with pytest.raises(DataError, match="Latin holds no folders of characters"):
+        NOmniglot(tmp_path).index()
+
+
+def test_a_loop_of_links_is_no_hang(tree: Path) -> None:
+    (tree / "dvs_background/Latin/character09").symlink_to(tree / "dvs_background")
+    with pytest.raises(DataError, match="Latin/character09 has recordings"):
+        NOmniglot(tree).index()
+    (tree / "dvs_background/Latin/character09").unlink()
+    (tree / "dvs_background/Loop").symlink_to(tree / "dvs_background")
+    with pytest.raises(DataError, match="Loop/Latin is no folder of a character"):
+        NOmniglot(tree).index()
+
+
+def test_one_alphabet_in_both_sets_of_images_is_an_error(tree: Path) -> None:
+    shutil.copytree(tree / "omniglot-py/images_background/Latin", tree / "omniglot-py/images_evaluation/Latin")
+    with pytest.raises(DataError, match=r"images_background/Latin and .*images_evaluation/Latin are the same"):
+        NOmniglot(tree).index()

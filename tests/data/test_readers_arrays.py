@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from braincog_tmkt.data.readers.arrays import read_events_npy, read_npy, read_npz, write_events_npy
 from braincog_tmkt.data.readers.pickled import array_of, unpickled
 from braincog_tmkt.errors import DataError
-from tests.data.corpus import columns, random_events, recordings
+from tests.data.corpus import columns, random_events, recordings, refuses
 
 SENSOR = (128, 128)
 EVENTS = random_events(50, seed=4)
@@ -42,8 +42,6 @@ def renamed(**names: str) -> np.ndarray:
         out[new] = EVENTS[old]
     return out
 
-
-# .npy
 
 GOOD_NPY = {
     "our_own": saved(EVENTS),
@@ -101,14 +99,7 @@ BAD_NPY = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_NPY)
-def test_bad_npy_files_are_named_with_their_fault(tmp_path: Path, case: str) -> None:
-    content, fault = BAD_NPY[case]
-    with pytest.raises(DataError, match=rf"made\.npy.*{fault}"):
-        read_npy(put(tmp_path, content), SENSOR)
-
-
-# .npz
+test_bad_npy_files_are_named_with_their_fault = refuses(read_npy, "made.npy", BAD_NPY)
 
 
 def zipped(members: dict[str, bytes], kind: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -158,13 +149,7 @@ BAD_NPZ = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_NPZ)
-def test_bad_npz_files_are_named_with_their_fault(tmp_path: Path, case: str) -> None:
-    content, fault = BAD_NPZ[case]
-    path = tmp_path / "bad.npz"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=rf"bad\.npz.*{fault}"):
-        read_npz(path, SENSOR)
+test_bad_npz_files_are_named_with_their_fault = refuses(read_npz, "made.npz", BAD_NPZ)
 
 
 @pytest.mark.parametrize("claimed", [True, False])
@@ -183,9 +168,6 @@ def test_a_zip_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path, claime
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
-
-
-# events_npy
 
 
 def braincog_file(path: Path, events: np.ndarray) -> None:
@@ -282,11 +264,7 @@ BAD_DICTIONARIES = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_DICTIONARIES)
-def test_bad_dictionaries_are_named_with_their_fault(tmp_path: Path, case: str) -> None:
-    content, fault = BAD_DICTIONARIES[case]
-    with pytest.raises(DataError, match=rf"made\.npy.*{fault}"):
-        read_events_npy(put(tmp_path, content), SENSOR)
+test_bad_dictionaries_are_named_with_their_fault = refuses(read_events_npy, "made.npy", BAD_DICTIONARIES)
 
 
 def test_an_array_that_claims_more_than_it_has_is_refused() -> None:

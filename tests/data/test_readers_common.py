@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as st_numpy
 
 from braincog_tmkt.data.readers import READERS, check, read_events
 from braincog_tmkt.data.readers.aedat import write_aedat2, write_aedat3
@@ -204,27 +203,6 @@ def test_columns_become_exactly_their_numbers_or_an_error(made: dict[str, np.nda
         assert [int(value) for value in made[name].ravel()] == events[name].tolist()
         assert all(value == int(value) for value in made[name].ravel())
     assert [value > 0 for value in made["p"].ravel()] == events["p"].tolist()
-
-
-@settings(deadline=None, max_examples=100)
-@given(st_numpy.arrays(st_numpy.scalar_dtypes(), st_numpy.array_shapes(min_dims=0, max_dims=3)))
-def test_any_array_is_columns_or_an_error(array: np.ndarray) -> None:
-    events = events_or_error(dict.fromkeys("txyp", array))
-    assert isinstance(events, np.ndarray) or events.startswith("made ")
-
-
-@pytest.mark.parametrize("kind", ["f2", "f4", "f8", "g"])
-@pytest.mark.parametrize("value", [np.inf, np.nan, -np.inf])
-def test_no_float_is_too_small_to_hold_the_bounds(kind: str, value: float) -> None:
-    made = {name: np.array([0, value]).astype(kind) if name == "t" else np.zeros(2) for name in "txyp"}
-    with pytest.raises(DataError, match="values of t"):
-        events_of_columns(made, "made", None)
-
-
-@pytest.mark.parametrize("kind", ["?", "i8", "u2", "f4"])
-def test_plain_columns_of_each_kind_are_read(kind: str) -> None:
-    made = {name: np.array([[0, 1, 1]]).astype(kind) for name in "txyp"}
-    assert events_of_columns(made, "made", (2, 2)).tolist() == [(0, 0, 0, False), (1, 1, 1, True), (1, 1, 1, True)]
 
 
 def test_signed_polarity_is_on_above_zero() -> None:

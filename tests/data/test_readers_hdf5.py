@@ -1,10 +1,8 @@
 """The HDF5 reader against h5py, on files that h5py itself would follow out of the file or crash on."""
 
-import importlib.util
 import os
 import shutil
 import struct
-import subprocess
 import sys
 import time
 import zlib
@@ -133,16 +131,6 @@ def test_a_bomb_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.Mon
     assert int(most.split()[1]) < 400_000  # kilobytes
 
 
-def test_h5py_itself_follows_and_crashes(tmp_path: Path) -> None:
-    """Why the reader looks at links first, and reads in a process of its own."""
-    outside_link(tmp_path / "link.h5")
-    with h5py.File(tmp_path / "link.h5") as file:
-        np.testing.assert_array_equal(file["t"], EVENTS["t"])
-    crash(tmp_path / "crash.h5")
-    code = f"import h5py; h5py.File({str(tmp_path / 'crash.h5')!r})['t'][...]"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode != 0
-
-
 def test_a_library_that_never_ends_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "child.py").write_text("while True: pass")
     write_h5(tmp_path / "a.h5", columns(EVENTS))
@@ -190,17 +178,3 @@ def test_a_missing_filter_is_named_with_where_to_get_it(
     with pytest.raises(DataError, match=rf"a\.h5 is compressed with .*60000\), which is missing: .*{advice}") as error:
         read_h5(tmp_path / "a.h5", SENSOR)
     assert "again" not in str(error.value)
-
-
-@pytest.mark.data
-def test_the_case_of_blosc_is_read_with_the_package_and_explained_without(
-    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    files = sorted((shared / "cases/hdf5_blosc/events").glob("*/*.h5"))
-    assert len(files) == 4
-    if importlib.util.find_spec("hdf5plugin"):
-        assert {len(read_h5(file, None)) for file in files} == {300}
-    (tmp_path / "hdf5plugin.py").write_text("raise ImportError")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(DataError, match=r"filter blosc \(number 32001\), which is missing: .*pip install hdf5plugin"):
-        read_h5(files[0], None)

@@ -6,19 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.io import savemat
 
 from braincog_tmkt.data.readers import read_events
 from braincog_tmkt.data.readers.arrays import read_events_npy
-from braincog_tmkt.data.readers.columns import find_columns
-from braincog_tmkt.data.readers.names import NAMES
 from braincog_tmkt.errors import DataError
-from tests.data.corpus import random_events
+from tests.data.corpus import random_events, write_h5
 
 EVENTS = random_events(50, seed=4)
 COLUMNS = {name: EVENTS[name].astype(np.int64) for name in "txyp"}
@@ -31,15 +26,6 @@ def structured(columns: Columns) -> np.ndarray:
     for name, column in columns.items():
         whole[name] = column
     return whole
-
-
-def write_h5(path: Path, columns: Columns, start: bytes = b"") -> None:
-    with h5py.File(path, "w", userblock_size=512 if start else 0) as file:
-        for name, column in columns.items():
-            file[name] = column
-    if start:
-        with path.open("r+b") as file:
-            file.write(start)
 
 
 def write_csv(path: Path, columns: Columns) -> None:
@@ -57,7 +43,6 @@ WRITERS: dict[str, Callable[[Path, Columns], Any]] = {
     "pickled.npy": write_pickled,
     ".mat": lambda path, columns: savemat(path, columns),
     "structure.mat": lambda path, columns: savemat(path, {"events": columns}),
-    "7.3.mat": lambda path, columns: write_h5(path, columns, b"MATLAB 7.3 MAT-file"),
     ".h5": write_h5,
     ".csv": write_csv,
 }
@@ -124,32 +109,3 @@ def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
         read_events(tmp_path / "a.csv", None)
     np.savetxt(tmp_path / "a.csv", rows[:, [0, 1, 2, 3, 4, 4]], "%d", ",", header="t,x,y,p,more,more", comments="")
     np.testing.assert_array_equal(read_events(tmp_path / "a.csv", None), EVENTS)
-
-
-LABELS = st.sampled_from([spelled for names in NAMES.values() for name in names for spelled in (name, name.upper())])
-
-
-@settings(deadline=None, max_examples=200, derandomize=True)
-@given(st.lists(LABELS, unique=True), st.randoms(use_true_random=False))
-def test_the_order_in_a_file_never_decides(labels: list[str], shuffle: Any) -> None:
-    def outcome(order: list[str]) -> Any:
-        try:
-            return find_columns([{label: label for label in order}], "made")
-        except DataError:
-            return None
-
-    found = outcome(labels)
-    shuffle.shuffle(labels)
-    assert outcome(labels) == found
-    for letter, label in (found or {}).items():
-        assert label.lower() in NAMES[letter]
-        assert label in NAMES[letter] or not set(labels) & set(NAMES[letter])
-
-
-@pytest.mark.data
-def test_the_case_of_columns_in_both_cases(shared: Path) -> None:
-    for path in sorted((shared / "cases/columns_x_and_X/events").glob("*/*.npz")):
-        events, columns = read_events(path, None), np.load(path)
-        assert columns["X"].max() == 0
-        np.testing.assert_array_equal(events["x"], columns["x"])
-        assert events["x"].max() > 20

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from braincog_tmkt.data.readers.text import read_text
-from braincog_tmkt.errors import DataError
-from tests.data.corpus import random_events, recordings
+from tests.data.corpus import random_events, recordings, refuses
 
 SENSOR = (128, 128)
 EVENTS = random_events(50, seed=4)
@@ -95,8 +94,4 @@ BAD_FILES: dict[str, tuple[str | bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_FILES)
-def test_bad_files_are_named_with_their_fault(tmp_path: Path, case: str) -> None:
-    content, fault = BAD_FILES[case]
-    with pytest.raises(DataError, match=rf"made\.csv.*({fault})"):
-        read_text(put(tmp_path, content), SENSOR)
+test_bad_files_are_named_with_their_fault = refuses(read_text, "made.csv", BAD_FILES)

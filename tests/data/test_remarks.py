@@ -107,9 +107,6 @@ def test_published_extents_stay_as_they_are(tmp_path: Path) -> None:
     assert dataset.area(plain) is None
 
 
-# data.sensor
-
-
 def test_a_sensor_is_shown_whole_and_events_beyond_it_are_refused(tmp_path: Path) -> None:
     root = folder(tmp_path / "mine", strays="")
     known, unknown = build_dataset("folder", root, sensor=[24, 32]), build_dataset("folder", root)
@@ -154,9 +151,6 @@ def test_recipes_check_the_sensor_and_count_it_only_if_it_is_set() -> None:
     for wrong in ("wide", "[a, b]", "[1.5, 2]"):
         with pytest.raises(RecipeError, match=r"data\.sensor must be"):
             with_overrides(recipe, [f"data.sensor={wrong}"])
-
-
-# averaging, and the whole way
 
 
 def test_the_command_and_the_recipes_of_a_folder_average() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from braincog_tmkt.cli import main
-from braincog_tmkt.data import cache, room
+from braincog_tmkt.data import room
 from braincog_tmkt.data.cache import prepare
 from braincog_tmkt.data.room import bytes_in_words, cache_bytes, frame_bytes, memory_bytes, need_memory
 from braincog_tmkt.data.sets import CIFAR10, Digits
@@ -81,17 +81,6 @@ def test_what_cannot_be_is_refused_at_once_and_leaves_nothing(
     assert main(["data", "prepare", "digits", f"--{key}", value]) == 2
     assert setting in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-
-
-def test_frames_that_the_disk_cannot_hold_are_refused_with_their_bytes(tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.chdir(tmp_path)
-    usage = cache.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: usage._replace(free=10_000_000))
-    assert main(["data", "prepare", "digits", "--steps", "100"]) == 2
-    error = capsys.readouterr().err
-    assert "data.steps=100 and data.size=48 need 1.11 GB more for the frame cache, but 10 MB are left" in error
-    assert "--cache FOLDER" in error
-    assert not list((tmp_path / "cache").glob("*.partial"))
 
 
 def test_a_folder_that_cannot_be_written_is_named_with_the_key_that_moves_it(

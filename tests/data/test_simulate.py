@@ -18,6 +18,7 @@ from braincog_tmkt.data.simulate import LAYOUTS, layout, simulate_tree
 from braincog_tmkt.data.simulate.camera import CameraParams, film
 from braincog_tmkt.errors import DataError, RecipeError
 from tests.children import Child, execute
+from tests.data.trees import contents
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -51,20 +52,8 @@ def mnist(root: Path, count: int = 0) -> Path:
     return root
 
 
-def contents(root: Path) -> dict[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
 def make(source: Path, out: Path, name: str = "nmnist", **options: object) -> int:
     return simulate_tree(source, out, name, **{"params": SMALL, "progress": False, **options})
-
-
-@pytest.mark.slow
-def test_any_number_of_processes_writes_the_same_bytes(tmp_path):
-    source = mnist(tmp_path / "source", 10)
-    assert make(source, tmp_path / "one") == 10
-    assert make(source, tmp_path / "two", workers=2) == 10
-    assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
 def test_every_recording_has_noise_of_its_own(tmp_path):
@@ -140,18 +129,6 @@ def test_faces_are_left_out_beside_faces_easy_only(tmp_path):
     assert sorted(path.parent.name for path in (tmp_path / "b").rglob("*.bin")) == ["Faces", "cat"]
 
 
-def test_a_finished_recording_is_skipped_and_an_interrupted_tree_completed(tmp_path):
-    source = mnist(tmp_path / "source", 6)
-    make(source, tmp_path / "whole")
-    assert make(source, tmp_path / "twin", limit_per_class=1) == 2
-    kept = tmp_path / "twin/Train/0/00001.bin"
-    stamp = kept.stat().st_mtime_ns
-    assert make(source, tmp_path / "twin") == 4
-    assert kept.stat().st_mtime_ns == stamp
-    assert contents(tmp_path / "twin") == contents(tmp_path / "whole")
-    assert make(source, tmp_path / "twin") == 0
-
-
 def test_a_killed_simulation_leaves_whole_recordings_and_goes_on(tmp_path):
     source, out = mnist(tmp_path / "source", 100), tmp_path / "twin"
     code = (
@@ -171,21 +148,7 @@ def test_a_killed_simulation_leaves_whole_recordings_and_goes_on(tmp_path):
     assert {name: data for name, data in contents(out).items() if not name.endswith(".part")} == whole
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_an_unreadable_image_is_named_and_leaves_nothing_half_written(tmp_path, workers):
-    source = mnist(tmp_path / "source", 10)
-    make(source, tmp_path / "whole")
-    bad = source / "train/1/3.png"
-    bad.write_bytes(bad.read_bytes()[:300])
-    with pytest.raises(DataError, match=r"train/1/3\.png cannot be read"):
-        make(source, tmp_path / "twin", workers=workers)
-    whole, written = contents(tmp_path / "whole"), contents(tmp_path / "twin")
-    assert "Train/1/00004.bin" in whole
-    assert "Train/1/00004.bin" not in written
-    assert all(whole[name] == data for name, data in written.items() if not name.endswith(".json"))
-
-
-def test_real_recordings_and_other_simulations_are_never_mixed_in(tmp_path):
+def test_other_simulations_are_never_mixed_in(tmp_path):
     source = mnist(tmp_path / "source")
     make(source, tmp_path / "twin")
     for options in ({"seed": 1}, {"params": CameraParams()}):
@@ -193,10 +156,6 @@ def test_real_recordings_and_other_simulations_are_never_mixed_in(tmp_path):
             make(source, tmp_path / "twin", **options)
     with pytest.raises(DataError, match="other images"):
         make(mnist(tmp_path / "more", 4), tmp_path / "twin")
-    shutil.copytree(tmp_path / "twin/Train", tmp_path / "real/Train")
-    (tmp_path / "real/Train/SIMULATED.json").unlink()
-    with pytest.raises(DataError, match="not simulated"):
-        make(source, tmp_path / "real")
 
 
 def test_a_full_disk_is_told_before(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Twins of N-Omniglot, CEP-DVS and CIFAR10-DVS: read by others' code, whole or not there, the same every time."""
+"""Trees of simulated recordings of every layout: read by others' code, whole or not there, the same every time."""
 
 import json
 import re
@@ -19,12 +19,7 @@ from braincog_tmkt.data.simulate.cepdvs import random_path
 from braincog_tmkt.data.simulate.cifar10dvs import diamond_path
 from braincog_tmkt.errors import DataError, RecipeError
 
-QUICK = {
-    "nomniglot": replace(LAYOUTS["nomniglot"].params, duration_us=200_000, noise_on_hz=0.002),
-    "cepdvs": replace(LAYOUTS["cepdvs"].params, amplitude=4.0, duration_us=50_000),
-    "cifar10dvs": replace(LAYOUTS["cifar10dvs"].params, amplitude=0.5, duration_us=100_000),
-}
-"""Cameras for tests of files: short movements, hasty pens."""
+from .trees import QUICK, contents
 
 
 def texture(size: int, seed: int) -> Image.Image:
@@ -62,6 +57,8 @@ def strokes(root: Path, name: str = "character01", number: int = 17) -> Path:
 
 
 SOURCES = {
+    "ncaltech101": lambda root: images(root, ("cat", "ship")),
+    "nmnist": lambda root: images(root, ("0", "7")),
     "nomniglot": characters,
     "cepdvs": lambda root: images(root, ("fish", "people")),
     "cifar10dvs": lambda root: images(root, ("cat", "ship")),
@@ -72,11 +69,7 @@ def make(source: Path, out: Path, name: str, **options: object) -> int:
     return simulate_tree(source, out, name, **{"params": QUICK[name], "progress": False, **options})
 
 
-def contents(root: Path) -> dict[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", SOURCES)
 def test_an_unfinished_tree_is_completed_to_the_same_bytes(tmp_path, name):
     source = SOURCES[name](tmp_path / "source")
     made = make(source, tmp_path / "whole", name)
@@ -93,7 +86,7 @@ def test_an_unfinished_tree_is_completed_to_the_same_bytes(tmp_path, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", SOURCES)
 def test_any_number_of_processes_writes_the_same_bytes(tmp_path, name):
     source = SOURCES[name](tmp_path / "source")
     make(source, tmp_path / "one", name)
@@ -123,7 +116,7 @@ def test_of_two_files_that_belong_together_one_alone_does_not_count(tmp_path, na
     assert contents(tmp_path / "twin") == contents(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", SOURCES)
 def test_real_recordings_are_never_mixed_in(tmp_path, name):
     source = SOURCES[name](tmp_path / "source")
     make(source, tmp_path / "twin", name)
@@ -133,13 +126,15 @@ def test_real_recordings_are_never_mixed_in(tmp_path, name):
         make(source, tmp_path / "twin", name)
 
 
-@pytest.mark.parametrize("name", QUICK)
-def test_an_unreadable_source_is_named_and_leaves_nothing_half_written(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "workers"), [*((name, 1) for name in SOURCES), pytest.param("nmnist", 2, marks=pytest.mark.slow)]
+)
+def test_an_unreadable_source_is_named_and_leaves_nothing_half_written(tmp_path, name, workers):
     source = SOURCES[name](tmp_path / "source")
     bad = sorted(path for path in source.rglob("*") if path.is_file())[-1]
     bad.write_bytes(bad.read_bytes()[:60])
     with pytest.raises(DataError, match=bad.name):
-        make(source, tmp_path / "twin", name)
+        make(source, tmp_path / "twin", name, workers=workers)
     left = [path.suffix for path in (tmp_path / "twin").rglob("*") if path.is_file()]
     assert ".part" not in left
     assert left.count(LAYOUTS[name].suffix) == {"nomniglot": 1}.get(name, 3)
@@ -162,16 +157,6 @@ def test_braincogs_own_conversion_cuts_out_the_same_samples(tmp_path):
         assert len(ours) > 100
         for column in "txyp":
             assert np.array_equal(ours[column], theirs[column]), item
-
-
-def test_both_parts_of_omniglot_are_drawn(tmp_path):
-    source = characters(characters(tmp_path / "source"), ("character01",), "evaluation")
-    assert make(source, tmp_path / "twin", "nomniglot") == 60
-    dataset = NOmniglot(tmp_path / "twin", source)
-    assert dataset.index().classes == ("Futurama/character01", "Futurama/character02", "Atlantean/character01")
-    assert dataset.kind() == "simulated"
-    assert (tmp_path / "twin/dvs_background/Futurama/character02/0018.csv").is_file()
-    assert (tmp_path / "twin/dvs_evaluation/Atlantean/character01/0017.csv").is_file()
 
 
 def test_samples_show_their_drawers(tmp_path):

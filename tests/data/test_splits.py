@@ -1,7 +1,6 @@
 import hashlib
 import random
-import zipfile
-from collections import Counter, defaultdict
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -9,53 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from braincog_tmkt.data.audit import audit
 from braincog_tmkt.data.splits import PROTOCOLS, Protocol, make_split
 from braincog_tmkt.data.types import Index, Item
 from braincog_tmkt.errors import DataError, RecipeError
-
-# Recordings of each class of N-Caltech101, in sorted order of the class names (BACKGROUND_Google first, no Faces).
-CALTECH_COUNTS = [
-    *(
-        467,
-        435,
-        200,
-        798,
-        55,
-        800,
-        42,
-        42,
-        47,
-        54,
-        46,
-        33,
-        128,
-        98,
-        43,
-        85,
-        91,
-        50,
-        43,
-        123,
-        47,
-        59,
-        62,
-        107,
-        47,
-        69,
-        73,
-    ),
-    *(70, 50, 51, 57, 67, 52, 65, 68, 75, 64, 53, 64, 85, 67, 67, 45, 34, 34, 51, 99, 100, 42, 54, 88, 80, 31, 64, 86),
-    *(114, 61, 81, 78, 41, 66, 43, 40, 87, 32, 76, 55, 35, 39, 47, 38, 45, 53, 34, 57, 82, 59, 49, 40, 63, 39, 84, 57),
-    *(35, 64, 45, 86, 59, 64, 35, 85, 49, 86, 75, 239, 37, 59, 34, 56, 39, 60),
-]
-
-
-def caltech_by_numbers() -> Index:
-    items = [
-        Item(f"class{c:03}/image_{i:04}", f"class{c:03}") for c, n in enumerate(CALTECH_COUNTS) for i in range(1, n + 1)
-    ]
-    return Index(tuple(sorted({item.class_name for item in items})), tuple(items), tuple(items))
 
 
 def make_index(counts, extra=None, missing=(), official=frozenset()) -> Index:
@@ -213,42 +168,20 @@ def test_halves_are_rounded_to_even(n, n_train):
         assert len(split.train) == n_train
 
 
-def test_published_figures_of_ncaltech101():
-    assert (len(CALTECH_COUNTS), sum(CALTECH_COUNTS)) == (101, 8709)
-    index = caltech_by_numbers()
-    published = make_split(index, Protocol("published"))
-    verdict = audit(index, published)
-    assert (verdict.train, verdict.val, verdict.test, verdict.pool) == (7839, 0, 870, 7940)
-    assert verdict.test_with_twin_in_pool == verdict.pool_twins_of_test == 101
-    clean = audit(index, make_split(index, Protocol("clean")))
-    assert (clean.train + clean.val, clean.test, clean.pool) == (7839, 870, clean.train)
-    assert not clean.leaks
-
-
-@pytest.mark.data
-def test_published_figures_of_the_real_class_list(shared):
-    with zipfile.ZipFile(shared / "data" / "caltech101_144px.zip") as archive:
-        files = [Path(name) for name in archive.namelist() if name.endswith(".jpg")]
-    items = tuple(sorted(Item(f"{file.parent.name}/{file.stem}", file.parent.name) for file in files))
-    counts = Counter(item.class_name for item in items)
-    assert [counts[name] for name in sorted(counts)] == CALTECH_COUNTS
-    index = Index(tuple(sorted(counts)), items, items)
-    verdict = audit(index, make_split(index, Protocol("published")))
-    assert (verdict.train, verdict.test, verdict.test_with_twin_in_pool) == (7839, 870, 101)
-
-
 def official_index(n_train=12, n_test=4) -> Index:
     keys = [f"{c}/{part}-{i:05}" for c in "35" for part, n in (("train", n_train), ("test", n_test)) for i in range(n)]
     items = tuple(Item(key, key[0]) for key in sorted(keys))
     return Index(("3", "5"), items, items, frozenset(key for key in keys if "/test-" in key))
 
 
-def test_clean_takes_the_official_test_set():
+@pytest.mark.parametrize(("name", "sizes"), [("clean", (2 * 11, 2 * 1)), ("published", (2 * 12, 0))])
+def test_the_official_test_set_is_held_out(name, sizes):
     index = official_index()
-    split = make_split(index, Protocol("clean"))
+    split = make_split(index, Protocol(name))
     assert set(split.test) == index.official_test
-    assert (len(split.train), len(split.val)) == (2 * 11, 2 * 1)
-    assert not set(split.pool) & index.official_test
+    assert (len(split.train), len(split.val)) == sizes
+    assert set(split.pool) == set(split.train)
+    assert not split.leaky
 
 
 def test_a_fixed_number_per_class_never_takes_official_test_recordings():
@@ -261,15 +194,6 @@ def test_a_fixed_number_per_class_never_takes_official_test_recordings():
     assert len(make_split(index, Protocol("clean", train_per_class=12)).test) == 8
     with pytest.raises(RecipeError, match=r"train_per_class is 13, but class '3' has 12 recordings.*and 4 more"):
         make_split(index, Protocol("clean", train_per_class=13))
-
-
-def test_published_keeps_the_official_test_set():
-    index = official_index()
-    split = make_split(index, Protocol("published"))
-    assert set(split.test) == index.official_test
-    assert (len(split.train), split.val) == (2 * 12, ())
-    assert set(split.pool) == set(split.train)
-    assert not split.leaky
 
 
 def test_hash_names_the_split_for_good():

@@ -1,6 +1,7 @@
 """Small trees of true files for the tests: the official layouts, written with our writer."""
 
 import gzip
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL import Image
 from braincog_tmkt.data.readers.atis import write_atis
 from braincog_tmkt.data.simulate import LAYOUTS
 from braincog_tmkt.data.simulate.camera import CameraParams
-from braincog_tmkt.data.types import EVENT_DTYPE
+from braincog_tmkt.data.types import EVENT_DTYPE, Item
 
 
 def recording(seed: int, width: int, height: int, count: int = 400) -> np.ndarray:
@@ -21,6 +22,15 @@ def recording(seed: int, width: int, height: int, count: int = 400) -> np.ndarra
     events["x"], events["y"] = rng.integers(4, width - 3, count), rng.integers(2, height - 5, count)
     events["p"] = rng.integers(0, 2, count)
     return events
+
+
+def keys(items: Iterable[Item]) -> list[str]:
+    return [item.key for item in items]
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """All files of a tree."""
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def picture(seed: int, *shape: int) -> Image.Image:
