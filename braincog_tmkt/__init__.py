@@ -7,17 +7,15 @@ Neither PyTorch nor timm is imported before something of them is used; timm lear
 from contextlib import suppress
 from typing import Any
 
-from . import interrupts
 from .models import MODELS, register_with_timm
 
 __version__ = "0.1.0"
 __all__ = ["__version__", *MODELS]
 
-if not interrupts.is_command():  # which registers them itself, before any code of a user's that wants them
-    with suppress(ImportError):  # `tmkt doctor` says what is missing
-        import wrapt
+with suppress(ImportError):  # `tmkt doctor` says what is missing
+    import wrapt
 
-        wrapt.register_post_import_hook(lambda timm: register_with_timm(), "timm")
+    wrapt.register_post_import_hook(lambda timm: register_with_timm(), "timm")
 
 
 def __getattr__(name: str) -> Any:

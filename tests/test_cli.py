@@ -1,7 +1,6 @@
 """The command line: what it prints, where, and with which exit status."""
 
 import io
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,18 +46,10 @@ def test_overrides_stand_anywhere():
     [
         *([], ["trian"], ["train"], ["list", "train.epochs=3"], ["data"], ["data", "check"]),
         *(["train", "a", "--shard", shard] for shard in ("3", "0/0", "1/-1", "²/3")),
-        *(
-            ["train", "a", option, value]
-            for option in ("--devices", "--threads", "--jobs")
-            for value in ("0", "-3", "1_0")
-        ),
+        *(["train", "a", *option.split()] for option in ("--devices 0", "--threads -3", "--jobs 1_0", "--jobs 0")),
         *(["train", "a", "--seeds", value] for value in ("-1", "1e3", "0x1", str(2**64))),
-        *(
-            ["data", "prepare", "digits", option, value]
-            for option in ("--steps", "--size", "--workers")
-            for value in "0x"
-        ),
-        *(["data", "prepare", "digits", "--steps", "-1"], ["data", "check", "digits", "--root", "~nobody-here/x"]),
+        *(["data", "prepare", "digits", *option.split()] for option in ("--steps 0", "--size x", "--workers -1")),
+        ["data", "check", "digits", "--root", "~nobody-here/x"],
         *(["train", "a", "--runs", "\0"], ["report", "x" * 300], ["train", "a", "--runs", ""]),
     ],
 )
@@ -75,7 +66,6 @@ def test_wrong_usage_is_explained(argv, capsys):
         (["train", "digits/tmk"], "did you mean 'digits/tmkt'"),
         (["train", "digits/tmkt", "train.epoch=1"], "did you mean 'train.epochs'"),
         (["train", "digits/tmkt", "--tier", "smal"], "did you mean 'small'"),
-        (["train", "digits/tmkt", "--seeds", "1", "1"], "train.seeds is [1, 1]"),
         (["train", "digits/tmkt", "--shard", "2/1"], "shard 2/1 does not exist"),
         (["train", "digits/tmkt", "model.name=tmkt_vgg", "train.epochs=2"], "did you mean 'tmkt_vggsnn'"),
         (["train", "digits/tmkt", "method.mixratio=0.4"], "did you mean 'mix_ratio'"),
@@ -89,16 +79,10 @@ def test_wrong_usage_is_explained(argv, capsys):
         (["train", "digits/tmkt", "model.name=vit_tiny_patch16_224"], "is a network of timm"),
         (["train", "digits/tmkt", "data.appearance=rgb"], "takes images of one channel, but data.appearance is 'rgb'"),
         (["train", "digits/tmkt", "data.size=3"], "SCNN needs frames of 16x16 or larger, not 3x3"),
-        (["train", "digits/tmkt", "model.name=tmkt_vggsnn", "data.size=15"], "VGGSNN needs frames of 16x16 or larger"),
         (["train", "digits/tmkt", "model.width=1000"], "weights takes 3,085 GiB to train, but this machine has"),
-        (
-            ["train", "digits/tmkt", "model.width=1e6"],
-            "model.width is 1000000.0, but must be above 0, and 1000 or less",
-        ),
         (["train", "digits/tmkt", "method.name=hsd"], "method 'hsd' needs 'steps'"),
         (["train", "digits/hsd", "method.pretraining={name: tmkt, mix_ratio: x}"], "method 'tmkt': mix_ratio must be"),
         (["train", "digits/hsd", "method.pretraining={name: [1]}"], "the name of a method must be a text, not [1]"),
-        (["train", "digits/tmkt", "Model.width=1"], "did you mean 'model'"),
         (["train", "digits/tmkt", "stages.ann2.optim.lr=1"], "trains no stage 'ann2'"),
         (["train", "digits/tmkt", "data.root=~nobody-here/x"], "'~nobody-here/x' cannot be used as a path"),
         (["train", "x" * 300], "cannot be used as a path"),
@@ -116,7 +100,6 @@ def test_wrong_usage_is_explained(argv, capsys):
         (["table", "2", "--against", "fixed"], "table 2 has no row 'fixed' to compare with"),
         (["report", "nowhere"], "nowhere does not exist"),
         (["figure", "confusio", "nowhere"], "did you mean 'confusion'"),
-        (["figure", "confusion", "nowhere"], "nowhere does not exist"),
         (["train", "digits/tmkt", "--jobs", "2", "--devices", "2"], "leave out --devices"),
         (["data", "simulate", "nmnist", "--static", "nowhere", "--out", "out"], "nowhere"),
     ],
@@ -166,29 +149,39 @@ def test_a_leak_that_no_protocol_admits_is_status_1(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("error", "status"),
-    [(DataError("x"), 2), (Stopped("x", 15), 143), (Stopped("x", 2), 130), (KeyboardInterrupt(), 130)],
+    ("error", "status", "words"),
+    [
+        (DataError("x"), 2, "x"),
+        (Stopped("x", 15), 143, "x"),
+        (Stopped("x", 2), 130, "x"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (MemoryError(), 2, "the memory does not suffice (MemoryError): take a smaller train.batch"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you"),
+            2,
+            "the memory does not suffice",
+        ),
+        (RuntimeError("a mistake of ours"), None, ""),
+        (ImportError("cannot import name 'x'", name="braincog_tmkt.data"), None, ""),
+    ],
 )
-def test_exit_statuses(error, status, monkeypatch, capsys):
+def test_exit_statuses_and_words_of_errors_that_a_user_can_mend(error, status, words, monkeypatch, capsys):
     def fail(*_):
         raise error
 
     monkeypatch.setattr("braincog_tmkt.data.commands.check", fail)
-    assert main(["data", "check", "digits"]) == status
-    assert capsys.readouterr().err.startswith("error: ")
+    if status is None:  # a mistake of the program keeps its traceback
+        with pytest.raises(type(error), match=str(error)):
+            main(["data", "check", "digits"])
+    else:
+        assert main(["data", "check", "digits"]) == status
+        assert capsys.readouterr().err.startswith(f"error: {words}")
 
 
 def test_errors_of_other_processes_are_not_printed_twice(monkeypatch, capsys):
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert main(["data", "check", "digit"]) == 2
     assert capsys.readouterr().err == ""
-
-
-def test_the_command_is_installed_and_helps():
-    done = subprocess.run([sys.executable, "-m", "braincog_tmkt.cli", "--help"], capture_output=True, text=True)
-    assert done.returncode == 0
-    for verb in ("list", "data", "train", "eval", "table", "report", "figure", "doctor"):
-        assert f"    {verb} " in done.stdout
 
 
 def test_a_terminal_that_cannot_show_a_character_gets_its_code(monkeypatch):
@@ -212,61 +205,13 @@ def test_closed_streams_are_as_good_as_none():
     assert subprocess.run(["bash", "-c", command], check=False).returncode == 0
 
 
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (MemoryError(), "the memory does not suffice (MemoryError): take a smaller train.batch"),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you"), "the memory does not suffice"),
-    ],
-)
-def test_want_of_memory_is_one_sentence(error, words, monkeypatch, capsys):
-    def fail(*_):
-        raise error
-
-    monkeypatch.setattr("braincog_tmkt.data.commands.check", fail)
-    assert main(["data", "check", "digits"]) == 2
-    assert words in capsys.readouterr().err
-
-
-def test_other_errors_of_the_program_keep_their_traceback(monkeypatch):
-    def fail(*_):
-        raise RuntimeError("a mistake of ours")
-
-    monkeypatch.setattr("braincog_tmkt.data.commands.check", fail)
-    with pytest.raises(RuntimeError, match="a mistake of ours"):
-        main(["data", "check", "digits"])
-
-
-def test_ctrl_c_while_libraries_are_imported_ends_the_command_quietly(tmp_path):
-    """A library that is imported first, and sends the signal: in a command, and in a program of a user's own."""
-    for library in ("yaml", "wrapt"):
-        code = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
-        (tmp_path / f"{library}.py").write_text(code)
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).resolve().parents[1]}"}
-    for command, words, traceback in (
-        (["-m", "braincog_tmkt.cli", "list"], "error: interrupted", False),
-        (["-c", "import braincog_tmkt"], "KeyboardInterrupt", True),
-    ):
-        done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode != 0
-        assert words in done.stderr
-        assert ("Traceback" in done.stderr) == traceback
-
-
-@pytest.mark.parametrize(
-    "words",
-    [["--help"], ["list"], ["data", "check", "digits"], ["table", STUDY], ["report", STUDY]],
-    ids=lambda words: " ".join(words[:2]),
-)
+@pytest.mark.parametrize("words", ["--help", "list", "data check digits", f"table {STUDY}", f"report {STUDY}"])
 def test_commands_that_only_read_start_without_pytorch(words, tmp_path):
     """What takes seconds to import is not imported: `-X importtime` lists every module on standard error."""
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "braincog_tmkt.cli", *words],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-    )
+    command = [sys.executable, "-X", "importtime", "-m", "braincog_tmkt.cli", *words.split()]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert done.returncode == 0, done.stderr[-500:]
     assert not imported & {"torch", "timm", "numba", "braincog", "tonic", "sklearn", "matplotlib", "scipy.stats"}
+    for verb in ("list", "data", "train", "eval", "table", "report", "figure", "doctor"):
+        assert words != "--help" or f"    {verb} " in done.stdout

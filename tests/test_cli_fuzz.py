@@ -96,18 +96,13 @@ def on_the_command_line():
         for action, text in itertools.product(actions, TEXTS):
             if path[-1] == "download" and text in DATASETS:
                 continue  # the network
-            others = [other for other in actions if other is not action and _is_needed(other)]
+            needed = [other for other in actions if other.required or not other.option_strings]
+            others = [other for other in needed if other is not action]
             words = [word for other in others for word in (*other.option_strings[:1], SOUND[other.dest])]
             option = [f"{action.option_strings[0]}={text}"] if action.option_strings else [text]
-            if dry and (action.option_strings == [] or "recipes" in (other.dest for other in others)):
-                yield [*path, *words, *dry, *option]
-            else:
-                yield [*path, *words, *option]
+            trains = not action.option_strings or "recipes" in (other.dest for other in others)
+            yield [*path, *words, *(dry if trains else ()), *option]
         yield from ([*path, text] for text in TEXTS if not actions)
-
-
-def _is_needed(action):
-    return action.required or not action.option_strings
 
 
 def keys():
@@ -142,20 +137,17 @@ def in_methods_and_figures():
 
 def wrong_about(argv, capsys):
     """What is wrong with how a command ends: neither well nor with a sentence; None if nothing is."""
+    shown = ascii([text[:40] for text in argv])
     try:
         status = main(argv)
     except SystemExit as stop:  # argparse's
         status = stop.code
     except Exception as error:
         traceback = [f"{frame.name}:{frame.lineno}" for frame in extract_tb(error.__traceback__)[-3:]]
-        return f"{_shown(argv)}: {type(error).__name__}: {str(error)[:150]} {traceback}"
+        return f"{shown}: {type(error).__name__}: {str(error)[:150]} {traceback}"
     err = capsys.readouterr().err
     sentence = "error: " in err if status == 2 else "Traceback" not in err
-    return None if status in (0, 1, 2) and sentence else f"{_shown(argv)}: status {status}, {err[-300:]}"
-
-
-def _shown(argv):
-    return ascii([text[:40] for text in argv])
+    return None if status in (0, 1, 2) and sentence else f"{shown}: status {status}, {err[-300:]}"
 
 
 def try_all(cases, place, monkeypatch, capsys):

@@ -64,6 +64,8 @@ def test_records_can_be_shown_without_training(place, monkeypatch, capsys):
     assert tmkt(capsys, "table", "runs", "--against", "tsm")[0] == 0
     status, out, _ = tmkt(capsys, "table", "2", "runs", "--on", "nmnist", "--seeds", "2", "--format", "json")
     assert [row["seeds"] for row in json.loads(out)["rows"]] == [1] * 5
+    status, out, _ = tmkt(capsys, "table", "runs", "name=nmnist/tsm", "--seeds", "1", "--format", "json")
+    assert (status, [(row["recipe"], row["seeds"]) for row in json.loads(out)]) == (0, [("nmnist/tsm", 1)])
     status, _, err = tmkt(capsys, "table", "2", "runs", "--on", "nmnist", "--tier", "small")
     assert (status, "leave out --tier" in err) == (2, True)
 
@@ -91,12 +93,6 @@ def test_a_choice_that_matches_nothing_is_an_error(place, monkeypatch, capsys, c
         assert (status, words in err, Path("none.html").exists()) == (2, True, False)
         status, _, err = tmkt(capsys, "figure", "timesteps", "runs", *choice)
         assert (status, "." not in choice[-1] or words in err) == (2, True)
-
-
-def test_a_choice_that_matches_is_taken(place, monkeypatch, capsys):
-    monkeypatch.chdir(place)
-    status, out, _ = tmkt(capsys, "table", "runs", "name=nmnist/tsm", "--seeds", "1", "--format", "json")
-    assert (status, [(row["recipe"], row["seeds"]) for row in json.loads(out)]) == (0, [("nmnist/tsm", 1)])
 
 
 def test_a_shard_trains_its_part_and_the_table_shows_all_that_is_finished(place, monkeypatch, capsys):
@@ -166,18 +162,12 @@ def test_the_script_of_a_table_runs_the_command(place, tmp_path):
     stub.chmod(0o755)
     script = (ROOT / "experiments" / "table3.sh").read_text().replace("env.sh", "stub_env.sh")
     (tmp_path / "experiments").mkdir()
-    (tmp_path / "experiments" / "stub_env.sh").write_text(
-        f'cd "{tmp_path}"; install_project() {{ export PATH="{tmp_path}:$PATH"; }}\n'
-    )
+    env = f'cd "{tmp_path}"; install_project() {{ export PATH="{tmp_path}:$PATH"; }}\n'
+    (tmp_path / "experiments" / "stub_env.sh").write_text(env)
     (tmp_path / "experiments" / "run_table.sh").write_text((ROOT / "experiments" / "run_table.sh").read_text())
     (tmp_path / "experiments" / "table3.sh").write_text(script)
     environment = {**os.environ, "DATA": "/d", "SEEDS": "1 2", "ON": "nmnist", "TIER": "small", "JOBS": "3"}
-    done = subprocess.run(
-        ["bash", str(tmp_path / "experiments/table3.sh"), "--format", "md"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = ["bash", str(tmp_path / "experiments/table3.sh"), "--format", "md"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     given = "table 3 --tier small --jobs 3 --resume --seeds 1 2 --on nmnist"
     assert done.stdout.strip() == f"{given} data.root=/d data.static_root=/d --format md"

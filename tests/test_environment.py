@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from braincog_tmkt import bridge, cli
+from braincog_tmkt import bridge
 from braincog_tmkt.errors import PackageError
 from braincog_tmkt.inspect import doctor
 
@@ -129,14 +129,9 @@ def test_missing_packages_are_one_sentence_and_the_doctor_runs():
 
 
 def test_a_package_that_is_there_and_cannot_be_imported_is_found():
-    done = child(["torch"], "from braincog_tmkt.cli import main\nsys.exit(main(['doctor']))")
-    assert done.returncode == 1
+    code = "from braincog_tmkt.cli import main\nassert main(['doctor']) == 1\nfrom braincog_tmkt import tmkt_scnn"
+    done = child(["torch"], code)
     assert "Lacking: an import that works (No module named 'torch')" in done.stdout
-    assert done.stderr == ""
-
-
-def test_names_of_the_package_tell_why_they_are_not_there():
-    done = child(["torch"], "import braincog_tmkt\nfrom braincog_tmkt import tmkt_scnn")
     assert done.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'torch'"
 
 
@@ -146,15 +141,6 @@ def test_brain_cog_that_cannot_be_imported_is_one_sentence():
         "braincog_tmkt.errors.PackageError: BrainCog cannot be imported (ModuleNotFoundError: No module named"
         " 'braincog'): `tmkt doctor` says what this environment lacks"
     )
-
-
-def test_an_import_error_of_our_own_is_no_lack(monkeypatch):
-    def broken(*_):
-        raise ImportError("cannot import name 'x' from 'braincog_tmkt.data'", name="braincog_tmkt.data")
-
-    monkeypatch.setattr("braincog_tmkt.data.commands.check", broken)
-    with pytest.raises(ImportError, match="cannot import name"):
-        cli.main(["data", "check", "digits"])
 
 
 @pytest.fixture
@@ -201,52 +187,21 @@ def test_the_doctor_finds_what_is_missing_or_too_old(installed):
 # Pythons
 
 
-def found_pythons():
-    """Version -> program: this one, then those on the PATH and pyenv's."""
+@pytest.mark.parametrize("version", TESTED)
+def test_the_sources_compile_without_a_warning_on_every_python_that_is_found(version, tmp_path):
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    places = [sys.executable, *(shutil.which(f"python{version}") for version in TESTED)]
-    places += [path / "bin" / "python" for path in sorted(pyenv.glob("3.*"))]
-    found = {}
-    for place in filter(None, places):
-        ask = [place, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
-        answer = subprocess.run(ask, capture_output=True, text=True, check=False)  # pyenv's shims may answer nothing
-        if answer.returncode == 0:
-            found.setdefault(answer.stdout.strip(), str(place))
-    return found
-
-
-@pytest.fixture(scope="module")
-def pythons():
-    return found_pythons()
-
-
-@pytest.mark.parametrize("version", TESTED)
-def test_the_sources_compile_without_a_warning_on_every_python_that_is_found(version, pythons, tmp_path):
-    if version not in pythons:
-        pytest.skip(f"no Python {version} on the PATH or among pyenv's")
-    command = [pythons[version], "-W", "error", "-X", f"pycache_prefix={tmp_path}", "-m", "compileall", "-q"]
-    done = subprocess.run([*command, "braincog_tmkt", "tests"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr
-
-
-@pytest.mark.parametrize("version", TESTED)
-def test_brain_cog_is_imported_on_every_python_that_has_the_packages(version, pythons):
-    """`.ci/run` makes an environment for each that it finds; here, what is there already."""
-    if version not in pythons:
-        pytest.skip(f"no Python {version} on the PATH or among pyenv's")
-    if pythons[version] == sys.executable:
-        return  # imported above
-    has = "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, ('torch', 'timm', 'braincog'))))"
-    if subprocess.run([pythons[version], "-c", has], check=False).returncode:
-        pytest.skip(f"{pythons[version]} has no PyTorch, timm and BrainCog")
-    done = subprocess.run(
-        [pythons[version], "-c", "import braincog_tmkt.bridge"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    here = sys.executable if version == f"3.{sys.version_info.minor}" else None
+    found = [here, shutil.which(f"python{version}"), *map(str, pyenv.glob(f"{version}.*/bin/python"))]
+    for python in filter(None, found):
+        if subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode:
+            continue  # one of pyenv's shims, for another version
+        command = [python, "-W", "error", "-X", f"pycache_prefix={tmp_path}", "-m", "compileall", "-q"]
+        done = subprocess.run(
+            [*command, "braincog_tmkt", "tests"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        return
+    pytest.skip(f"no Python {version} on the PATH or among pyenv's")
 
 
 def test_the_versions_are_the_same_everywhere():

@@ -12,19 +12,8 @@ import pytest
 from braincog_tmkt.cli.parser import parse
 
 ROOT = Path(__file__).resolve().parents[1]
-NOT_SOURCES = (
-    ".*",
-    "__pycache__",
-    "*.egg-info",
-    "build",
-    "dist",
-    "data",
-    "runs",
-    "cache",
-    "docs",
-    "experiments",
-    "tests",
-)
+NOT_SOURCES = [".*", "__pycache__", "*.egg-info", "build", "dist"]
+NOT_SOURCES += ["data", "runs", "cache", "docs", "experiments", "tests"]
 
 
 def run(*command, cwd):
@@ -55,18 +44,8 @@ def test_the_sdist_holds_the_whole_package(sdist):
 
 
 def test_the_sdist_can_be_installed_without_a_network(sdist, tmp_path):
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-index",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-compile",
-    ]
-    run(*pip, "--target", str(tmp_path / "site"), str(sdist), cwd=tmp_path)
+    pip = f"{sys.executable} -m pip install --quiet --no-index --no-deps --no-build-isolation --no-compile"
+    run(*pip.split(), "--target", str(tmp_path / "site"), str(sdist), cwd=tmp_path)
     (found,) = Distribution.discover(path=[str(tmp_path / "site")])
     listed = (ROOT / "requirements.txt").read_text().splitlines()
     required = {text for text in found.requires if "extra ==" not in text}

@@ -1,4 +1,3 @@
-import json
 import math
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from braincog_tmkt.recipe.files import find_recipe, known_recipes
 from braincog_tmkt.recipe.identity import IRRELEVANT, differences
 from braincog_tmkt.recipe.schema import MODEL_DEFAULTS
 from braincog_tmkt.recipe.stages import stage_recipe, warmup_that_fits
-from braincog_tmkt.results.store import records_with
+from braincog_tmkt.recipe.text import write_yaml
+from braincog_tmkt.results.store import read_records, records_with
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = {
@@ -96,25 +96,18 @@ def test_extending_in_a_circle_is_an_error(write):
         ({"train": {"lr": 1}}, ["unknown key 'train.lr'", "did you mean 'optim.lr'"]),
         ({"epochs": 1}, ["unknown key 'epochs'", "did you mean 'train.epochs'"]),
         ({"train": {"epochs": "ten"}}, ["train.epochs must be a whole number, not 'ten'"]),
-        ({"train": {"epochs": 2.5}}, ["train.epochs must be a whole number, not 2.5"]),
         ({"train": {"epochs": True}}, ["train.epochs must be a whole number, not True"]),
-        ({"train": {"epochs": None}}, ["train.epochs must be a whole number, not None"]),
         ({"train": {"balanced": 1}}, ["train.balanced must be true or false, not 1"]),
-        ({"train": {"seeds": 42}}, ["train.seeds must be a list"]),
         ({"train": {"seeds": [1, "b"]}}, ["train.seeds must be a list"]),
         ({"train": {"threads": "all"}}, ["train.threads must be a whole number or null"]),
-        ({"optim": {"lr": "fast"}}, ["optim.lr must be a number"]),
         ({"data": {"name": 5}}, ["data.name must be a text"]),
         ({"train": 3}, ["'train' is a section"]),
-        ({"train": None}, ["'train' is a section"]),
         ({"train": {"epochs": 0}}, ["train.epochs is 0, but must be from 1"]),
         ({"train": {"batch": 1}}, ["train.batch is 1, but must be 2 or more"]),
-        ({"train": {"seeds": []}}, ["train.seeds is []"]),
         ({"train": {"seeds": [1, 1]}}, ["train.seeds is [1, 1]"]),
         ({"train": {"seeds": [-1]}}, ["train.seeds is [-1]"]),
         ({"train": {"precision": "16"}}, ["train.precision is '16'", "32-true, bf16-mixed"]),
         ({"data": {"name": "digits", "train_portion": 1.0}}, ["data.train_portion is 1.0"]),
-        ({"data": {"name": "digits", "val_portion": 1.0}}, ["data.val_portion is 1.0"]),
         ({"data": {"name": "digits", "train_per_class": 0}}, ["data.train_per_class is 0"]),
         ({"optim": {"lr": 0.0}}, ["optim.lr is 0.0"]),
         ({"optim": {"lr": math.nan}}, ["optim.lr must be a number, not nan"]),
@@ -122,7 +115,6 @@ def test_extending_in_a_circle_is_an_error(write):
         ({"train": {"epochs": 5}}, ["optim.warmup_epochs is 5", "train.epochs (5)"]),
         ({"model": {"tau": 0.5}}, ["model.tau is 0.5"]),
         ({"name": "../up"}, ["name is '../up'"]),
-        ({"name": "/abs"}, ["name is '/abs'"]),
         ({"tiers": {"bad": {"train.epoch": 1}}}, ["tier 'bad'", "did you mean 'train.epochs'"]),
         ({"tiers": {"bad": {"train.epochs": "x"}}}, ["tier 'bad'", "train.epochs must be a whole number"]),
         ({"stages": {"ann.optim": 1}}, ["'stages.ann.optim' must look like stages.ann.optim.lr"]),
@@ -133,7 +125,6 @@ def test_extending_in_a_circle_is_an_error(write):
         ({"stages": {"ann.train.lr": 0.1}}, ["no key 'train.lr', did you mean 'optim.lr'"]),
         ({"stages": {"ann.train.seeds": [1]}}, ["no key 'train.seeds'", "train.batch"]),
         ({"stages": {"ann.optim.lr": "fast"}}, ["stages.ann.optim.lr must be a number, not 'fast'"]),
-        ({"stages": {"ann.train.epochs": 6.5}}, ["stages.ann.train.epochs must be a whole number, not 6.5"]),
         ({"stages": {"ann.optim.lr": 0}}, ["stage 'ann': optim.lr is 0, but must be above 0"]),
         ({"stages": {"ann.train.epochs": 5}}, ["stage 'ann': optim.warmup_epochs is 5", "train.epochs (5)"]),
         ({"stages": ["ann"]}, ["stages must be a section with keys"]),
@@ -144,41 +135,16 @@ def test_wrong_keys_types_and_ranges_name_file_key_and_remedy(write, change, wor
     path = write({**BASE, **change})
     with pytest.raises(RecipeError) as error:
         load_recipe(path)
-    assert str(path) in str(error.value)
-    for word in words:
-        assert word in str(error.value)
+    assert [word for word in (str(path), *words) if word not in str(error.value)] == []
 
 
-@pytest.mark.parametrize(
-    ("override", "words"),
-    [
-        ("train.epoch=1", "'train.epochs'"),
-        ("train.epochs", "section.key=value"),
-        ("=1", "section.key=value"),
-        ("train.epochs=[1", "it is not valid YAML"),
-        ("stages.ann.train.epoch=1", "'train.epochs'"),
-    ],
-)
-def test_a_wrong_override_is_quoted(write, override, words):
-    with pytest.raises(RecipeError) as error:
-        load_recipe(write(BASE), [override])
-    assert f"override '{override}'" in str(error.value)
-    assert words in str(error.value)
-
-
-@pytest.mark.parametrize("content", ["a: [1", "a: 1\na: 2", "- 1\n- 2", "x: ${y}"])
-def test_no_yaml_is_an_error_that_names_the_file(write, content):
-    path = write(content)
-    with pytest.raises(RecipeError) as error:
-        load_recipe(path)
-    assert str(path) in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize("missing", ["data", "method"])
-def test_data_and_method_have_no_default(write, missing):
-    with pytest.raises(RecipeError, match=f"{missing}.name is missing"):
-        load_recipe(write({key: value for key, value in BASE.items() if key != missing}))
+def test_no_yaml_is_an_error_that_names_the_file(write):
+    for content in ("a: [1", "a: 1\na: 2", "- 1\n- 2", "x: ${y}"):
+        with pytest.raises(RecipeError, match=r"^[^\n]*base\.yaml[^\n]*$"):
+            load_recipe(write(content))
+    for missing in ("data", "method"):
+        with pytest.raises(RecipeError, match=f"{missing}.name is missing"):
+            load_recipe(write({key: value for key, value in BASE.items() if key != missing}))
 
 
 def test_missing_file_and_unknown_tier(write, tmp_path):
@@ -290,22 +256,22 @@ def test_the_hash_covers_the_stages_and_not_their_absence(write):
 
 
 def test_records_kept_from_earlier_releases_have_their_hash():
-    records = [json.loads(file.read_text()) for file in (ROOT / "experiments" / "results").rglob("*.json")]
-    old = [record for record in records if "stages" not in record.get("recipe", {"stages": {}})]
-    assert len(old) > 100
-    for record in old:
+    records = read_records((ROOT / "experiments" / "studies").glob("*/records.jsonl"))
+    assert len(records) >= 480
+    for record in records:
         assert recipe_hash(recipe_from_dict(record["recipe"])) == record["recipe_hash"], record["name"]
 
 
-def test_recipes_are_found_by_name_and_every_one_of_ours_loads():
+def test_recipes_are_found_by_name_and_every_one_of_ours_loads_and_can_be_written(write):
     names = list(known_recipes())
     assert "digits/common" not in names
     assert {"digits/tmkt", "digits/baseline", "ncaltech101/tmkt"} <= set(names)
     for name in names:
         recipe = load_recipe(find_recipe(name))
         assert recipe.name == name
-        for tier in recipe.tiers:
-            load_recipe(find_recipe(name), tier=tier)
+        assert {"smoke", "small"} <= recipe.tiers.keys(), name
+        assert all(load_recipe(find_recipe(name), tier=tier).name == name for tier in ("paper", *recipe.tiers))
+        assert load_recipe(write(write_yaml(recipe.as_dict()))) == recipe, name  # what a run of a sweep is given
     with pytest.raises(RecipeError, match="did you mean 'digits/tmkt'"):
         find_recipe("digits/tmk")
 

@@ -26,56 +26,28 @@ NO_NUMBERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "value"), NUMBERS.items())
-def test_numbers_truth_values_and_null(text, value):
-    assert (read_value(text), type(read_value(text))) == (value, type(value))
+def test_numbers_truth_values_and_null_and_all_else_is_the_text_itself():
+    for text, value in {**NUMBERS, **dict(zip(NO_NUMBERS, NO_NUMBERS, strict=True))}.items():
+        assert (read_value(text), type(read_value(text))) == (value, type(value)), text
+    for text in (*NUMBERS, *NO_NUMBERS, "[a, b]", "{a: b}", "'x'", '"x"', "null "):
+        assert read_value(text, str) == text  # a key that is a text takes every character
+        assert read_value(text, str | None) == (None if text == "null" else text)
 
 
-@pytest.mark.parametrize("text", NO_NUMBERS)
-def test_all_else_is_the_text_itself(text):
-    assert read_value(text) == text
-
-
-@pytest.mark.parametrize("text", [*NUMBERS, *NO_NUMBERS, "[a, b]", "{a: b}", "'x'", '"x"', "null "])
-def test_a_key_that_is_a_text_takes_every_character(text):
-    assert read_value(text, str) == text
-    assert read_value(text, str | None) == (None if text == "null" else text)
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("[010,1:30]", ["010", "1:30"]),
-        ("[1, 2.5, a b, null, true, yes]", [1, 2.5, "a b", None, True, "yes"]),
-        ("{a: {b: 1e-3}, on: 2}", {"a": {"b": 0.001}, "on": 2}),
-        ("['a #1', \"010\"]", ["a #1", "010"]),
-        ("'010'", "010"),
-        ("[]", []),
-    ],
-)
-def test_brackets_and_quotes(text, value):
-    assert read_value(text) == value
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[1",
-        "[1]x",
-        "[1] # why",
-        "[1, # why\n 2]",
-        "[*x]",
-        "[&x 1]",
-        "[!!int 1]",
-        "{a: 1, a: 2}",
-        '"a": 1',
-        "[" * 5000,
-        "{",
-    ],
-)
-def test_brackets_that_are_not_closed_or_hold_more_than_values_are_refused(text):
-    with pytest.raises(ValueError):
-        read_value(text)
+def test_brackets_and_quotes():
+    for text, value in {
+        "[010,1:30]": ["010", "1:30"],
+        "[1, 2.5, a b, null, true, yes]": [1, 2.5, "a b", None, True, "yes"],
+        "{a: {b: 1e-3}, on: 2}": {"a": {"b": 0.001}, "on": 2},
+        "['a #1', \"010\"]": ["a #1", "010"],
+        "'010'": "010",
+        "[]": [],
+    }.items():
+        assert read_value(text) == value
+    wrong = ["[1", "[1]x", "[1] # why", "[1, # why\n 2]", "[*x]", "[&x 1]", "[!!int 1]", "{a: 1, a: 2}", '"a": 1', "{"]
+    for text in (*wrong, "[" * 5000):  # not closed, or more than values
+        with pytest.raises(ValueError):
+            read_value(text)
 
 
 @pytest.mark.parametrize(
@@ -142,11 +114,16 @@ def test_an_override_is_read_by_the_type_of_its_key(override, value):
         ("Model.width=1", "unknown key 'Model', did you mean 'model'"),
         ("stages.ann2.optim.lrr=1", "did you mean 'optim.lr'"),
         ("data=3", "'data' is a section"),
+        ("train.epoch=1", "'train.epochs'"),
+        ("train.epochs", "section.key=value"),
+        ("=1", "section.key=value"),
+        ("train.epochs=[1", "it is not valid YAML"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(override, words):
     with pytest.raises(RecipeError) as error:
         load_recipe(find_recipe("digits/baseline"), [override])
+    assert f"override '{override}'" in str(error.value) or "but must be" in str(error.value)
     assert words in str(error.value)
 
 
@@ -171,11 +148,8 @@ def test_a_file_is_read_by_the_same_rules(tmp_path):
 def test_whole_numbers_become_floats_where_those_are_asked_for():
     values = {"name": "r", "data": {"name": "digits"}, "method": {"name": "baseline"}, "optim": {"lr": 1}}
     recipe = recipe_from_dict({**values, "optim": {"lr": 1, "lr_scale_base": 2}, "train": {"threads": 2}})
-    assert [type(value) for value in (recipe.optim.lr, recipe.optim.lr_scale_base, recipe.train.threads)] == [
-        float,
-        float,
-        int,
-    ]
+    found = recipe.optim.lr, recipe.optim.lr_scale_base, recipe.train.threads
+    assert [type(value) for value in found] == [float, float, int]
     assert recipe_hash(recipe) == recipe_hash(recipe_from_dict({**values, "optim": {"lr": 1.0, "lr_scale_base": 2.0}}))
 
 

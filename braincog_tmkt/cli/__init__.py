@@ -8,12 +8,11 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import TmktError
-from ..interrupts import restore
 from .parser import parse
 
 __all__ = ["main"]
 
-WANTS_MEMORY = "can't allocate memory", "out of memory"
+TORCH_WANTS_MEMORY = "can't allocate memory", "out of memory"  # on the CPU, on a GPU
 LESS_MEMORY = "take a smaller train.batch, data.steps, data.size or model.width, or set model.recompute=true"
 
 
@@ -21,15 +20,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 found something wrong, 2 could not, 128 + n by signal n."""
     _open_streams()
     try:
-        restore()
         arguments = parse(sys.argv[1:] if argv is None else argv)
         good = arguments.verb(arguments)
     except TmktError as error:
         return _failed(str(error), 128 + error.signum if hasattr(error, "signum") else 2)
     except (MemoryError, RuntimeError) as error:
-        if not _is_want_of_memory(error):
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in TORCH_WANTS_MEMORY):
             raise
-        return _failed(f"the memory does not suffice ({_one_line(error)}): {LESS_MEMORY}")
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        return _failed(f"the memory does not suffice ({reason}): {LESS_MEMORY}")
     except ImportError as error:
         if (error.name or "").startswith("braincog_tmkt"):
             raise
@@ -39,15 +38,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _unread()
     return _flushed(0 if good is not False else 1)
-
-
-def _is_want_of_memory(error: Exception) -> bool:
-    """Whether Python, numpy or torch got no memory; torch says so in words alone (on the CPU, on a GPU)."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in WANTS_MEMORY)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _failed(message: str, status: int = 2) -> int:

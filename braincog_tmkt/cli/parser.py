@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import DataError
 from ..files import user_path
@@ -24,16 +25,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """
     parser = make_parser()
     valued = {name for action in actions_of(parser) if action.nargs is None for name in action.option_strings}
-    places = [
-        place
-        for place, text in enumerate(argv)
-        if re.match(r"[\w.][\w.-]*=", text) and not (place and argv[place - 1] in valued)
-    ]
-    for text in argv:
+    overrides, others = [], []
+    for before, text in zip(["", *argv], argv, strict=False):
+        is_override = re.match(r"[\w.][\w.-]*=", text) and before not in valued
+        (overrides if is_override else others).append(text)
         if re.fullmatch("--.*=--", text):  # argparse would take it for an empty list
             parser.error(f"{text}: '--' is no value")
-    arguments = parser.parse_args([text for place, text in enumerate(argv) if place not in places])
-    overrides = [argv[place] for place in places]
+    arguments = parser.parse_args(others)
     if overrides and not hasattr(arguments, "overrides"):
         parser.error(f"this command takes no {overrides[0]}")
     arguments.overrides = overrides
@@ -57,7 +55,10 @@ def make_parser() -> argparse.ArgumentParser:
         verb=verbs.list_
     )
     _add_data(commands.add_parser("data", help="check, prepare, simulate, audit or download a data set"))
-    _add_train(commands.add_parser("train", help="train recipes; finished runs are skipped"))
+    train = commands.add_parser("train", help="train recipes; finished runs are skipped")
+    train.add_argument("recipes", nargs="+", metavar="RECIPE", help="YAML file or name; key=value overrides any key")
+    train.set_defaults(verb=verbs.train, overrides=[])
+    _add_running(train)
     again = commands.add_parser("eval", help="evaluate the checkpoints of a finished run and compare with its record")
     again.add_argument("run", type=_path, metavar="RUN", help="run folder or record.json; key=value may move the data")
     again.add_argument("--steps", metavar="T", help="with other numbers of time steps instead: 1..10, or 5, or 1,2,4")
@@ -68,12 +69,6 @@ def make_parser() -> argparse.ArgumentParser:
     words = "versions, devices, what is missing here, what BrainCog replaced in timm"
     commands.add_parser("doctor", help=words).set_defaults(verb=verbs.doctor)
     return parser
-
-
-def _add_train(train: argparse.ArgumentParser) -> None:
-    train.add_argument("recipes", nargs="+", metavar="RECIPE", help="YAML file or name; key=value overrides any key")
-    _add_running(train)
-    train.set_defaults(verb=verbs.train, overrides=[])
 
 
 def _add_table(table: argparse.ArgumentParser) -> None:
@@ -96,34 +91,29 @@ def _add_report(report: argparse.ArgumentParser) -> None:
 def _add_choice(command: argparse.ArgumentParser) -> None:
     choices = ("last", "best_val", "best_test")
     command.add_argument("--select", default="last", choices=choices, help="which epoch's accuracy (last)")
-    renamed = (
+    for name, former, value, words in (
         ("--dataset", "--on", "SET", "a data set whose recipes stand in for the paper's"),
         ("--reference", "--against", "RECIPE", "compare with this one"),
-    )
-    for name, former, value, words in renamed:
+    ):
         command.add_argument(name, metavar=value, help=words)
         command.add_argument(former, dest=name[2:], metavar=value, help=argparse.SUPPRESS)
 
 
 def _add_figure(figure: argparse.ArgumentParser) -> None:
     figure.add_argument("name", metavar="NAME", help="see `tmkt list`")
-    figure.add_argument(
-        "runs",
-        nargs="+",
-        type=_path,
-        metavar="RUN",
-        help="run folders (timesteps, epochs: any PLACE of records); key=value sets what it takes",
-    )
+    words = "run folders (timesteps, epochs: any PLACE of records); key=value sets what it takes"
+    figure.add_argument("runs", nargs="+", type=_path, metavar="RUN", help=words)
     figure.add_argument("--out", type=_path, default=Path("figures"), metavar="DIR", help="(figures)")
     figure.set_defaults(verb=verbs.figure, overrides=[])
 
 
 def _add_running(train: argparse.ArgumentParser) -> None:
+    """Add the options of training; `running` keeps their defaults, but for the seeds, which also choose records."""
     train.add_argument("--seeds", nargs="+", type=_whole(0), metavar="N", help="instead of the recipe's")
+    before = set(actions_of(train))
     train.add_argument("--tier", help="smoke, small or paper (the full settings, the default)")
-    train.add_argument(
-        "--devices", type=_whole(1, 1024), metavar="N", help="processes on this machine (default: 1, or torchrun's)"
-    )
+    words = "processes on this machine (default: 1, or torchrun's)"
+    train.add_argument("--devices", type=_whole(1, 1024), metavar="N", help=words)
     train.add_argument("--threads", type=_whole(1, 1024), metavar="N", help="CPU threads of a process")
     train.add_argument("--resume", action="store_true", help="go on where a run was stopped or killed")
     train.add_argument("--dry-run", action="store_true", help="print what would run, and about how long")
@@ -131,49 +121,41 @@ def _add_running(train: argparse.ArgumentParser) -> None:
     train.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="the I-th of N parts of the sweep")
     train.add_argument("--jobs", type=_whole(1, 1024), default=1, metavar="N", help="runs at a time, one GPU each (1)")
     train.add_argument("--launcher", choices=("local", "ray"), default="local", help="where the runs go (local)")
+    train.set_defaults(running={each.dest: each.default for each in actions_of(train) if each not in before})
 
 
 def _add_data(data: argparse.ArgumentParser) -> None:
     commands = data.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for name, verb, words in (
-        ("check", verbs.data_check, "what is there; if something is missing, what should be and where to get it"),
-        ("audit", verbs.data_audit, "whether a protocol lets training see held-out images"),
-        ("download", verbs.data_download, "fetch the official files"),
-        ("prepare", verbs.data_prepare, "make the frames now instead of at the first run"),
-        ("simulate", verbs.data_simulate, "make a simulated twin from a tree of images"),
+    folder: dict[str, Any] = {"type": _path, "metavar": "DIR"}
+    for name, words in (
+        ("check", "what is there; if something is missing, what should be and where to get it"),
+        ("audit", "whether a protocol lets training see held-out images"),
+        ("download", "fetch the official files"),
+        ("prepare", "make the frames now instead of at the first run"),
+        ("simulate", "make a simulated twin from a tree of images"),
     ):
         command = commands.add_parser(name, help=words)
-        command.add_argument("set", metavar="SET", help="data set, see `tmkt list`")
-        command.set_defaults(verb=verb)
+        command.set_defaults(verb=verbs.data, action=name)
+        add = command.add_argument
+        add("set", metavar="SET", help="data set, see `tmkt list`")
         if name == "simulate":
-            command.add_argument("--static", required=True, type=_path, metavar="DIR", help="class folders of images")
-            command.add_argument("--out", required=True, type=_path, metavar="DIR", help="where the recordings go")
-            command.add_argument(
-                "--limit-per-class", type=_whole(1), metavar="N", help="only the first N images of a class"
-            )
+            add("--static", required=True, help="class folders of images", **folder)
+            add("--out", required=True, help="where the recordings go", **folder)
+            add("--limit-per-class", type=_whole(1), metavar="N", help="only the first N images of a class")
         else:
-            command.add_argument(
-                "--root", type=_path, default=Path("data"), metavar="DIR", help="folder of the official folders (data)"
-            )
-            command.add_argument(
-                "--static-root", type=_path, metavar="DIR", help="folder of the images, if it is another one"
-            )
+            add("--root", default=Path("data"), help="folder of the official folders (data)", **folder)
+            add("--static-root", help="folder of the images, if it is another one", **folder)
         if name == "prepare":
-            command.add_argument("--steps", type=_whole(1), default=10, metavar="T", help="frames of a recording (10)")
-            command.add_argument(
-                "--size", nargs="+", type=_whole(1), default=[48], metavar="N", help="height and width of a frame (48)"
-            )
-            command.add_argument("--frames", default="time", metavar="KIND", help="what a frame holds (time)")
+            add("--steps", type=_whole(1), default=10, metavar="T", help="frames of a recording (10)")
+            words = "height and width of a frame (48)"
+            add("--size", nargs="+", type=_whole(1), default=[48], metavar="N", help=words)
+            add("--frames", default="time", metavar="KIND", help="what a frame holds (time)")
             words = "average over pixels when resizing (only for folder)"
-            command.add_argument("--antialias", action=argparse.BooleanOptionalAction, default=None, help=words)
-            command.add_argument("--sensor", nargs=2, type=_whole(1), metavar=("H", "W"), help="for folder: its sensor")
-            command.add_argument(
-                "--cache", type=_path, default=Path("cache"), metavar="DIR", help="folder of the frame cache (cache)"
-            )
+            add("--antialias", action=argparse.BooleanOptionalAction, default=None, help=words)
+            add("--sensor", nargs=2, type=_whole(1), metavar=("H", "W"), help="for folder: its sensor")
+            add("--cache", default=Path("cache"), help="folder of the frame cache (cache)", **folder)
         if name in ("prepare", "simulate"):
-            command.add_argument(
-                "--workers", type=_whole(1, 256), metavar="N", help="processes (default: all CPU cores)"
-            )
+            add("--workers", type=_whole(1, 256), metavar="N", help="processes (default: all CPU cores)")
 
 
 def _path(text: str) -> Path:

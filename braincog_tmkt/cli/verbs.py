@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from contextlib import redirect_stdout
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
@@ -15,20 +14,6 @@ from ..registry import Identity, Registry, did_you_mean
 
 if TYPE_CHECKING:
     from ..launch.plan import RunSpec
-
-RUNNING = {
-    "tier": None,
-    "devices": None,
-    "threads": None,
-    "resume": False,
-    "dry_run": False,
-    "runs": Path("runs"),
-    "shard": (1, 1),
-    "jobs": 1,
-    "launcher": "local",
-}
-"""The options of training, and their defaults."""
-
 
 PARTS = {
     "Data sets": ("data.sets", "DATASETS.register"),
@@ -138,7 +123,7 @@ def _records_of(places: list[str], arguments: argparse.Namespace) -> list[dict[s
     """The records in some places, of the wanted seeds and settings; nothing is trained."""
     from ..results.store import read_records
 
-    for option, default in RUNNING.items():
+    for option, default in arguments.running.items():
         if getattr(arguments, option) != default:
             raise RecipeError(f"records are given, so nothing is trained: leave out --{option.replace('_', '-')}")
     return _chosen(read_records(map(user_path, places)), arguments.overrides, arguments.seeds)
@@ -229,40 +214,18 @@ def doctor(arguments: argparse.Namespace) -> bool:
     return examine()
 
 
-def data_check(arguments: argparse.Namespace) -> bool:
-    """Say what is there of a data set."""
-    from ..data.commands import check
-
-    return check(arguments.set, arguments.root, arguments.static_root)
-
-
-def data_audit(arguments: argparse.Namespace) -> bool:
-    """Say whether its splits leak."""
-    from ..data.commands import report_audit
-
-    return report_audit(arguments.set, arguments.root, arguments.static_root)
-
-
-def data_download(arguments: argparse.Namespace) -> bool:
-    """Fetch its files."""
-    from ..data.commands import download
-
-    return download(arguments.set, arguments.root, arguments.static_root)
-
-
-def data_prepare(arguments: argparse.Namespace) -> bool:
-    """Make its frames."""
-    from ..data.commands import prepare
+def data(arguments: argparse.Namespace) -> bool:
+    """Check, audit, download, prepare or simulate a data set."""
+    from ..data import commands
     from ..data.types import FrameSpec
 
-    size = arguments.size[0] if len(arguments.size) == 1 else arguments.size
-    spec = FrameSpec(arguments.steps, size, arguments.frames)
-    where, choices = (arguments.root, arguments.static_root), (arguments.antialias, arguments.sensor)
-    return prepare(arguments.set, *where, spec, arguments.cache, arguments.workers, *choices)
-
-
-def data_simulate(arguments: argparse.Namespace) -> bool:
-    """Make its twin from images."""
-    from ..data.commands import simulate
-
-    return simulate(arguments.set, arguments.static, arguments.out, arguments.limit_per_class, arguments.workers)
+    if arguments.action == "simulate":
+        places = arguments.static, arguments.out
+        return commands.simulate(arguments.set, *places, arguments.limit_per_class, arguments.workers)
+    where = arguments.set, arguments.root, arguments.static_root
+    if arguments.action == "prepare":
+        size = arguments.size[0] if len(arguments.size) == 1 else arguments.size
+        spec, choices = FrameSpec(arguments.steps, size, arguments.frames), (arguments.antialias, arguments.sensor)
+        return commands.prepare(*where, spec, arguments.cache, arguments.workers, *choices)
+    verb = {"check": commands.check, "audit": commands.report_audit, "download": commands.download}[arguments.action]
+    return verb(*where)

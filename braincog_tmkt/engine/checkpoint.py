@@ -48,11 +48,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def load_newest(folder: Path, warn: Callable[[str], None]) -> dict[str, Any] | None:
-    """The newest checkpoint that can be read, or None if there is none at all.
-
-    Args:
-        folder: the checkpoints of a run.
-        warn: told when a damaged file is passed over.
+    """The newest checkpoint of a folder that can be read, or None if there is none; `warn` is told of damaged ones.
 
     Raises:
         TrainingError: if there are checkpoints but none can be read.

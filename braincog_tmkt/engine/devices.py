@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from lightning_fabric.strategies import DDPStrategy, Strategy
@@ -47,8 +50,7 @@ def make_fabric(precision: str = "32-true", devices: int | None = None) -> Fabri
         raise RecipeError(f"{count} devices were asked for, but this machine has {torch.cuda.device_count()} GPUs")
     if kind == "cpu" and (devices or 0) > max(os.cpu_count() or 1, MOST_PROCESSES):
         raise RecipeError(f"{devices} processes were asked for, but this machine has {os.cpu_count()} CPU cores")
-    set_up = set_up_cuda if kind == "cuda" else keep_freed_memory
-    set_up()
+    (set_up_cuda if kind == "cuda" else keep_freed_memory)()
     strategy: Strategy | str = "auto"
     if count * nodes > 1:
         # Some methods leave a head or the step weights unused. The gradients share the memory they are sent from.
@@ -57,9 +59,8 @@ def make_fabric(precision: str = "32-true", devices: int | None = None) -> Fabri
     try:
         return Fabric(accelerator=kind, devices=count, num_nodes=nodes, strategy=strategy, plugins=plugins)
     except RuntimeError as error:  # Slurm asks for other processes than these
-        raise RecipeError(
-            f"this cannot run here as {count * nodes} processes: {' '.join(str(error).split())}"
-        ) from error
+        reason = " ".join(str(error).split())
+        raise RecipeError(f"this cannot run here as {count * nodes} processes: {reason}") from error
 
 
 def set_up_cuda() -> None:
@@ -78,6 +79,40 @@ def reduced(fabric: Fabric, value: Tensor, operation: str) -> Tensor:
         return value
     dist.all_reduce(value, dist.ReduceOp.MAX if operation == "max" else dist.ReduceOp.SUM)
     return value.div_(fabric.world_size) if operation == "mean" else value
+
+
+@contextmanager
+def locked(lock: FileLock, fabric: Fabric, timeout: float, refuse: Callable[[], object], advice: str) -> Iterator[None]:
+    """Keep other processes out of a folder while the block runs; the system frees the lock when this process dies.
+
+    Args:
+        lock: in that folder, which is made if missing; the first process takes it.
+        fabric: the processes.
+        timeout: seconds of one attempt.
+        refuse: called after each attempt at a lock that another process has; may raise, else the next attempt follows.
+        advice: the end of the error's message.
+
+    Raises:
+        TrainingError: if the folder cannot be written.
+    """
+    folder = Path(lock.lock_file).parent
+
+    def acquired() -> bool:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=timeout)
+        except Timeout:
+            return False
+        except OSError as error:
+            raise TrainingError(f"{folder} cannot be written ({error.strerror}): {advice}") from error
+        return True
+
+    try:
+        while not on_first_rank(fabric, acquired):
+            refuse()
+        yield
+    finally:
+        lock.release()
 
 
 def on_first_rank(fabric: Fabric, action: Callable[[], Any]) -> Any:

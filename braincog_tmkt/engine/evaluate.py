@@ -87,11 +87,10 @@ def _score(method: Method, pairs: PairSet, rows: Tensor, fabric: Fabric, check: 
 
 @dataclass
 class Activity:
-    """Running sums over the modules of a network while recordings pass through it; float64, on the device.
+    """Sums while recordings pass through a network; float64, on the device.
 
     Args:
-        spikes: spikes of a node, by its name.
-        outputs: neurons times steps of a node, by its name.
+        spikes: of a node, by its name; `outputs`: its neurons times steps.
         operations: synaptic operations of all layers.
     """
 

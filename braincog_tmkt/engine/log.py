@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,11 @@ from tqdm import tqdm
 
 from ..errors import TrainingError
 from ..files import write_whole
+from ..recipe.identity import flat
 
 
 class Log:
-    """The outputs of one run; made by the first process only.
+    """The outputs of one run; made by the first process only. Its methods raise `TrainingError` if the disk is full.
 
     Args:
         folder: run folder; gets `log.csv` and `tensorboard/`.
@@ -36,6 +36,14 @@ class Log:
         # disable=None: no bar where the output is no terminal; TQDM_DISABLE=1 turns it off everywhere.
         self.bar = tqdm(total=total, initial=done, unit="step", disable=None, dynamic_ncols=True, smoothing=0.05)
 
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End the bar and the TensorBoard file."""
+        self.bar.close()
+        self.board.close()
+
     def say(self, line: str) -> None:
         """Print a line above the bar."""
         self.bar.write(line)
@@ -46,20 +54,12 @@ class Log:
         self.bar.set_postfix_str(f"{place}, loss {loss:.4f}", refresh=False)
 
     def taken(self, history: list[dict[str, Any]], steps: int) -> None:
-        """Report epochs that another run has trained, whose `steps` optimiser steps need not be taken.
-
-        Raises:
-            TrainingError: if the disk is full.
-        """
+        """Report epochs that another run has trained, whose `steps` optimiser steps need not be taken."""
         self.bar.update(steps)
         self._write(history)
 
     def epoch(self, history: list[dict[str, Any]], epochs: int) -> None:
-        """Report the last entry of the history.
-
-        Raises:
-            TrainingError: if the disk is full.
-        """
+        """Report the last entry of the history."""
         self.say(_sentence(history[-1], epochs, self._stage(history[-1])))
         self._write(history)
 
@@ -74,34 +74,14 @@ class Log:
         write_whole(self.file, _csv(rows))
         try:
             for place in range(self.written, len(history)):
-                for key, value in _flat(history[place]).items():
+                for key, value in flat(history[place]).items():
                     if key not in ("stage", "epoch"):
-                        tag = f"{names[place]}/{key.replace('_', '/', 1)}".lstrip("/")
+                        tag = f"{names[place]}/{key.replace('.', '/')}".lstrip("/")
                         self.board.add_scalar(tag, value, place)
             self.written = len(history)
             self.board.flush()
         except OSError as error:
             raise TrainingError(f"{self.board.log_dir} cannot be written: {error.strerror}") from error
-
-    def close(self) -> None:
-        """End the bar and the TensorBoard file."""
-        self.bar.close()
-        self.board.close()
-
-
-@contextmanager
-def open_log(
-    wanted: bool, folder: Path, total: int, done: int, epochs: int, stages: Sequence[str]
-) -> Iterator[Log | None]:
-    """A `Log` for the first process, None for the others."""
-    if not wanted:
-        yield None
-        return
-    log = Log(folder, total, done, epochs, stages)
-    try:
-        yield log
-    finally:
-        log.close()
 
 
 def _sentence(entry: dict[str, Any], epochs: int, stage: str) -> str:
@@ -114,16 +94,9 @@ def _sentence(entry: dict[str, Any], epochs: int, stage: str) -> str:
     return "  ".join([*words, f"{entry['seconds']:.0f} s"])
 
 
-def _flat(entry: dict[str, Any]) -> dict[str, float]:
-    """`{"train": {"loss": 1}}` -> `{"train_loss": 1}`."""
-    flat: dict[str, Any] = {}
-    for key, value in entry.items():
-        flat |= {f"{key}_{name}": number for name, number in value.items()} if isinstance(value, dict) else {key: value}
-    return flat
-
-
 def _csv(history: list[dict[str, Any]]) -> bytes:
-    rows = [_flat(entry) for entry in history]
+    """A column for each number, as `train_loss`."""
+    rows = [{key.replace(".", "_"): value for key, value in flat(entry).items()} for entry in history]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")

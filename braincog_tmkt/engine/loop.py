@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from . import checkpoint
 from .devices import on_first_rank, reduced
 from .environment import machine, now, versions
 from .evaluate import Evaluation, evaluate, measure_activity
-from .log import open_log
+from .log import Log
 from .memory import peak_memory, reset_peak_memory
 from .signals import Stopped, catch_signals
 from .stage_cache import claimed, keep, take
@@ -84,7 +85,8 @@ def _train(run: Run) -> None:
     at, total = run.progress, sum(plan.epochs * plan.steps for plan in run.plan)
     behind = sum(plan.epochs * plan.steps for plan in run.plan[: at.stage]) + at.epoch * run.now.steps + at.step
     names = [plan.stage.name for plan in run.plan]
-    with open_log(run.fabric.is_global_zero, run.folder, total, behind, len(at.history), names) as run.log:
+    log = Log(run.folder, total, behind, len(at.history), names) if run.fabric.is_global_zero else None
+    with log or nullcontext() as run.log:
         try:
             _do_stage(run)
             while run.progress.stage + 1 < len(run.plan):
@@ -244,12 +246,11 @@ def _finish_epoch(run: Run) -> None:
 def _evaluate(run: Run) -> dict[str, dict[str, float]]:
     """Accuracy on the validation (if there are any) and test recordings; keeps the best, returns both."""
     at, pairs, train = run.progress, run.task.pairs, run.now.recipe.train
+    parts: tuple[Part, ...] = ("val", "test") if len(pairs.rows("val")) else ("test",)
     found: dict[str, Evaluation] = {}
-    parts: tuple[Part, ...] = ("val", "test")
     for part in parts:
         rows = pairs.rows(part)
-        if len(rows):
-            found[part] = evaluate(run.method, pairs, rows, train.at_once, run.fabric, lambda: _check_stop(run))
+        found[part] = evaluate(run.method, pairs, rows, train.at_once, run.fabric, lambda: _check_stop(run))
     run.signals.flush()  # no signal stays on its way when the run may end
     test = found["test"]
     result = {"epoch": at.epoch, **test.summary(), "accuracy_by_step": test.accuracy_by_step}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from ..errors import TrainingError
 from . import checkpoint
-from .devices import on_first_rank
+from .devices import locked, on_first_rank
 from .environment import now
 from .state import Run, changes_since
 
@@ -43,11 +43,7 @@ def take(run: Run, file: Path) -> bool:
 
 
 def keep(run: Run, file: Path) -> None:
-    """Write the stage that was just trained for other runs, whole or not at all.
-
-    Raises:
-        TrainingError: naming the file, if the disk is full.
-    """
+    """Write the stage that was just trained for other runs, see `checkpoint.save`."""
     at, name = run.progress, run.now.stage.name
     state = {
         "method": run.method.trainable().state_dict(),
@@ -59,42 +55,24 @@ def keep(run: Run, file: Path) -> None:
     on_first_rank(run.fabric, lambda: checkpoint.save(file, state))
 
 
-@contextmanager
-def claimed(run: Run, file: Path, check: Callable[[], None]) -> Iterator[None]:
-    """Keep other processes from training the same stage; the system frees it when this one dies.
+def claimed(run: Run, file: Path, check: Callable[[], None]) -> AbstractContextManager[None]:
+    """Keep other processes from training the same stage, see `devices.locked`.
 
     Args:
         run: whose stage it is.
         file: of the stage.
         check: called while another process has it; what it raises ends the waiting.
-
-    Raises:
-        TrainingError: if the folder cannot be written.
     """
-    lock = FileLock(file.with_suffix(".lock"))
-
-    def acquired() -> bool:
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=POLL)
-        except Timeout:
-            return False
-        except OSError as error:
-            raise TrainingError(
-                f"{file.parent} cannot be written ({error.strerror}): set another folder with data.cache"
-            ) from error
-        return True
-
     told = False
-    try:
-        while not on_first_rank(run.fabric, acquired):
-            if not told:
-                run.say(f"stage {run.now.stage.name}: another process trains it ({file}): waiting for it")
-            told = True
-            check()
-        yield
-    finally:
-        lock.release()
+
+    def wait() -> None:
+        nonlocal told
+        if not told:
+            run.say(f"stage {run.now.stage.name}: another process trains it ({file}): waiting for it")
+        told = True
+        check()
+
+    return locked(FileLock(file.with_suffix(".lock")), run.fabric, POLL, wait, "set another folder with data.cache")
 
 
 def _read(run: Run, file: Path) -> dict[str, Any] | None:

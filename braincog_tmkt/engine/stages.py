@@ -46,12 +46,9 @@ def plan_stages(
     """All stages of a run, in order.
 
     Args:
-        recipe: of the run.
-        method: built from it.
+        recipe: of the run, from which `method` was built.
         facts: what the record says about the data, see `task.TaskData`.
         count: training recordings.
-        seed: of the run.
-        world_size: processes.
 
     Raises:
         RecipeError: for settings of an unknown stage, or a batch that does not fit.

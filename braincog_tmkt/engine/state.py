@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from lightning_fabric import Fabric
 
 from ..data.augment import Augmentation
@@ -18,7 +17,7 @@ from ..methods import Method
 from ..recipe import Recipe, recipe_hash
 from ..recipe.identity import differences
 from . import checkpoint
-from .devices import on_first_rank
+from .devices import locked, on_first_rank
 from .environment import now
 from .log import Log
 from .signals import StopRequest
@@ -32,9 +31,7 @@ class Progress:
     """What lies behind; the next thing to do is step `step` of epoch `epoch` of stage `stage`.
 
     Args:
-        stage: number of the method's stage.
-        epoch: epoch within the stage, from 0.
-        step: optimiser step within the epoch, from 0.
+        stage: number of the method's stage, from 0; `epoch` within it, and optimiser `step` within that, too.
         calibrated: whether the stage's calibration is over.
         sums: sums of the parts of the loss over the steps of this epoch.
         history: one entry an epoch.
@@ -177,11 +174,8 @@ class Run:
         other = differences(state["recipe"], self.recipe.as_dict())
         if state["seed"] != self.seed:
             other.append(f"seed ({state['seed']}, {self.seed})")
-        other += [
-            f"{key} of the data ({old}, {self.task.facts[key]})"
-            for key, old in state["data"].items()
-            if old != self.task.facts[key]
-        ]
+        facts = self.task.facts
+        other += [f"{key} of the data ({old}, {facts[key]})" for key, old in state["data"].items() if old != facts[key]]
         if other:
             raise TrainingError(
                 f"the checkpoint in {self.checkpoints} was made with another {', '.join(other)} (its own, yours):"
@@ -196,41 +190,18 @@ class Run:
 
 
 def changes_since(state: dict[str, Any], task: TaskData) -> str | None:
-    """What of the data is not as it was when a checkpoint was written, in words.
+    """What of the data is not as it was when a checkpoint of the same split was written, in words.
 
-    Args:
-        state: of the checkpoint, whose split must be that of the task.
-        task: the data as they are.
-
-    Returns:
-        None if nothing changed, or if the checkpoint is older than this question.
+    None if nothing changed, or if the checkpoint does not tell.
     """
     before = state.get("content")
     return None if before is None or task.content is None else task.content.changes(before)
 
 
-@contextmanager
-def exclusive(folder: Path, fabric: Fabric) -> Iterator[None]:
-    """Keep other processes from training in the same folder; the system frees it when this one dies.
+def exclusive(folder: Path, fabric: Fabric) -> AbstractContextManager[None]:
+    """Keep other processes from training in the same folder, see `devices.locked`; if another one does, it raises."""
 
-    Raises:
-        TrainingError: if another one does, or the folder cannot be made.
-    """
-    lock = FileLock(folder / ".lock")
+    def refuse() -> None:
+        raise TrainingError(f"another process trains in {folder}: wait for it, or choose another folder")
 
-    def acquire() -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise TrainingError(f"another process trains in {folder}: wait for it, or choose another folder") from None
-        except OSError as error:
-            raise TrainingError(
-                f"{folder} cannot be written ({error.strerror}): choose another folder of all runs with --runs"
-            ) from error
-
-    on_first_rank(fabric, acquire)
-    try:
-        yield
-    finally:
-        lock.release()
+    return locked(FileLock(folder / ".lock"), fabric, 0, refuse, "choose another folder of all runs with --runs")

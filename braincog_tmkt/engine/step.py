@@ -83,12 +83,10 @@ def make_batch(
 
     Args:
         pairs: the data.
-        rows: of the global batch, see `epoch_rows`.
+        rows: of the global batch, see `epoch_rows`; process `rank` of `world_size` gets its share of them.
         seed: of the step, see `seed_of`.
         stage: whether it takes static images alone.
         augmentations: of the event frames.
-        rank: number of this process.
-        world_size: processes; one of one has the whole batch.
     """
     torch.manual_seed(seed + rank)
     share = len(rows) // world_size
@@ -126,12 +124,9 @@ def steps_per_epoch(count: int, train: TrainConfig, world_size: int = 1) -> int:
 
 
 def epoch_rows(pairs: PairSet, train: TrainConfig, seed: int) -> Tensor:
-    """Rows of all global batches of an epoch, int64 `[steps, batch]`.
+    """Rows of all global batches of an epoch, int64 `[steps, batch]`; `seed` is that of the epoch.
 
-    Args:
-        pairs: the data.
-        train: batch size and whether classes are drawn equally often (with replacement, as many as there are rows).
-        seed: of this epoch.
+    `train.balanced` draws the classes equally often, with replacement, as many recordings as there are.
     """
     rows = pairs.rows("train")
     generator = torch.Generator().manual_seed(seed)
@@ -185,11 +180,7 @@ def make_optimizer(method: nn.Module, recipe: Recipe) -> Optimizer:
 
 def make_scheduler(optimizer: Optimizer, optim: OptimConfig, epochs: int) -> Scheduler:
     """A schedule by epoch: `scheduler.step(epoch)` sets the rate of that epoch (from 0), whatever came before."""
-    warmup: dict[str, Any] = {
-        "warmup_t": optim.warmup_epochs,
-        "warmup_lr_init": optim.warmup_lr,
-        "warmup_prefix": False,
-    }
+    warmup: Any = {"warmup_t": optim.warmup_epochs, "warmup_lr_init": optim.warmup_lr, "warmup_prefix": False}
     if optim.schedule == "cosine" and epochs > 1:  # timm warns that one epoch has no cosine
         return CosineLRScheduler(optimizer, t_initial=epochs, lr_min=optim.min_lr, **warmup)
     rate = optim.step_rate if optim.schedule == "step" else 1.0
@@ -222,13 +213,10 @@ class DeferredValues:
         host = values.to("cpu", non_blocking=values.is_cuda)  # into pinned memory, which torch takes for such copies
         arrival = torch.cuda.current_stream(values.device).record_event() if values.is_cuda else None
         self._waiting.append((tag, host, arrival))
-        self._read_down_to(self._lag)
+        self.flush(self._lag)
 
-    def flush(self) -> None:
-        """Read all that was sent; waits for it."""
-        self._read_down_to(0)
-
-    def _read_down_to(self, left: int) -> None:
+    def flush(self, left: int = 0) -> None:
+        """Read all that was sent but for the last `left`; waits for it."""
         while len(self._waiting) > left:
             tag, values, arrival = self._waiting.popleft()
             if arrival is not None:

@@ -116,13 +116,12 @@ def describe_data(data: DataConfig) -> dict[str, Any]:
     return _facts(dataset, index, data, split)
 
 
-def load_task(recipe: Recipe, fabric: Fabric, workers: int | None = None) -> TaskData:
+def load_task(recipe: Recipe, fabric: Fabric) -> TaskData:
     """Index, split, audit, make or find the frames, and move them to the device.
 
     Args:
         recipe: its `data` section.
         fabric: the device; the first process shows the progress.
-        workers: processes that make frames, see `data.cache.prepare`.
 
     Raises:
         DataError: for files that are missing or unreadable, or a split that leaks or has one class only.
@@ -133,7 +132,7 @@ def load_task(recipe: Recipe, fabric: Fabric, workers: int | None = None) -> Tas
     split = make_split(index, protocol_of(data))
     verdict = _audited(index, split)
     spec = frame_spec(data)
-    frames = prepare(dataset, index, spec, data.cache, workers, progress=fabric.is_global_zero)
+    frames = prepare(dataset, index, spec, data.cache, progress=fabric.is_global_zero)
     pairs = PairSet(index, split, frames, spec.steps).to(fabric.device, frames_budget(fabric.device))
     facts = _facts(dataset, index, data, split, frames.remarks)
     content = content_of(index, split, frames.event_marks, frames.image_marks)
@@ -149,11 +148,6 @@ def _audited(index: Index, split: Split) -> Audit:
 
 def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
     """The backbone and the method around it, freshly initialised from the seed.
-
-    Args:
-        recipe: its `model` and `method` sections.
-        classes: K.
-        seed: of the initial weights.
 
     Raises:
         RecipeError: for an unknown name or argument.

@@ -25,15 +25,11 @@ COLUMNS = ("steps", "accuracy", "loss", "firing_rate", "synaptic_operations")
 def re_evaluate(place: Path, overrides: Iterable[str] = ()) -> bool:
     """Evaluate the kept checkpoints of a finished run on its test recordings again, and compare with its record.
 
-    Args:
-        place: run folder, or the record in it.
-        overrides: settings that do not change the result, such as `data.root=/elsewhere`.
-
     Returns:
         Whether every accuracy is the recorded one.
 
     Raises:
-        TrainingError: if the record or a checkpoint is missing, or the split is not the recorded one.
+        TmktError: what `load_run`, which takes the same arguments, raises; or if a checkpoint is missing.
     """
     run = load_run(place, overrides)
     record, rows, batch = run.record, run.task.pairs.rows("test"), run.recipe.train.at_once
@@ -79,17 +75,12 @@ def evaluate_steps(place: Path, steps: Sequence[int], overrides: Iterable[str] =
     Prints a table and writes it as `steps.csv` into the run folder: `steps`, `accuracy`, `loss`, `firing_rate` (mean
     over the nodes of the spikes of a neuron in a time step) and `synaptic_operations` (of one recording, an estimate).
 
-    Args:
-        place: run folder, or the record in it.
-        steps: numbers of time steps.
-        overrides: settings that do not change the result, such as `data.root=/elsewhere`.
-
     Returns:
         The file.
 
     Raises:
         RecipeError: for more steps than a recording has frames, unless it stands still.
-        TrainingError: if the record or its last checkpoint is missing, or the split is not the recorded one.
+        TmktError: what `load_run`, which takes the same arguments, raises.
     """
     run = load_run(place, overrides)
     frames = run.task.pairs.steps

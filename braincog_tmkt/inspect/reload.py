@@ -67,7 +67,10 @@ def load_run(place: str | Path, overrides: Iterable[str] = ()) -> LoadedRun:
     """
     place = Path(place)
     record = read_record(place)
-    recipe = _elsewhere(recipe_from_dict(record["recipe"], str(place)), overrides)
+    recorded = recipe_from_dict(record["recipe"], str(place))
+    recipe = with_overrides(recorded, overrides)
+    if recipe_hash(recipe) != recipe_hash(recorded):
+        raise RecipeError("only settings that do not change the result can be given here, such as data.root")
     import_modules(recipe)
     folder = place if place.is_dir() else place.parent
     file = folder / "checkpoints" / checkpoint.LAST
@@ -91,11 +94,3 @@ def _take(method: Method, state: dict[str, Any], file: Path) -> None:
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise TrainingError(f"{file} does not fit the network of the record: {reason}") from error
-
-
-def _elsewhere(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
-    """The recipe with settings that do not change the result."""
-    changed = with_overrides(recipe, overrides)
-    if recipe_hash(changed) != recipe_hash(recipe):
-        raise RecipeError("only settings that do not change the result can be given here, such as data.root")
-    return changed

@@ -33,9 +33,7 @@ def estimate(recipe: Recipe, seed: int, task: TaskData, fabric: Fabric, trained:
     """What a run would cost, from a few steps and one batch of an evaluation of each stage, without calibrations.
 
     Args:
-        recipe: of the run.
-        seed: of the run.
-        task: its data.
+        recipe: of the run, with its `seed` and its data, `task`.
         fabric: one process.
         trained: files of stages that runs before this one will have trained; this one's are added. They cost nothing,
             as those that are there already.

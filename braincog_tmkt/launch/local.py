@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -39,12 +40,6 @@ def run_jobs(cells: list[RunSpec], runs: Path, jobs: int, resume: bool = False) 
     Each GPU that this process may use is given to every n-th of the running processes; on the CPU each gets its share
     of torch's threads, unless the recipe sets `train.threads`. What a run prints goes to `output.txt` in its folder;
     the recipe as it was trained is beside it, in `recipe.yaml`.
-
-    Args:
-        cells: the runs, see `run.plan`.
-        runs: folder of all runs.
-        jobs: runs at a time.
-        resume: go on with unfinished runs.
 
     Raises:
         RecipeError: for less than one job, or recipes that cannot be trained; nothing was started.
@@ -88,11 +83,7 @@ def start(cell: RunSpec, runs: Path, threads: int, gpu: str | None = None) -> su
     It has a process group of its own, so that Ctrl-C reaches this process alone, which then passes it on; and it
     stops, its state saved, when this process is gone (see `follow_parent`).
 
-    Args:
-        cell: the run.
-        runs: folder of all runs.
-        threads: of OpenMP.
-        gpu: the only one it may use, as in CUDA_VISIBLE_DEVICES; None leaves that as it is.
+    `threads` are OpenMP's; `gpu` is the only one it may use, as in CUDA_VISIBLE_DEVICES, which None leaves alone.
 
     Raises:
         TrainingError: if the run folder cannot be written.
@@ -105,14 +96,9 @@ def start(cell: RunSpec, runs: Path, threads: int, gpu: str | None = None) -> su
     if gpu is not None:
         environment["CUDA_VISIBLE_DEVICES"] = gpu
     with (folder / OUTPUT).open("ab") as output:
-        return subprocess.Popen(
-            [sys.executable, "-c", _CHILD, "train", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=output,
-            env=environment,
-            start_new_session=True,
-        )
+        command = [sys.executable, "-c", _CHILD, "train", *arguments]
+        streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": output, "stderr": output}
+        return subprocess.Popen(command, env=environment, start_new_session=True, **streams)
 
 
 def follow_parent() -> None:
@@ -129,11 +115,6 @@ def follow_parent() -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def share_of_threads(cell: RunSpec, jobs: int) -> int:
-    """Threads of one of several runs at a time: the recipe's, or an equal share of those that torch takes here."""
-    return cell.recipe.train.threads or max(1, torch.get_num_threads() // jobs)
-
-
 def visible_gpus() -> list[str | None]:
     """The GPUs of this process as CUDA_VISIBLE_DEVICES names them, `[None]` without any; none of them is touched."""
     count = torch.cuda.device_count()
@@ -143,12 +124,7 @@ def visible_gpus() -> list[str | None]:
 
 
 def why_it_failed(status: int, output: Path) -> str:
-    """One line on a process that did not end well.
-
-    Args:
-        status: its exit status; -n if signal n ended it.
-        output: what it printed; the last line says most.
-    """
+    """The last line that a process printed, and the signal n that ended it if its exit status is -n."""
     try:
         lines = output.read_bytes()[-4096:].decode(errors="replace").split("\n")
     except OSError:
@@ -156,17 +132,12 @@ def why_it_failed(status: int, output: Path) -> str:
     last = next((line.strip() for line in reversed(lines) if line.strip()), "no output").rpartition("\r")[2]
     if status >= 0:
         return last.removeprefix("error: ")
-    guess = ", perhaps for want of memory" if status == -signal.SIGKILL else ""
+    guess = ", perhaps because memory ran out" if status == -signal.SIGKILL else ""
     return f"ended by {signal.Signals(-status).name}{guess}, after: {last}"
 
 
 class Report:
-    """A bar over the runs, a line for each that ended, and at the end an error if any is left.
-
-    Args:
-        runs: folder of all runs.
-        total: how many are to be done.
-    """
+    """A bar over the `total` runs to be done, a line for each that ended, and at the end an error if any is left."""
 
     def __init__(self, runs: Path, total: int) -> None:
         self.runs = runs
@@ -198,15 +169,7 @@ class Report:
         self.bar.write(f"failed: {self.failures[-1]}\n")
 
     def conclude(self, signum: int) -> None:
-        """Raise if a run is not finished.
-
-        Args:
-            signum: the signal that stopped the sweep, or 0.
-
-        Raises:
-            Stopped: if there was one.
-            TrainingError: naming the runs that failed.
-        """
+        """Raise if a run is not finished: `Stopped` if there was a signal, else `TrainingError`, with what failed."""
         self.bar.close()
         if self.finished == self.bar.total:
             return
@@ -218,16 +181,11 @@ class Report:
 
 
 class _Pool:
-    """The processes that are running; none is left behind.
-
-    Args:
-        runs: folder of all runs.
-        jobs: places, each with its GPU.
-        report: told how a process ended.
-    """
+    """The processes that are running, in `jobs` places, each with its GPU; none is left behind."""
 
     def __init__(self, runs: Path, jobs: int, report: Report) -> None:
-        self.runs, self.jobs, self.report = runs, jobs, report
+        self.runs, self.report = runs, report
+        self.threads = max(1, torch.get_num_threads() // jobs)
         self.free = list(range(min(jobs, int(report.bar.total or 0))))
         self.running: dict[int, tuple[RunSpec, subprocess.Popen[bytes]]] = {}
         self.gpus = visible_gpus()
@@ -247,7 +205,7 @@ class _Pool:
         place = self.free.pop(0)
         gpu = self.gpus[place % len(self.gpus)]
         try:
-            process = start(cell, self.runs, share_of_threads(cell, self.jobs), gpu)
+            process = start(cell, self.runs, cell.recipe.train.threads or self.threads, gpu)
         except (TmktError, OSError) as error:
             self.report.failed(cell, str(error))
             self.free.append(place)

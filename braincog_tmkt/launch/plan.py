@@ -44,13 +44,9 @@ class RunSpec:
 def plan(
     names: Iterable[str], overrides: Iterable[str] = (), tier: str | None = None, seeds: Iterable[int] | None = None
 ) -> list[RunSpec]:
-    """All runs of some recipes, those of one recipe together.
+    """All runs of some recipes (see `recipe.files.find_recipe`), those of one recipe together.
 
-    Args:
-        names: recipes, see `recipe.files.find_recipe`.
-        overrides: texts such as `train.epochs=3`, for all of them.
-        tier: a tier that all of them have.
-        seeds: instead of the recipes' own.
+    The overrides, such as `train.epochs=3`, the tier and the seeds are those of all recipes.
 
     Raises:
         RecipeError: for a bad recipe; all are loaded before anything is trained.
@@ -101,7 +97,7 @@ def train(cells: list[RunSpec], runs: Path, devices: int | None = None, resume: 
         _announce(cell, task, folder, fabric)
         record = fit(cell.recipe, cell.seed, folder, resume, fabric, task)
         on_first_rank(fabric, partial(write_record, folder, record))
-        fabric.print("\n".join([result_in_words(record), *notes_of(record).values(), f"{folder / RECORD}\n"]))
+        fabric.print(_report(record, folder))
 
 
 def with_data(cells: list[RunSpec]) -> tuple[list[RunSpec], dict[str, str]]:
@@ -199,12 +195,16 @@ def is_finished(cell: RunSpec, runs: Path) -> bool:
                 f"{folder} is finished, but with other data ({key} {record['data'][key]}, yours {facts[key]}): choose"
                 " another folder with --runs"
             )
-    changed = facts["fingerprint"] != record["data"]["fingerprint"]
-    hint = f" (warning: the files of the data set have changed since, or are copies: tmkt eval {folder} compares them)"
-    note = hint if changed else ""
-    lines = [f"finished already: {result_in_words(record)}{note}", *notes_of(record).values(), f"{folder / RECORD}\n"]
-    print("\n".join(lines))
+    note = f" (warning: the files of the data set have changed since, or are copies: tmkt eval {folder} compares them)"
+    if facts["fingerprint"] == record["data"]["fingerprint"]:
+        note = ""
+    print(f"finished already: {_report(record, folder, note)}")
     return True
+
+
+def _report(record: dict[str, Any], folder: Path, note: str = "") -> str:
+    """The result, what is to be noted about it, and where the record is."""
+    return "\n".join([f"{result_in_words(record)}{note}", *notes_of(record).values(), f"{folder / RECORD}\n"])
 
 
 def _announce(cell: RunSpec, task: TaskData, folder: Path, fabric: Fabric) -> None:

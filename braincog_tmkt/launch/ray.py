@@ -26,30 +26,19 @@ PATIENCE = 300.0
 
 
 class RunDied(Exception):
-    """The process of a run was ended by a signal; the status is that of `subprocess.Popen`."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
+    """The process of a run was ended by a signal; its argument is the status of `subprocess.Popen`."""
 
 
 def run_ray(cells: list[RunSpec], runs: Path, resume: bool = False) -> None:
     """Train what is not finished yet as tasks of Ray, and write the records.
 
     It uses the cluster that RAY_ADDRESS names, or one of this machine's that ends with the sweep. Each run is a
-    process of its own, as in `sweep.run_jobs`, on one GPU if the cluster has any, and `train.threads` CPUs (or one).
+    process of its own, as in `local.run_jobs`, on one GPU if the cluster has any, and `train.threads` CPUs (or one).
     If it dies, or its worker or node, Ray takes it up again from its checkpoint. All nodes need this project, the
     current folder, the data and `runs` at the same path: a shared file system, whose file locks work across nodes.
 
-    Args:
-        cells: the runs, see `run.plan`.
-        runs: folder of all runs.
-        resume: go on with unfinished runs.
-
     Raises:
-        RecipeError: if Ray is not installed or reached, or for recipes that cannot be trained; nothing was started.
-        TrainingError: once all others are finished, naming the runs that failed.
-        Stopped: after SIGINT or SIGTERM, once the running ones have saved their state.
+        RecipeError: if Ray is not installed or reached; and what `local.run_jobs` raises.
     """
     ray = _import_ray()
     todo = unfinished(cells, runs, resume)
@@ -98,9 +87,8 @@ def _submit(ray: Any, todo: list[RunSpec], runs: Path) -> dict[Any, RunSpec]:
     gpus = int(any(node.get("GPU", 0) for node in nodes))
     for cell in todo:
         if _threads(cell) > most:
-            raise RecipeError(
-                f"{cell} takes train.threads={_threads(cell)}, but no node of Ray has over {most:.0f} CPUs"
-            )
+            wanted = f"train.threads={_threads(cell)}"
+            raise RecipeError(f"{cell} takes {wanted}, but no node of Ray has over {most:.0f} CPUs")
     task = ray.remote(max_retries=RETRIES, retry_exceptions=[RunDied])(_train)
     here = Path.cwd()
     return {task.options(num_cpus=_threads(cell), num_gpus=gpus).remote(cell, runs, here): cell for cell in todo}
@@ -123,7 +111,7 @@ def _collect(ray: Any, refs: dict[Any, RunSpec], report: Report, stop: StopReque
             except ray.exceptions.RayError as error:
                 cause = getattr(error, "cause", None) or error
                 if isinstance(cause, RunDied):
-                    report.ended(cell, cause.status)
+                    report.ended(cell, cause.args[0])
                 else:
                     report.failed(cell, " ".join(str(cause).split())[:300])
         report.bar.refresh()

@@ -67,32 +67,34 @@ _STAGED = {"optim": None, "train": ("epochs", "batch", "eval_every", "balanced")
 
 
 def check_layer(source: str, layer: Mapping[str, Any], recipe: type) -> None:
-    """Refuse unknown keys and wrong types in a part of a recipe.
-
-    Args:
-        source: file, tier or override it comes from.
-        layer: nested sections; any of them and of their keys may be missing.
-        recipe: the dataclass of a whole recipe.
+    """Refuse unknown keys and wrong types in a part of a recipe, any of whose sections and keys may be missing.
 
     Raises:
-        RecipeError: naming the source, the key, and the nearest known key or the type it must have.
+        RecipeError: naming the source (a file, tier or override), the key, and the nearest known key or its type.
     """
-    _check_section(source, layer, recipe, "", recipe)
-    for key, value in layer.get("stages", {}).items():
-        _check_stage_key(source, str(key), value, recipe)
+    sections = hints_of(recipe)
+    for section, content in layer.items():
+        if section not in sections:
+            raise RecipeError(f"{source}: unknown key '{section}', {_nearest(section, '', sections, recipe)}")
+        if is_dataclass(sections[section]) and not isinstance(content, Mapping):
+            raise RecipeError(f"{source}: '{section}' is a section and must hold keys, not {content!r}")
     for key, value in flat(layer).items():
+        section, _, leaf = key.partition(".")
+        if is_dataclass(sections[section]) and leaf not in (known := hints_of(sections[section])):
+            raise RecipeError(f"{source}: unknown key '{key}', {_nearest(leaf, f'{section}.', known, recipe)}")
+        if section == "stages" and leaf:
+            _check_stage_key(source, leaf, recipe)
+        if section == "model" and leaf in MODEL_FROM_DATA:
+            raise RecipeError(f"{source}: {key} follows from the data: set {MODEL_FROM_DATA[leaf]} instead")
+        if not fits(value, hint := hint_of(key, recipe)):
+            raise RecipeError(f"{source}: {key} must be {in_words(hint)}, not {value!r}")
         _check_texts(source, key, value)
 
 
 def hint_of(key: str, recipe: type) -> Any:
-    """The annotation of a dotted key of a recipe, `Any` where there is none.
-
-    Args:
-        key: of a section, or of a stage: `stages.ann.optim.lr`.
-        recipe: the dataclass of a whole recipe.
-    """
+    """The annotation of a dotted key, such as `optim.lr` or `stages.ann.optim.lr`; `Any` where there is none."""
     section, _, leaf = key.partition(".")
-    if section == "stages":
+    if section == "stages" and leaf:
         section, _, leaf = leaf.partition(".")[2].partition(".")
     hint = hints_of(recipe).get(section, Any)
     if is_dataclass(hint):
@@ -112,32 +114,6 @@ def _check_texts(source: str, key: str, value: Any) -> None:
         raise RecipeError(f"{source}: {key} is {value!r}, but no text may hold the character NUL")
 
 
-def _check_section(source: str, layer: Mapping[str, Any], config: Any, prefix: str, recipe: type) -> None:
-    hints = hints_of(config)
-    for key, value in layer.items():
-        if key not in hints:
-            raise RecipeError(f"{source}: unknown key '{prefix}{key}', {_nearest(key, prefix, hints, recipe)}")
-        hint = hints[key]
-        if is_dataclass(hint):
-            if not isinstance(value, Mapping):
-                raise RecipeError(f"{source}: '{key}' is a section and must hold keys, not {value!r}")
-            _check_section(source, value, hint, f"{key}.", recipe)
-        elif not fits(value, hint):
-            raise RecipeError(f"{source}: {prefix}{key} must be {in_words(hint)}, not {value!r}")
-        elif key == "model":
-            _check_model(source, value)
-
-
-def _check_model(source: str, section: Mapping[str, Any]) -> None:
-    """Refuse wrong types of the keys that every network has, and keys that follow from the data."""
-    for key, value in section.items():
-        if key in MODEL_FROM_DATA:
-            raise RecipeError(f"{source}: model.{key} follows from the data: set {MODEL_FROM_DATA[key]} instead")
-        hint = type(MODEL_DEFAULTS[key]) if key in MODEL_DEFAULTS else Any
-        if not fits(value, hint):
-            raise RecipeError(f"{source}: model.{key} must be {in_words(hint)}, not {value!r}")
-
-
 def _nearest(key: str, prefix: str, hints: Mapping[str, Any], recipe: type) -> str:
     """What a wrong key could have meant: the same key of another section, or a similar one of its own."""
     for name, section in hints_of(recipe).items():
@@ -148,8 +124,8 @@ def _nearest(key: str, prefix: str, hints: Mapping[str, Any], recipe: type) -> s
     return did_you_mean(f"{prefix}{key}", [f"{prefix}{name}" for name in hints])
 
 
-def _check_stage_key(source: str, key: str, value: Any, recipe: type) -> None:
-    """Refuse a key below `stages` that is no `<stage>.<section>.<key>`, and a value of a wrong type."""
+def _check_stage_key(source: str, key: str, recipe: type) -> None:
+    """Refuse a key below `stages` that is no `<stage>.<section>.<key>`."""
     stage, *parts = key.split(".")
     if not stage or len(parts) != 2:
         raise RecipeError(f"{source}: 'stages.{key}' must look like stages.ann.optim.lr: a stage, a section and a key")
@@ -162,9 +138,6 @@ def _check_stage_key(source: str, key: str, value: Any, recipe: type) -> None:
         names = [f"{name}.{leaf}" for name in homes] or [f"{section}.{name}" for name in known[section]]
         near = did_you_mean(f"{section}.{leaf}", names)
         raise RecipeError(f"{source}: stages.{key}: a stage has no key '{section}.{leaf}', {near}")
-    hint = hints_of(hints[section])[leaf]
-    if not fits(value, hint):
-        raise RecipeError(f"{source}: stages.{key} must be {in_words(hint)}, not {value!r}")
 
 
 def check_ranges(source: str, values: Mapping[str, Any]) -> None:
@@ -172,11 +145,18 @@ def check_ranges(source: str, values: Mapping[str, Any]) -> None:
 
     Args:
         source: file the recipe comes from.
-        values: all values, by dotted key.
+        values: all values, by dotted key; those below `stages` lie over the others in their stage.
 
     Raises:
-        RecipeError: naming the source, the key and the values it may have.
+        RecipeError: naming the source, the stage, the key and the values it may have.
     """
+    _check_ranges(source, values)
+    stages = {key.removeprefix("stages."): value for key, value in values.items() if key.startswith("stages.")}
+    for stage in dict.fromkeys(key.partition(".")[0] for key in stages):
+        _check_ranges(f"{source}, stage '{stage}'", {**values, **settings_of_stage(stages, stage)})
+
+
+def _check_ranges(source: str, values: Mapping[str, Any]) -> None:
     for key, (holds, words) in _RANGES.items():
         if not holds(values[key]):
             raise RecipeError(f"{source}: {key} is {values[key]!r}, but must be {words}")
@@ -196,18 +176,3 @@ def settings_of_stage(stages: Mapping[str, Any], stage: str) -> dict[str, Any]:
     """
     parts = [(*key.partition("."), value) for key, value in stages.items()]
     return {key: value for name, _, key, value in parts if name == stage}
-
-
-def check_stages(source: str, values: Mapping[str, Any], stages: Mapping[str, Any]) -> None:
-    """Refuse values out of range in the settings of a stage.
-
-    Args:
-        source: file the recipe comes from.
-        values: all values, by dotted key.
-        stages: the values of single stages that lie over them.
-
-    Raises:
-        RecipeError: naming the source, the stage, the key and the values it may have.
-    """
-    for stage in dict.fromkeys(key.partition(".")[0] for key in stages):
-        check_ranges(f"{source}, stage '{stage}'", {**values, **settings_of_stage(stages, stage)})

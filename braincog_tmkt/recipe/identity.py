@@ -19,21 +19,10 @@ ADDED: dict[str, Any] = {
 """Keys that came after the first release, and what was done before: with it they do not count, so that the hashes of
 older records and run folders stay valid."""
 
-IRRELEVANT = frozenset(
-    [
-        "name",
-        "tiers",
-        "extends",
-        "imports",
-        "data.root",
-        "data.static_root",
-        "data.cache",
-        "model.recompute",
-        "train.seeds",
-        "train.threads",
-        "train.eval_batch",
-    ]
-)
+IRRELEVANT = {
+    *("name", "tiers", "extends", "imports", "data.root", "data.static_root", "data.cache"),
+    *("model.recompute", "train.seeds", "train.threads", "train.eval_batch"),
+}
 """Keys that do not change a result."""
 
 
@@ -66,12 +55,7 @@ def changed_keys(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """`changed_keys` with both values.
-
-    Example:
-        >>> differences({"train": {"batch": 16, "threads": 1}}, {"train": {"batch": 32, "threads": 2}})
-        ['train.batch (16, 32)']
-    """
+    """`changed_keys` with both values, as `train.batch (16, 32)`."""
     left, right = relevant(one), relevant(other)
     return [f"{key} ({left.get(key)}, {right.get(key)})" for key in changed_keys(one, other)]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import is_dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,7 +18,7 @@ from ..errors import RecipeError
 from ..files import user_path
 from ..registry import did_you_mean
 from ..value_types import hints_of
-from .check import check_layer, check_ranges, check_stages, hint_of
+from .check import check_layer, check_ranges, hint_of
 from .identity import flat
 from .schema import MODEL_DEFAULTS, Recipe
 from .text import read_value, read_yaml
@@ -50,17 +51,11 @@ def merged_values(path: str | Path, overrides: Iterable[str] = (), tier: str | N
         if tier not in tiers:
             raise RecipeError(f"{path} has no tier '{tier}': {did_you_mean(str(tier), [*tiers, PAPER])}")
         merged = _over(merged, _nested(tiers[tier]))
-    for override in overrides:
-        merged = _over(merged, parse_override(override))
-    return merged
+    return reduce(_over, map(parse_override, overrides), merged)
 
 
 def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recipe:
-    """Build a recipe from plain values, checking keys, types and ranges.
-
-    Args:
-        values: as `Recipe.as_dict` gives them; missing keys take their defaults.
-        source: what to call them in errors.
+    """Build a recipe from plain values as `Recipe.as_dict` gives them, checking keys, types and ranges.
 
     Raises:
         RecipeError: naming the source, the key, and the nearest valid key or the values it may have.
@@ -72,9 +67,7 @@ def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recip
             raise RecipeError(f"{source}: {key} is missing; it must be a text (`tmkt list` shows the names)")
     recipe = _built(Recipe, values)
     assert isinstance(recipe, Recipe)
-    settings = flat(recipe.as_dict())
-    check_ranges(source, settings)
-    check_stages(source, settings, recipe.stages)
+    check_ranges(source, flat(recipe.as_dict()))
     return recipe
 
 
@@ -101,9 +94,7 @@ def with_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
     Raises:
         RecipeError: naming the override, as `load_recipe` does.
     """
-    values = recipe.as_dict()
-    for override in overrides:
-        values = _over(values, parse_override(override))
+    values = reduce(_over, map(parse_override, overrides), recipe.as_dict())
     return recipe_from_dict(values)
 
 
@@ -133,12 +124,9 @@ def _read(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise RecipeError(f"{path} cannot be read as a recipe: {error}") from error
     if not isinstance(content, dict):
-        raise RecipeError(f"{path} must hold sections (data, model, method, optim, train), not {_short(content)}")
+        found = {type(None): "nothing", list: "a list"}.get(type(content), repr(content)[:80])
+        raise RecipeError(f"{path} must hold sections (data, model, method, optim, train), not {found}")
     return content
-
-
-def _short(value: Any) -> str:
-    return "nothing" if value is None else "a list" if isinstance(value, list) else repr(value)[:80]
 
 
 def parse_override(override: str) -> dict[str, Any]:
@@ -155,11 +143,7 @@ def parse_override(override: str) -> dict[str, Any]:
 
 
 def parse_settings(texts: Iterable[str], hint: Callable[[str], Any] = lambda key: Any) -> dict[str, Any]:
-    """Texts such as `train.epochs=3` as key -> value, see `text.read_value`.
-
-    Args:
-        texts: to read.
-        hint: gives the annotation of a key.
+    """Texts such as `train.epochs=3` as key -> value, read by the annotation that `hint` gives (`text.read_value`).
 
     Raises:
         RecipeError: naming the text that has no key or no valid value.
@@ -194,7 +178,8 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """Lay one dictionary of sections over another; another method's name drops what was meant for the old one."""
     result = dict(below)
-    if _names_another(above, below):
+    name, old = above.get("method", {}).get("name"), below.get("method", {}).get("name")
+    if None not in (name, old) and name != old:
         result |= {"method": {}, "stages": {}}
     return _lay(result, above)
 
@@ -206,8 +191,3 @@ def _lay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
         old = result.get(key)
         result[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
     return result
-
-
-def _names_another(above: Mapping[str, Any], below: Mapping[str, Any]) -> bool:
-    name, old = above.get("method", {}).get("name"), below.get("method", {}).get("name")
-    return None not in (name, old) and name != old

@@ -35,11 +35,7 @@ def stage_recipe(recipe: Recipe, stage: str) -> Recipe:
 
 
 def check_stage_names(recipe: Recipe, known: Iterable[str]) -> None:
-    """Refuse settings for a stage that the method does not train.
-
-    Args:
-        recipe: its `stages` section.
-        known: the stages that its method trains.
+    """Refuse settings for a stage that the method does not train; `known` are those that it trains.
 
     Raises:
         RecipeError: naming the key and the nearest stage.
@@ -48,26 +44,15 @@ def check_stage_names(recipe: Recipe, known: Iterable[str]) -> None:
     for key in recipe.stages:
         stage = key.partition(".")[0]
         if stage not in names:
-            method = recipe.method["name"]
-            raise RecipeError(
-                f"{recipe.name}: stages.{key}: method '{method}' trains no stage '{stage}',"
-                f" {did_you_mean(stage, names)}"
-            )
+            method, near = recipe.method["name"], did_you_mean(stage, names)
+            raise RecipeError(f"{recipe.name}: stages.{key}: method '{method}' trains no stage '{stage}', {near}")
 
 
 def warmup_that_fits(path: str | Path, overrides: Iterable[str], tier: str | None = None) -> list[str]:
     """Overrides that shorten warm-ups for which overridden epochs leave no room; one less than the epochs is left.
 
     Who asks for a single epoch wants it trained, whatever the file's warm-up. Where the file's own numbers contradict
-    each other, or the overrides do, nothing is changed: `load_recipe` refuses those.
-
-    Args:
-        path: the YAML file.
-        overrides: as for `load_recipe`.
-        tier: likewise.
-
-    Raises:
-        RecipeError: as `load_recipe` does for what cannot be read.
+    each other, or the overrides do, nothing is changed: `load_recipe`, which takes the same arguments, refuses those.
     """
     overrides = list(overrides)
     given = {key for override in overrides for key in flat(parse_override(override))}

@@ -116,14 +116,10 @@ def _require_small(value: Any) -> None:
 
 
 def read_value(text: str, hint: Any = Any) -> Any:
-    """What is typed after `key=`, for a key of some type, which is left to be checked.
+    """What is typed after `key=`, for a key of the annotation `hint`; whether it fits is left to be checked.
 
     A text is taken as it is, every character of it. So is one for a key of any type, unless it is a number, a truth
     value or null, or a list, a section or a text in YAML's brackets or quotes.
-
-    Args:
-        text: what is typed.
-        hint: annotation of the key.
 
     Raises:
         ValueError: saying what is wrong with it, in words.

@@ -5,17 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
 from braincog_tmkt.cli import main
 from tests.children import Child
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = (
-    "data.train_per_class=8",
-    "data.val_portion=0.0",
-    "data.steps=3",
-    "train.batch=16",
-    "model.width=0.5",
-)
+SMALL = ("data.train_per_class=8", "data.val_portion=0.0", "data.steps=3", "train.batch=16", "model.width=0.5")
 
 
 def start(cache, *arguments, recipe="digits/tmkt", settings=SMALL, seeds=(1,)):
@@ -43,6 +39,11 @@ def finish(process, timeout=240):
         process.kill()
         raise
     return process.returncode, out, err
+
+
+def weights(folder, name="last.pt"):
+    """What a run has learnt."""
+    return torch.load(folder / "checkpoints" / name, weights_only=True)["method"]
 
 
 def run_folder(runs, seed=1):

@@ -5,19 +5,13 @@ import random
 import signal
 import time
 
-import torch
-
 from braincog_tmkt.engine import checkpoint
 
-from .command import SMALL, finish, run_folder, start
+from .command import SMALL, finish, run_folder, start, weights
 from .toys import equal
 
 SETTINGS = (*SMALL, "train.epochs=16", "train.eval_every=8")
 MOMENTS = ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143))
-
-
-def weights(folder):
-    return torch.load(folder / "checkpoints" / "last.pt", weights_only=True)["method"]
 
 
 def newest(runs):

@@ -9,7 +9,7 @@ from braincog_tmkt.engine import checkpoint, step
 from braincog_tmkt.engine.signals import Stopped
 from braincog_tmkt.errors import TrainingError
 
-from .test_loop import STEPS_PER_EPOCH, kill_at
+from .test_loop import STEPS_PER_EPOCH, kill_at, require_same, whole  # noqa: F401
 from .toys import equal
 
 
@@ -40,30 +40,21 @@ def test_a_loss_that_is_not_finite_in_the_first_epoch_says_there_is_no_checkpoin
         bench.fit(prepare=lambda method: setattr(method, "scale", float("nan")))
 
 
-def test_weights_that_are_not_finite_are_never_saved(bench):
-    def prepare(method):
-        method.before = lambda call: (
-            method.backbone.weight.register_hook(lambda g: g * float("nan")) if call == 10 else None
-        )
-
-    with pytest.raises(TrainingError, match="a weight is not finite after epoch 2"):
-        bench.fit(prepare=prepare)
-    state = checkpoint.load(bench.folder / "run" / "checkpoints" / "last.pt")
-    assert state["progress"]["epoch"] == 1
-
-
-def test_weights_that_are_not_finite_are_not_saved_at_a_stop_either(bench):
-    def spoil_and_stop(method):
-        def before(call):
-            if call == 8:
+@pytest.mark.parametrize(("call", "stop", "epoch", "step"), [(10, False, 1, 5), (8, True, 1, 3)])
+def test_weights_that_are_not_finite_are_never_saved_at_a_stop_neither(bench, call, stop, epoch, step):
+    def spoil(method):
+        def before(number):
+            if number == call:
                 method.backbone.weight.register_hook(lambda g: g * float("nan"))
-                os.kill(os.getpid(), signal.SIGTERM)
+                if stop:
+                    os.kill(os.getpid(), signal.SIGTERM)
 
         method.before = before
 
-    with pytest.raises(TrainingError, match="a weight is not finite after epoch 2, step 3"):
-        bench.fit(prepare=spoil_and_stop)
-    assert checkpoint.load(bench.folder / "run" / "checkpoints" / "last.pt")["progress"]["step"] == 0
+    with pytest.raises(TrainingError, match=f"a weight is not finite after epoch 2, step {step}"):
+        bench.fit(prepare=spoil)
+    progress = checkpoint.load(bench.folder / "run" / "checkpoints" / "last.pt")["progress"]
+    assert (progress["epoch"], progress["step"]) == (epoch, 0)
 
 
 @pytest.fixture(params=[1, 3, 100])
@@ -102,14 +93,7 @@ def test_a_stop_waits_for_late_losses_before_it_saves(bench, lag):
 
 
 @pytest.mark.parametrize("call", [3, 5, 8])
-def test_late_losses_change_neither_the_history_nor_the_weights(bench, lag, call, monkeypatch):
+def test_late_losses_change_neither_the_history_nor_the_weights(bench, whole, lag, call):
     with pytest.raises(Stopped):
         bench.fit(prepare=kill_at(call))
-    found = bench.fit(resume=True)
-    weights = bench.weights()
-    monkeypatch.setitem(step.LAG, "cpu", 0)
-    whole = bench.fit(folder="whole")
-    assert equal(weights, bench.weights())
-    assert [{**entry, "seconds": 0} for entry in found["history"]] == [
-        {**entry, "seconds": 0} for entry in whole["history"]
-    ]
+    require_same(bench, bench.fit(resume=True), whole)

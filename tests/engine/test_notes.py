@@ -12,6 +12,11 @@ from .toys import make_recipe
 SAYS_ONE = "the network says 'cup' to every test recording"
 
 
+def say_cup(method):
+    with torch.no_grad():
+        method.backbone.bias.copy_(torch.tensor([1e6, 0.0, 0.0]))
+
+
 def test_a_silent_network_is_named_once_in_training_and_at_the_end(recipes, tmp_path, capsys):
     """A threshold that no potential reaches: only the biases of the last layer are left."""
     cells = plan(recipes[:1], ["model.threshold=1e6", "train.epochs=3"], seeds=[1])
@@ -33,11 +38,7 @@ def test_a_silent_network_is_named_once_in_training_and_at_the_end(recipes, tmp_
 
 @pytest.mark.parametrize("eval_batch", [5, 18])
 def test_one_class_for_all_is_found_where_nodes_fire(bench, capsys, eval_batch):
-    def prepare(method):
-        with torch.no_grad():
-            method.backbone.bias.copy_(torch.tensor([1e6, 0.0, 0.0]))
-
-    record = bench.fit(recipe=make_recipe(eval_batch=eval_batch), prepare=prepare)
+    record = bench.fit(recipe=make_recipe(eval_batch=eval_batch), prepare=say_cup)
     for evaluation in ("last", "best_val", "best_test"):
         assert record[evaluation]["one_class"] == "cup"
     assert notes_of(record).keys() == {"one_class"}
@@ -57,11 +58,7 @@ def test_one_class_among_the_test_recordings_is_no_fault_of_the_network(bench):
     rows = pairs.rows("test")
     pairs._rows["test"] = rows[pairs.labels[rows] == 0]
 
-    def prepare(method):
-        with torch.no_grad():
-            method.backbone.bias.copy_(torch.tensor([1e6, 0.0, 0.0]))
-
-    record = bench.fit(prepare=prepare)
+    record = bench.fit(prepare=say_cup)
     assert record["last"]["accuracy"] == 1
     assert notes_of(record) == {}
 

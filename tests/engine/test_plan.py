@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from braincog_tmkt.bridge import BaseNode
+from braincog_tmkt.engine.step import Trainer
+from braincog_tmkt.engine.task import build_method
 from braincog_tmkt.errors import RecipeError, TmktError, TrainingError
 from braincog_tmkt.launch.plan import dry_run, plan, share_of, train
-from braincog_tmkt.recipe import recipe_hash
+from braincog_tmkt.recipe import recipe_from_dict, recipe_hash
 from braincog_tmkt.results.store import read_record, read_records
 
 from .moving import Moving
@@ -75,21 +78,17 @@ def test_a_sweep_writes_records_and_is_not_repeated(recipes, tmp_path, capsys):
 
 def node_names(record):
     """Names of the spiking nodes of a record's backbone, found another way than by hooks."""
-    from braincog_tmkt.bridge import BaseNode
-    from braincog_tmkt.engine.task import build_method
-    from braincog_tmkt.recipe import recipe_from_dict
-
     backbone = build_method(recipe_from_dict(record["recipe"]), 3, 1).backbone
     return {name for name, module in backbone.named_modules() if isinstance(module, BaseNode)}
 
 
 def test_other_data_are_not_taken_for_finished(recipes, tmp_path, capsys):
     runs = tmp_path / "runs"
-    train(plan(recipes[:1], seeds=[1]), runs)
-    train(plan(recipes[:1], ["data.root=moved"], seeds=[1]), runs)  # other fingerprint, same kind and split
+    train(plan(recipes[:1], ["train.epochs=1"], seeds=[1]), runs)
+    train(plan(recipes[:1], ["train.epochs=1", "data.root=moved"], seeds=[1]), runs)  # other fingerprint alone
     assert "warning: the files of the data set have changed" in capsys.readouterr().out
     with pytest.raises(TrainingError, match=r"finished, but with other data .kind real, yours simulated.*--runs"):
-        train(plan(recipes[:1], ["data.root=twin"], seeds=[1]), runs)
+        train(plan(recipes[:1], ["train.epochs=1", "data.root=twin"], seeds=[1]), runs)
 
 
 def test_a_damaged_record_is_an_error(recipes, tmp_path):
@@ -115,9 +114,7 @@ def test_a_dry_run_trains_nothing_and_estimates_the_time(recipes, tmp_path, caps
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_no_step_waits_for_the_gpu(recipes, tmp_path, monkeypatch):
-    from braincog_tmkt.engine import loop
-
-    step, seen = loop._train_step, []
+    step, seen = Trainer.step, []
 
     def watched(*arguments):
         seen.append(len(seen))
@@ -127,7 +124,7 @@ def test_no_step_waits_for_the_gpu(recipes, tmp_path, monkeypatch):
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    monkeypatch.setattr(loop, "_train_step", watched)
+    monkeypatch.setattr(Trainer, "step", watched)
     train(plan(recipes[1:], ["train.epochs=3", "data.augment=[crop,flip,roll,rotate]"], seeds=[1]), tmp_path / "runs")
     assert len(seen) == 9
 

@@ -3,53 +3,50 @@
 import json
 
 import pytest
-import torch
+import yaml
 
 from braincog_tmkt.engine.task import build_method
 from braincog_tmkt.recipe import recipe_from_dict
 
-from .command import SMALL, finish, run_folder, start
+from .command import ROOT, SMALL, finish, run_folder, start, weights
 
 # One step of SGD: the change of the weights is the gradient, times a constant.
 ONE_STEP = ("train.batch=80", "train.epochs=1", "optim.name=sgd", "optim.lr=0.1", "optim.warmup_epochs=0")
 
-
-CASES = {
-    "digits/tmkt": ((), {"loss", "similarity", "modality", "ratio"}, 8),
-    "digits/baseline": (("imports=[tests.engine.toys]", "data.augment=[crop, blend]"), {"loss"}, 5),
-}
-"""Recipe -> more settings, parts of its loss, tensors that move; the second one mixes recordings of both processes."""
+MIXED = {"imports": ["tests.engine.toys"], "data": {"augment": ["crop", "blend"]}}
+"""A recipe whose augmentation mixes recordings of both processes."""
 
 
 @pytest.mark.ddp
-@pytest.mark.parametrize("name", CASES)
-def test_two_processes_take_the_step_of_one(tmp_path, cache, name):
-    changes, parts, tensors = CASES[name]
-    records, differences = [], []
+def test_two_processes_take_the_step_of_one(tmp_path, cache):
+    files = []
+    for name, changes in (("tmkt", {}), ("baseline", MIXED)):
+        files.append(tmp_path / "cases" / f"{name}.yaml")
+        files[-1].parent.mkdir(exist_ok=True)
+        files[-1].write_text(yaml.safe_dump({"extends": str(ROOT / f"experiments/digits/{name}.yaml"), **changes}))
+    settings = (str(files[1]), *SMALL, *ONE_STEP, "optim.weight_decay=0.0")
     for devices in ("1", "2"):
-        runs = tmp_path / devices
-        settings = (*SMALL, *ONE_STEP, "optim.weight_decay=0.0", *changes)
-        status, out, err = finish(
-            start(cache, "--runs", str(runs), "--devices", devices, recipe=name, settings=settings)
-        )
+        options = ("--runs", str(tmp_path / devices), "--devices", devices)
+        status, out, err = finish(start(cache, *options, recipe=str(files[0]), settings=settings))
         assert status == 0, err
-        assert f"{devices} x cpu" in out
-        folder = run_folder(runs)
-        records.append(json.loads((folder / "record.json").read_text()))
-        after = torch.load(folder / "checkpoints" / "last.pt", weights_only=True)["method"]
-        before = build_method(recipe_from_dict(records[-1]["recipe"]), 10, 1).state_dict()
-        differences.append({key: after[key] - before[key] for key in after})
-    one, two = records
+        assert out.count(f"{devices} x cpu") == 2
+    require_same_step(tmp_path, "tmkt", {"loss", "similarity", "modality", "ratio"}, tensors=8)
+    require_same_step(tmp_path, "baseline", {"loss"}, tensors=5)
+
+
+def require_same_step(place, name, parts, tensors):
+    """One and two processes have the same loss, and move so many tensors by the same amounts."""
+    folders = [run_folder(place / devices / "cases" / name) for devices in ("1", "2")]
+    one, two = (json.loads((folder / "record.json").read_text()) for folder in folders)
+    before = build_method(recipe_from_dict(one["recipe"]), 10, 1).state_dict()
+    changes, others = ({key: value - before[key] for key, value in weights(folder).items()} for folder in folders)
     assert (one["world_size"], two["world_size"]) == (1, 2)
     losses, other_losses = one["history"][0]["train"], two["history"][0]["train"]
-    assert losses.keys() == other_losses.keys() >= parts
-    for part, value in losses.items():
-        assert other_losses[part] == pytest.approx(value, rel=1e-5), part
-    moved = 0
-    for weight, change in differences[0].items():
-        assert (differences[1][weight] - change).norm() <= 1e-3 * change.norm() + 1e-7, weight
-        moved += bool(change.norm() > 1e-6)
-    assert moved >= tensors
+    assert losses.keys() >= parts
+    assert other_losses == pytest.approx(losses, rel=1e-5)
+    for weight, change in changes.items():
+        assert (others[weight] - change).norm() <= 1e-3 * change.norm() + 1e-7, weight
+    assert sum(bool(change.norm() > 1e-6) for change in changes.values()) >= tensors
     assert two["last"]["accuracy"] == pytest.approx(one["last"]["accuracy"], abs=0.01)
 
 

@@ -1,7 +1,5 @@
 """Stages that calibrate before they train or read static images alone, and methods that build further networks."""
 
-import os
-import signal
 from dataclasses import replace
 
 import pytest
@@ -16,11 +14,8 @@ from braincog_tmkt.launch.estimate import estimate
 from braincog_tmkt.launch.plan import plan, train, validate
 from braincog_tmkt.results.store import read_record
 
+from .test_loop import kill_at
 from .toys import STEPS, FromImages, Standardised, equal, make_recipe
-
-
-def kill(number):
-    return lambda call: os.kill(os.getpid(), signal.SIGTERM) if call == number else None
 
 
 def augmented(*names):
@@ -53,7 +48,7 @@ def test_a_calibration_is_neither_repeated_nor_lost_after_a_stop(bench, place, n
     bench.fit(folder="whole")
     expected, batches = bench.weights(), len(bench.method.seen)
     with pytest.raises(Stopped):
-        bench.fit(prepare=lambda method: setattr(method, place, kill(number)))
+        bench.fit(prepare=kill_at(number, place=place))
     bench.fit(resume=True)
     assert len(bench.method.seen) == (batches if place == "during" else 0)
     assert equal(expected, bench.weights())

@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from .command import ROOT, finish, run_folder, start
+from .command import ROOT, finish, run_folder, start, weights
 from .toys import equal
 
 STAGES = {"ann.optim.name": "momentum", "ann.optim.lr": 0.05, "ann.train.epochs": 1}
@@ -27,10 +27,6 @@ def recipe(tmp_path):
     path.parent.mkdir()
     path.write_text(yaml.safe_dump(content))
     return str(path)
-
-
-def weights(folder):
-    return torch.load(folder / "checkpoints" / "last.pt", weights_only=True)["method"]
 
 
 def lines_until(process, words):

@@ -10,17 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from braincog_tmkt.engine.signals import Stopped
 from braincog_tmkt.errors import RecipeError, TrainingError
 from braincog_tmkt.launch import local
 from braincog_tmkt.launch.local import run_jobs
 from braincog_tmkt.launch.plan import plan, train
-from braincog_tmkt.recipe import load_recipe
-from braincog_tmkt.recipe.files import known_recipes
 
-from .command import ROOT, SMALL
+from .command import ROOT, SMALL, weights
 from .toys import equal
 
 LONG = ("train.epochs=16", "train.eval_every=8")
@@ -52,8 +49,7 @@ def started(monkeypatch):
 def require_same(cell, runs, other_runs):
     """The run has the weights and the record of the same run elsewhere, but for the time it took."""
     one, other = cell.folder(runs), cell.folder(other_runs)
-    weights = [torch.load(folder / "checkpoints" / "last.pt", weights_only=True)["method"] for folder in (one, other)]
-    assert equal(*weights)
+    assert equal(weights(one), weights(other))
     records = [json.loads((folder / "record.json").read_text()) for folder in (one, other)]
     for key in ("recipe_hash", "seed", "name", "last", "best_test", "firing_rates", "synaptic_operations", "threads"):
         assert records[0][key] == records[1][key], key
@@ -159,14 +155,6 @@ def test_what_is_wrong_is_said_before_anything_starts(cells, tmp_path, monkeypat
     with pytest.raises(TrainingError, match="0 of 1 runs") as caught:
         run_jobs(cells(["digits/tmkt"]), tmp_path / "runs", 2)
     assert "cannot be written" in str(caught.value)
-
-
-def test_the_file_of_a_run_is_its_recipe(tmp_path):
-    file = tmp_path / "recipe.yaml"
-    for name, path in known_recipes().items():
-        recipe = load_recipe(path)
-        file.write_text(yaml.safe_dump(recipe.as_dict()))
-        assert load_recipe(file) == recipe, name
 
 
 @pytest.mark.parametrize(
