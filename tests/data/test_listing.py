@@ -75,7 +75,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 @pytest.fixture
 def tree(made: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
     """A tree to change."""
-    return lambda name: shutil.copytree(made(name), tmp_path, dirs_exist_ok=True)
+    return lambda name: shutil.copytree(made(name), tmp_path / "tree")
 
 
 def seen(dataset: DataSet) -> tuple[list[str], list[str]]:
