@@ -88,7 +88,7 @@ def test_items_that_share_a_file_are_compared_one_by_one():
 def test_the_embedded_digits_hold_no_copy_across_parts():
     dataset = Digits("unused")
     index = dataset.index()
-    few = Index(index.classes, index.recordings[:40], index.statics)
+    few = Index(index.classes, index.recordings[:10], index.statics)
     assert audit(index, make_split(index, Protocol("clean")), find_duplicates(dataset, few, False)).same_content == 0
 
 

@@ -75,7 +75,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 @pytest.fixture
 def tree(made: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
     """A tree to change."""
-    return lambda name: shutil.copytree(made(name), tmp_path, dirs_exist_ok=True)
+    return lambda name: shutil.copytree(made(name), tmp_path / "tree")
 
 
 def seen(dataset: DataSet) -> tuple[list[str], list[str]]:
@@ -141,7 +141,7 @@ def test_the_fingerprint_follows_the_files_not_their_place(tree: Callable, name:
     dataset.root.rename(dataset.root.with_name("moved"))
     moved = SETS[name](dataset.root.with_name("moved"))
     assert moved.fingerprint(moved.index()) == before
-    with pytest.raises(DataError, match=r"cannot be read|missing"):
+    with pytest.raises(DataError, match=r"cannot be (read|listed)|missing"):
         dataset.fingerprint(index)
     path = moved.index().recordings[0].path
     old = path.stat()
