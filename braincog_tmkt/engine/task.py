@@ -206,7 +206,8 @@ def _further_network(
         raise RecipeError(f"{recipe.name}: a network needs a name, as in {{name: hsd_resnet18}}, not {dict(settings)}")
     if keywords["in_chans"] == 2:  # a backbone of a user's own need not know the keyword
         del keywords["in_chans"]
-    return build_backbone(name, classes, steps or recipe.data.steps, recipe.data.size, **keywords)
+    size: Any = frame_spec(recipe.data).size
+    return build_backbone(name, classes, steps or recipe.data.steps, size, **keywords)
 
 
 def _facts(
