@@ -211,6 +211,14 @@ def test_the_versions_are_the_same_everywhere():
     assert f'python_requires=">=3.{minors[0]}"' in setup
 
 
+def env_sh(function, folder, env):
+    """Run a function of `env.sh` from a checkout that has nothing else."""
+    (folder / "experiments").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "experiments" / "env.sh", folder / "experiments")
+    command = ["bash", "-c", f"source experiments/env.sh; {function}"]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
 def a_python(folder, name, version):
     """A program that answers as Python does when `env.sh` asks for its version."""
     major, minor = version.split(".")
@@ -236,8 +244,6 @@ def a_python(folder, name, version):
     ],
 )
 def test_the_set_up_takes_a_tested_python(there, asked, found, words, tmp_path):
-    (tmp_path / "experiments").mkdir()
-    shutil.copy(ROOT / "experiments" / "env.sh", tmp_path / "experiments")
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("dirname", "bash"):
@@ -245,21 +251,17 @@ def test_the_set_up_takes_a_tested_python(there, asked, found, words, tmp_path):
     for name, version in there.items():
         a_python(programs, name, version)
     env = {"PATH": str(programs)} | ({"PYTHON": asked} if asked else {})
-    command = ["bash", "-c", "source experiments/env.sh; find_python"]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    done = env_sh("find_python", tmp_path, env)
     assert done.stdout.strip() == found
     assert (done.returncode == 0) == bool(found)
     assert done.stderr.startswith(words) if words else done.stderr == ""
 
 
 def test_an_environment_of_another_python_is_not_taken_in_silence(tmp_path):
-    (tmp_path / "experiments").mkdir()
-    shutil.copy(ROOT / "experiments" / "env.sh", tmp_path / "experiments")
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     a_python(tmp_path / ".venv" / "bin", "python", "3.11")
     for version, status in (("3.11", 0), ("3.13", 1)):
         env = {**os.environ, "PYTHON": a_python(tmp_path, "mine", version)}
-        command = ["bash", "-c", "source experiments/env.sh; make_environment"]
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+        done = env_sh("make_environment", tmp_path, env)
         assert done.returncode == status, done.stderr
     assert done.stderr.startswith("error: .venv has Python 3.11, PYTHON=")

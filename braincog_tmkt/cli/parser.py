@@ -25,7 +25,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """
     parser = make_parser()
     valued = {name for action in actions_of(parser) if action.nargs is None for name in action.option_strings}
-    overrides, others = [], []
+    overrides: list[str] = []
+    others: list[str] = []
     for before, text in zip(["", *argv], argv, strict=False):
         is_override = re.match(r"[\w.][\w.-]*=", text) and before not in valued
         (overrides if is_override else others).append(text)

@@ -43,7 +43,7 @@ def load(path: Path) -> dict[str, Any]:
         reason = str(error).splitlines()[0] if known else "it is no file of tensors and plain values"
         raise TrainingError(f"the checkpoint {path} is damaged ({reason})") from error
     if not isinstance(state, dict) or "method" not in state:
-        raise TrainingError(f"{path} is no checkpoint of this project: it holds no method")
+        raise TrainingError(f"{path} is no checkpoint of this project: it has no method")
     return state
 
 
@@ -53,9 +53,8 @@ def load_newest(folder: Path, warn: Callable[[str], None]) -> dict[str, Any] | N
     Raises:
         TrainingError: if there are checkpoints but none can be read.
     """
-    files = [folder / name for name in (LAST, PREVIOUS) if (folder / name).is_file()]
     damage: list[str] = []
-    for file in files:
+    for file in filter(Path.is_file, (folder / LAST, folder / PREVIOUS)):
         try:
             state = load(file)
         except TrainingError as error:
@@ -65,7 +64,6 @@ def load_newest(folder: Path, warn: Callable[[str], None]) -> dict[str, Any] | N
             warn(f"{sentence}; going on from {file.name}, the one before it")
         return state
     if damage:
-        raise TrainingError(
-            f"{' and '.join(damage)}: remove the run folder {folder.parent} to train from the beginning"
-        )
+        advice = f"remove the run folder {folder.parent} to train from the beginning"
+        raise TrainingError(f"{' and '.join(damage)}: {advice}")
     return None

@@ -82,14 +82,14 @@ def reduced(fabric: Fabric, value: Tensor, operation: str) -> Tensor:
 
 
 @contextmanager
-def locked(lock: FileLock, fabric: Fabric, timeout: float, refuse: Callable[[], object], advice: str) -> Iterator[None]:
+def locked(lock: FileLock, fabric: Fabric, timeout: float, busy: Callable[[], object], advice: str) -> Iterator[None]:
     """Keep other processes out of a folder while the block runs; the system frees the lock when this process dies.
 
     Args:
         lock: in that folder, which is made if missing; the first process takes it.
         fabric: the processes.
         timeout: seconds of one attempt.
-        refuse: called after each attempt at a lock that another process has; may raise, else the next attempt follows.
+        busy: called after each attempt at a lock that another process has; may raise, else the next attempt follows.
         advice: the end of the error's message.
 
     Raises:
@@ -109,7 +109,7 @@ def locked(lock: FileLock, fabric: Fabric, timeout: float, refuse: Callable[[], 
 
     try:
         while not on_first_rank(fabric, acquired):
-            refuse()
+            busy()
         yield
     finally:
         lock.release()

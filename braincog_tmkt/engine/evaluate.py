@@ -49,8 +49,7 @@ def evaluate(
     Args:
         method: left in training mode.
         pairs: the data.
-        rows: rows of the recordings in the index `[N]`, at least one.
-        batch: recordings at once, over all processes.
+        rows: of the recordings in the index `[N]`, at least one; `batch` of them at once, over all processes.
         fabric: autocast and the sums over processes.
         check: called after every batch, in all processes equally often; may raise.
     """
@@ -68,9 +67,7 @@ def evaluate(
 def _score(method: Method, pairs: PairSet, rows: Tensor, fabric: Fabric, check: Callable[[], object]) -> Tensor:
     """Sums over this process's share: loss, recordings right after 1..T steps, and by class 1 if any got it.
 
-    float64, `[1 + T + K]`.
-
-    They stay on the device: the host queues the next batch while this one is computed.
+    float64, `[1 + T + K]`, on the device: the host queues the next batch while this one is computed.
     """
     mine = rows[fabric.global_rank :: fabric.world_size]
     # A share may be empty at the end of the rows: one recording keeps the shapes, and counts for nothing.

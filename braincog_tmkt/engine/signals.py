@@ -9,12 +9,7 @@ from ..errors import TrainingError
 
 
 class Stopped(TrainingError):
-    """Training was asked to stop and has saved where it was.
-
-    Args:
-        message: how to go on.
-        signum: the signal, 2 or 15; the exit status of the command is 128 more.
-    """
+    """Training was asked to stop by a signal (`signum`, 2 or 15), and has saved where it was."""
 
     def __init__(self, message: str, signum: int) -> None:
         super().__init__(message)

@@ -13,18 +13,13 @@ from ..value_types import fits, hints_of, in_words
 from .identity import flat
 from .schema import MODEL_DEFAULTS, MODEL_FROM_DATA
 
-
-def _some_text(text: str | None) -> bool:
-    return text != ""
-
-
 _PRECISIONS = ("32-true", "bf16-mixed")
 _SCHEDULES = ("cosine", "step", "none")
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "name": (lambda name: bool(re.fullmatch(r"[\w.+=-]+(/[\w.+=-]+)*", name)) and ".." not in name, "a relative path"),
-    "data.root": (_some_text, "a folder, not an empty text"),
-    "data.static_root": (_some_text, "null or a folder, not an empty text"),
-    "data.cache": (_some_text, "a folder, not an empty text"),
+    "data.root": (bool, "a folder, not an empty text"),
+    "data.static_root": (lambda path: path != "", "null or a folder, not an empty text"),
+    "data.cache": (bool, "a folder, not an empty text"),
     "data.steps": (lambda steps: steps >= 1, "1 or more"),
     "data.size": (
         lambda size: size >= 1 if isinstance(size, int) else len(size) == 2 and min(size) >= 1,

@@ -53,15 +53,6 @@ def test_the_audit_names_it_and_fails(place, capsys):
     assert "PARTIAL" in said
 
 
-def test_a_class_of_two_recordings_is_trained_on_and_tested(place, capsys):
-    add_class(place, "pair", 2)
-    for portion in ("0.9", "0.1"):
-        assert main(["train", "folder/baseline", *SHORT, f"data.train_portion={portion}", "--runs", portion]) == 0
-        (record,) = read_records([place.parent / portion])
-        assert record["audit"]["classes_without_training"] == record["audit"]["classes_without_test"] == []
-        assert not {"untested", "untrained"} & notes_of(record).keys()
-
-
 def test_one_class_alone_is_refused_before_frames_are_made(place, capsys):
     for part in ("events", "static"):
         shutil.rmtree(place / part / "b")

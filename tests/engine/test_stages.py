@@ -15,7 +15,7 @@ from braincog_tmkt.data.types import Item
 from braincog_tmkt.engine import checkpoint
 from braincog_tmkt.engine.signals import Stopped
 from braincog_tmkt.engine.state import Run
-from braincog_tmkt.errors import RecipeError, TrainingError
+from braincog_tmkt.errors import TrainingError
 from braincog_tmkt.launch.estimate import estimate
 from braincog_tmkt.recipe import recipe_from_dict, with_overrides
 
@@ -308,12 +308,6 @@ def test_lines_files_and_errors_name_the_stage(staged, capsys):
 
     with pytest.raises(TrainingError, match="not finite in stage distil, epoch 2, step 1"):
         staged.fit(folder="third", prepare=spoil)
-
-
-def test_settings_of_an_unknown_stage_name_the_nearest(staged):
-    words = r"stages\.distill\.optim\.lr: method 'handover' trains no stage 'distill', did you mean 'distil'\?"
-    with pytest.raises(RecipeError, match=words):
-        staged.fit(recipe=changed(staged, "stages.distill.optim.lr=0.1"))
 
 
 def test_the_estimate_counts_each_stage_once(staged, monkeypatch):
