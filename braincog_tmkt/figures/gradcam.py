@@ -72,7 +72,7 @@ class Panel(NamedTuple):
 
 @figure_of_runs("gradcam")
 def gradcam(runs: list[LoadedRun], out: Path, classes: int | None = None) -> list[Path]:
-    """BatchRNG Grad-CAM++ maps of the true class, with the weights of the last epoch, one column a run.
+    """Draw Grad-CAM++ maps of the true class, with the weights of the last epoch, one column a run.
 
     Shown are the first test recordings of evenly spaced classes, and above each the static image that this very
     recording shows, where the data set has it and says so. Event frames go through the event classifier. A static image
