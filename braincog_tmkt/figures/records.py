@@ -10,8 +10,9 @@ from ..errors import RecipeError
 from ..methods import METHODS
 from ..recipe.identity import ADDED, relevant
 from ..results.frame import Record, Runs, differing, grouped
+from ..results.grids import MARK
 from ..results.identity import identity_of
-from ..results.setting import MARK, warnings_of
+from ..results.setting import warnings_of
 
 
 def require_records(records: Sequence[Record]) -> None:

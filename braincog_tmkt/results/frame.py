@@ -22,6 +22,8 @@ K = TypeVar("K", bound=Hashable)
 
 RESAMPLES = 9_999
 """Of the bootstrap."""
+QUANTILES = (12.706204736174694, 4.302652729749462, 3.1824463052837078, 2.7764451051977934, 2.5705818356363146)
+"""97.5 % of Student's t for 1 to 5 degrees of freedom; more are worked out by scipy, which takes long to load."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,10 +123,17 @@ def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Paired | N
         return Paired(mean, 1, None, None, None, None)
     if len(set(differences)) == 1:  # no spread to judge the mean by: two seeds can agree by chance
         return Paired(mean, count, mean, mean, None, None)
-    from scipy.special import stdtrit  # here, since most commands need no quantile
-
-    reach = float(stdtrit(count - 1, 0.975)) * std / count**0.5
+    reach = _quantile(count - 1) * std / count**0.5
     return Paired(mean, count, *bootstrap(differences), mean - reach, mean + reach)
+
+
+def _quantile(freedom: int) -> float:
+    """97.5 % of Student's t."""
+    if freedom <= len(QUANTILES):
+        return QUANTILES[freedom - 1]
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.975))
 
 
 def bootstrap(values: Sequence[float]) -> tuple[float, float]:
@@ -200,6 +209,12 @@ def accuracies(records: Iterable[Record], select: str, at_steps: int | None = No
         return 100 * float(result["accuracy_by_step"][at_steps - 1] if at_steps else result["accuracy"])
 
     return by_seed(records, accuracy)
+
+
+def by_step(record: Record, select: str) -> Curve:
+    """Test accuracy in percent after the first 1, 2, .. T steps; empty for a selection that the run lacks."""
+    result = record[select] or {}
+    return {step: 100 * share for step, share in enumerate(result.get("accuracy_by_step") or (), 1)}
 
 
 def differing(settings: Iterable[Mapping[str, Any]]) -> list[str]:
