@@ -262,7 +262,7 @@ def distinct(records: Iterable[Record]) -> list[Record]:
 
 
 def group_runs(records: Iterable[Record]) -> list[Runs]:
-    """Records by recipe, settings and data, sorted by title; of each group sorted by seed."""
+    """Records by recipe, settings and data, in the order in which they come; of each group sorted by seed."""
     groups = grouped(records, kind_of_run)
     settings = {key: {**relevant(group[0]["recipe"]), "data.kind": key[2]} for key, group in groups.items()}
     runs = []
@@ -273,4 +273,9 @@ def group_runs(records: Iterable[Record]) -> list[Runs]:
             words.append(f"split={str(key[3])[:8]}")
         title = f"{key[0]}: {', '.join(words)}" if words else key[0]
         runs.append(Runs(key[0], title, tuple(sorted(group, key=lambda record: record["seed"])), ", ".join(words)))
-    return sorted(runs, key=lambda group: group.title)
+    return runs
+
+
+def by_title(records: Iterable[Record]) -> list[Runs]:
+    """`group_runs`, sorted by title."""
+    return sorted(group_runs(records), key=lambda group: group.title)

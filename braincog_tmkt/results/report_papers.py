@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import RecipeError
 from .charts import DotChart, Dots
-from .frame import Record, Runs, accuracies, group_runs, grouped
+from .frame import Record, Runs, accuracies, by_title, grouped
 from .grids import mean_in_words
 from .identity import colour_of
 from .paper import PaperTable, paper_tables
@@ -145,7 +145,7 @@ def other_runs(
         "data, protocol",
     ]
     caption = "Runs by recipe and settings; difference: paired by seed, with Student's 95 % interval"
-    charts = [_dots_of_runs(words, groups, select) for words, groups in data_of(group_runs(rest)).items()]
+    charts = [_dots_of_runs(words, groups, select) for words, groups in data_of(by_title(rest)).items()]
     return Grid(caption, head, rows), charts
 
 
