@@ -143,38 +143,26 @@ def _ordering(table: Table, ordering: Ordering) -> dict[str, str]:
 def as_dict(table: Table) -> dict[str, Any]:
     """Everything a table holds, plain values."""
     return {
-        "number": table.paper.number,
-        "title": table.paper.title,
-        "source": table.paper.source,
-        "select": table.select,
-        "on": table.on,
-        "against": table.against,
+        **{key: getattr(table.paper, key) for key in ("number", "title", "source")},
+        **{key: getattr(table, key) for key in ("select", "on", "against")},
         "rows": [_flat(table, line) for line in table.lines],
         "orderings": [
-            {
-                "dataset": ordering.dataset,
-                "better": ordering.better,
-                "worse": ordering.worse,
-                "paper": ordering.paper,
-                **_pair(ordering.ours),
-                "verdict": ordering.verdict,
-            }
+            {key: getattr(ordering, key) for key in ("dataset", "better", "worse", "paper")}
+            | _pair(ordering.ours)
+            | {"verdict": ordering.verdict}
             for ordering in table.orderings
         ],
     }
 
 
+OF_PAPER = ("dataset", "category", "method", "architecture", "neuron", "steps", "at_steps", "parameters")
+"""What a plain row has of the paper's."""
+
+
 def _flat(table: Table, line: TableRow) -> dict[str, Any]:
     paper, ours = line.paper, line.ours
     return {
-        "dataset": paper.dataset,
-        "category": paper.category,
-        "method": paper.method,
-        "architecture": paper.architecture,
-        "neuron": paper.neuron,
-        "steps": paper.steps,
-        "at_steps": paper.at_steps,
-        "parameters": paper.parameters,
+        **{key: getattr(paper, key) for key in OF_PAPER},
         "parameters_here": parameters_here(line),
         "cites": paper.cites,
         "paper": paper.accuracy,
