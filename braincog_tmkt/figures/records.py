@@ -78,7 +78,10 @@ def _settings(record: Record) -> dict[str, Any]:
     parameters = inspect.signature(method).parameters if method else {}
     plain = (int, float, str)
     defaults = {f"method.{key}": one.default for key, one in parameters.items() if isinstance(one.default, plain)}
-    return ADDED | defaults | relevant(record["recipe"])
+    found = ADDED | defaults | relevant(record["recipe"])
+    if found.get("method.tet") is True:  # an older way to write the default loss of the baseline
+        del found["method.tet"]
+    return found
 
 
 def method_in_words(record: Record) -> str:
