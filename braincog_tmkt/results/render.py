@@ -31,8 +31,8 @@ def render_table(table: Table, style: str = "text") -> str:
     """
     orderings = [_ordering(table, ordering) for ordering in table.orderings]
     counted = [orderings_in_words(table)] if orderings else []
-    sections = [[title(table)], [_shown(table, line) for line in table.lines], footnotes(table), counted, orderings]
-    return document(style, sections, [_flat(table, line) for line in table.lines], as_dict(table))
+    shown, flat = ([make(table, line) for line in table.lines] for make in (_shown, _flat))
+    return document(style, [[title(table)], shown, footnotes(table), counted, orderings], flat, as_dict(table))
 
 
 def title(table: Table) -> str:
