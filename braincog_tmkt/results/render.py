@@ -31,7 +31,8 @@ def render_table(table: Table, style: str = "text") -> str:
     """
     orderings = [_ordering(table, ordering) for ordering in table.orderings]
     counted = [orderings_in_words(table)] if orderings else []
-    shown, flat = ([make(table, line) for line in table.lines] for make in (_shown, _flat))
+    shown = [_shown(table, line) for line in table.lines]
+    flat = [_flat(table, line) for line in table.lines]
     return document(style, [[title(table)], shown, footnotes(table), counted, orderings], flat, as_dict(table))
 
 
