@@ -35,6 +35,7 @@ def toy(run, test):
 
 def test_counts_are_scikit_learns_and_the_accuracy_is_the_records(loaded, tmp_path):
     picture, table = confusion(loaded, tmp_path)
+    assert all(run.method.training for run in loaded)
     rows = rows_of(table)
     assert list(rows[0]) == ["run", "true", "predicted", "count"]
     for run in loaded:
@@ -49,7 +50,6 @@ def test_counts_are_scikit_learns_and_the_accuracy_is_the_records(loaded, tmp_pa
         assert (found == confusion_matrix(label, predicted, labels=range(10))).all()
         assert np.trace(found) / found.sum() == pytest.approx(run.record["last"]["accuracy"], abs=1e-12)
     assert Image.open(picture).width > Image.open(picture).height
-    assert all(run.method.training for run in loaded)
 
 
 def test_many_classes_are_counted_and_the_most_confused_pairs_listed(loaded, tmp_path):

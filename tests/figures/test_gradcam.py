@@ -106,7 +106,7 @@ def test_maps_are_those_of_a_run_in_step_execution(loaded, with_model, model, st
     run.method.train()
 
 
-@pytest.mark.parametrize(("model", "module"), zip(MODELS, ("BaseConvModule", "BatchNorm2d", "LIFNode"), strict=True))
+@pytest.mark.parametrize(("model", "module"), zip(MODELS, ("ConvLayer", "BatchNorm2d", "LIFNode"), strict=True))
 def test_the_map_is_taken_before_the_last_pooling(loaded, with_model, model, module):
     run = with_model(loaded[0], name=model, width=0.25)
     frames, _ = run.task.pairs.events(run.task.pairs.rows("test")[:1])
