@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from textwrap import fill
 from typing import Any
 
@@ -17,17 +16,8 @@ from torch import Tensor, nn
 from ..engine.evaluate import count_spikes
 from ..inspect.reload import LoadedRun
 from ..progress import progress
-from .base import entitle, figure_of_runs, save_picture, save_rows
-from .inputs import (
-    at_test_time,
-    colour_of,
-    names_of,
-    require_range,
-    require_same_test,
-    setting_in_words,
-    titles_of,
-    warnings_in_words,
-)
+from .base import entitle, figure_of_runs
+from .inputs import at_test_time, colour_of, names_of, require_range, setting_in_words, titles_of, warnings_in_words
 
 MAC, AC = 4.6, 0.9
 """Picojoule of a multiply-accumulate and of an accumulate, 32-bit float in 45 nm CMOS (Horowitz 2014)."""
@@ -96,7 +86,7 @@ class Costs:
 
 
 @figure_of_runs("activity")
-def activity(runs: list[LoadedRun], out: Path, recordings: int = 1_000_000) -> list[Path]:
+def activity(runs: list[LoadedRun], recordings: int = 1_000_000) -> tuple[Figure, list[dict[str, Any]]]:
     """Draw firing rates by node, synaptic operations by layer, and an estimate of the energy, one column a run.
 
     Measured on test recordings through the event classifier, with the weights of the last epoch. The operations are the
@@ -105,21 +95,16 @@ def activity(runs: list[LoadedRun], out: Path, recordings: int = 1_000_000) -> l
 
     Args:
         runs: on the same data and split.
-        out: folder; gets `activity.png` and `activity.csv`, one row a node (`firing_rate`) and one a layer (all else);
-            operations and energies are those of one recording, over all steps.
         recordings: at most so many, the first ones; all of them give the record's numbers.
 
     Returns:
-        What was written.
-
-    Raises:
-        RecipeError: without runs, for runs with different test recordings or none, or a setting out of range.
+        The figure, and one row a node (`firing_rate`) and one a layer (all else); operations and energies are those of
+        one recording, over all steps.
     """
-    require_same_test(runs)
     require_range("recordings", recordings, 1, 1_000_000)
     found = [measure_costs(run, run.task.pairs.rows("test")[:recordings]) for run in runs]
     rows = [row for name, costs in zip(names_of(runs), found, strict=True) for row in _rows(name, costs)]
-    return [save_picture(_draw(runs, found), out / "activity.png"), save_rows(rows, out / "activity.csv")]
+    return _draw(runs, found), rows
 
 
 @torch.inference_mode()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import functools
+import inspect
 import io
 import sys
 import warnings
@@ -19,10 +19,11 @@ from matplotlib.font_manager import fontManager
 
 from ..files import write_whole
 from ..registry import Registry
+from ..results.grids import as_csv
+from .records import require_records
 
 FIGURES = Registry("figure", __package__, ["figure_of_runs", "figure_of_records"])
-"""Name -> function `(runs: list[LoadedRun], out: Path, **settings) -> list[Path]`; it writes `<name>.png` and
-`<name>.csv` into the folder `out` and returns what it wrote."""
+"""Name -> function `(runs: list[LoadedRun], out: Path, **settings) -> list[Path]`, see `figure_of_runs`."""
 
 WIDE_FONTS = (
     *("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "Microsoft YaHei", "SimHei"),
@@ -38,25 +39,54 @@ neither data nor checkpoints, and may show runs of several data sets."""
 
 
 def figure_of_runs(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Enter a figure; names of classes and recipes are drawn as they are, whatever characters they have."""
+    """Enter a figure of finished runs: a function `(runs, **settings) -> (figure, rows)`, where rows are its numbers.
 
-    def enter(draw: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(draw)
-        def drawn(*arguments: Any, **settings: Any) -> Any:
-            installed = {font.name for font in fontManager.ttflist}
-            fonts = [*rcParams["font.family"], *(font for font in WIDE_FONTS if font in installed)]
-            with rc_context({"text.parse_math": False, "font.family": fonts}):
-                return draw(*arguments, **settings)
+    Called as `(runs, out, **settings)` it writes `<name>.png` and `<name>.csv` into the folder `out` and returns their
+    paths. A function that writes more takes `out`, too, and returns further paths after the rows. Names of classes and
+    recipes are drawn as they are, whatever characters they have.
 
-        return FIGURES.register(name)(drawn)
+    Calls raise:
+        RecipeError: see `inputs.require_same_test`; and for a setting out of range.
+        TrainingError: if a file cannot be written.
+    """
 
-    return enter
+    def check(runs: Any) -> None:
+        from .inputs import require_same_test  # here, since it loads torch
+
+        require_same_test(runs)
+
+    return lambda draw: _enter(name, draw, check)
 
 
 def figure_of_records(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Enter a figure `(records: list[dict], out: Path, **settings) -> list[Path]` that needs records only."""
+    """`figure_of_runs` for a figure `(records, **settings) -> (figure, rows)` that needs records only."""
     OF_RECORDS.add(name)
-    return figure_of_runs(name)
+    return lambda draw: _enter(name, draw, require_records)
+
+
+def _enter(name: str, draw: Callable[..., Any], check: Callable[[Any], None]) -> Callable[..., Any]:
+    signature = inspect.signature(draw)
+    first, *rest = signature.parameters.values()
+    keeps = "out" in signature.parameters
+
+    @functools.wraps(draw)
+    def drawn(runs: Any, out: Path, **settings: Any) -> list[Path]:
+        check(runs)
+        installed = {font.name for font in fontManager.ttflist}
+        fonts = [*rcParams["font.family"], *(font for font in WIDE_FONTS if font in installed)]
+        with rc_context({"text.parse_math": False, "font.family": fonts}):
+            figure, rows, *more = draw(runs, out, **settings) if keeps else draw(runs, **settings)
+            return [save_picture(figure, out / f"{name}.png"), save_rows(rows, out / f"{name}.csv"), *more]
+
+    place = inspect.Parameter("out", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Path)
+    drawn.__signature__ = signature if keeps else signature.replace(parameters=[first, place, *rest])  # type: ignore[attr-defined]
+    return FIGURES.register(name)(drawn)
+
+
+def tidy(axes: Axes) -> None:
+    """A light grid, without the frame's upper and right side."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3, linewidth=0.6)
 
 
 def brief(name: str, letters: int) -> str:
@@ -123,9 +153,5 @@ def save_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
     Raises:
         TrainingError: if the disk is full.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(path, text.getvalue().encode())
+    write_whole(path, as_csv(rows).encode())
     return path

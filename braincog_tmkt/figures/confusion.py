@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from matplotlib.patches import Rectangle
 
 from ..inspect.reload import LoadedRun
 from ..progress import progress
-from .base import brief, entitle, figure_of_runs, save_picture, save_rows
-from .inputs import at_test_time, names_of, require_same_test, setting_in_words, titles_of, warnings_in_words
+from .base import brief, entitle, figure_of_runs
+from .inputs import at_test_time, names_of, setting_in_words, titles_of, warnings_in_words
 
 MOST_NAMES = 25
 """Classes whose names fit on an axis."""
@@ -30,7 +29,7 @@ PAIRS = 10
 
 
 @figure_of_runs("confusion")
-def confusion(runs: list[LoadedRun], out: Path) -> list[Path]:
+def confusion(runs: list[LoadedRun]) -> tuple[Figure, list[dict[str, Any]]]:
     """Draw the confusion matrix of each run over the test recordings, each row (true class) divided by its sum.
 
     All have one colour scale, so that their diagonals can be compared. The weights are those of the last epoch, the
@@ -39,15 +38,10 @@ def confusion(runs: list[LoadedRun], out: Path) -> list[Path]:
 
     Args:
         runs: on the same data and split.
-        out: folder; gets `confusion.png` and `confusion.csv` (run, true, predicted, count; pairs that occur).
 
     Returns:
-        What was written.
-
-    Raises:
-        RecipeError: without runs, or for runs with different test recordings or none.
+        The figure, and rows of run, true, predicted, count for the pairs that occur.
     """
-    require_same_test(runs)
     counts = [count_confusions(run) for run in runs]
     classes = runs[0].task.pairs.classes
     rows = [
@@ -55,7 +49,7 @@ def confusion(runs: list[LoadedRun], out: Path) -> list[Path]:
         for name, table in zip(names_of(runs), counts, strict=True)
         for true, predicted in np.argwhere(table)
     ]
-    return [save_picture(_draw(runs, counts), out / "confusion.png"), save_rows(rows, out / "confusion.csv")]
+    return _draw(runs, counts), rows
 
 
 @torch.inference_mode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,8 @@ from ..errors import RecipeError
 from ..registry import did_you_mean
 from ..results.frame import Curve, Point, Record, Runs, by_seed, over_seeds
 from ..results.stages import stage_in_words
-from .base import entitle, figure_of_records, save_picture, save_rows, widen
-from .records import by_data, group_seeds, require_records, warnings_in_words
+from .base import entitle, figure_of_records, tidy, widen
+from .records import by_data, group_seeds, warnings_in_words
 
 MEASURED = {"accuracy": ("test accuracy (%)", 100.0), "loss": ("test loss", 1.0)}
 PALETTE = ("#b2182b", "#1b7fbd", "#333333", "#e08214", "#1b7837", "#762a83", "#8c510a", "#c51b7d")
@@ -24,7 +23,7 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1, 1.
 
 
 @figure_of_records("epochs")
-def epochs(records: list[dict[str, Any]], out: Path, stage: str | None = None) -> list[Path]:
+def epochs(records: list[dict[str, Any]], stage: str | None = None) -> tuple[Figure, list[dict[str, Any]]]:
     """Draw test accuracy and test loss by epoch of several settings, from records.
 
     Runs that differ in nothing are seeds of one line: their mean, and a band of one standard deviation. Lines are
@@ -32,16 +31,14 @@ def epochs(records: list[dict[str, Any]], out: Path, stage: str | None = None) -
 
     Args:
         records: on the same test recordings, tested after more than one epoch (`train.eval_every`).
-        out: folder; gets `epochs.png` and `epochs.csv` (run, epoch, measured, mean, std, seeds).
         stage: of methods with several stages, the one to show; None for the last.
 
     Returns:
-        What was written.
+        The figure, and rows of run, epoch, measured, mean, std, seeds.
 
     Raises:
-        RecipeError: without records, for records of different data, an unknown stage, or nothing to draw.
+        RecipeError: for records of different data, an unknown stage, or nothing to draw.
     """
-    require_records(records)
     data = list(by_data(records))
     if len(data) > 1:
         raise RecipeError(f"the runs do not share their data ({'; '.join(data)}): epochs compares runs on the same")
@@ -56,8 +53,7 @@ def epochs(records: list[dict[str, Any]], out: Path, stage: str | None = None) -
         for row, points in measured.items()
         for point in points
     ]
-    picture = save_picture(_draw(found, data[0], stage), out / "epochs.png")
-    return [picture, save_rows(rows, out / "epochs.csv")]
+    return _draw(found, data[0], stage), rows
 
 
 def curve_over_seeds(group: Runs, measured: str, stage: str | None = None) -> list[Point]:
@@ -104,8 +100,7 @@ def _draw(found: Mapping[Runs, Mapping[str, list[Point]]], data: str, stage: str
         means = [point.mean for measured in found.values() for point in measured[row]]
         widen(axes, *((5, 0, 100) if row == "accuracy" else (0.1 * max(means) or 0.1, 0)))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.3, linewidth=0.6)
+        tidy(axes)
     columns = min(len(found), 3)
     figure.legend(
         *grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False, fontsize=9

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ from torch import Tensor
 from ..errors import RecipeError
 from ..inspect.reload import LoadedRun
 from ..progress import progress
-from .base import brief, entitle, figure_of_runs, save_picture, save_rows
+from .base import brief, entitle, figure_of_runs
 from .inputs import (
     at_test_time,
     evenly,
@@ -27,7 +26,6 @@ from .inputs import (
     names_of,
     partners,
     require_range,
-    require_same_test,
     setting_in_words,
     titles_of,
     warnings_in_words,
@@ -72,7 +70,9 @@ class Points(NamedTuple):
 
 
 @figure_of_runs("features")
-def features(runs: list[LoadedRun], out: Path, recordings: int = 500, perplexity: int | None = None) -> list[Path]:
+def features(
+    runs: list[LoadedRun], recordings: int = 500, perplexity: int | None = None
+) -> tuple[Figure, list[dict[str, Any]]]:
     """Draw a t-SNE map of the aligned features of test recordings and of the static images they show, one panel a run.
 
     The feature is what CKA aligns (membranes of the last node after reset; ResNet-18: the pooled vector), mean over the
@@ -84,19 +84,16 @@ def features(runs: list[LoadedRun], out: Path, recordings: int = 500, perplexity
 
     Args:
         runs: on the same data and split.
-        out: folder; gets `features.png` and `features.csv` (run, modality, class, key, x, y, and the run's numbers).
         recordings: at most so many, evenly spaced over the test recordings of the classes.
         perplexity: of t-SNE, smaller than the number of points; None for 30, or less where there are too few points.
 
     Returns:
-        What was written.
+        The figure, and rows of run, modality, class, key, x, y, and the run's numbers.
 
     Raises:
-        RecipeError: without runs, for runs with different test recordings or none, fewer than two classes, or a setting
-            out of range.
+        RecipeError: for fewer than two classes.
         DataError: if an image cannot be read.
     """
-    require_same_test(runs)
     rows = chosen_rows(runs[0], recordings)
     found = [measure_points(run, rows) for run in runs]
     count = len(found[0].label)
@@ -120,8 +117,7 @@ def features(runs: list[LoadedRun], out: Path, recordings: int = 500, perplexity
             points.modality, points.label, [*keys, *keys[points.known]], place, strict=True
         )
     ]
-    picture = save_picture(_draw(runs, found, places, perplexity), out / "features.png")
-    return [picture, save_rows(table, out / "features.csv")]
+    return _draw(runs, found, places, perplexity), table
 
 
 def chosen_rows(run: LoadedRun, recordings: int) -> Tensor:

@@ -7,7 +7,6 @@ has its own activations and gradients, hence its own map; shown is the mean over
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +23,7 @@ from ..errors import RecipeError
 from ..inspect.reload import LoadedRun
 from ..methods import Method
 from ..progress import progress
-from .base import brief, entitle, figure_of_runs, save_picture, save_rows
+from .base import brief, entitle, figure_of_runs
 from .inputs import (
     evenly,
     frames_shown,
@@ -32,7 +31,6 @@ from .inputs import (
     names_of,
     partners,
     require_range,
-    require_same_test,
     setting_in_words,
     titles_of,
     warnings_in_words,
@@ -71,8 +69,8 @@ class Panel(NamedTuple):
 
 
 @figure_of_runs("gradcam")
-def gradcam(runs: list[LoadedRun], out: Path, classes: int | None = None) -> list[Path]:
-    """BatchRNG Grad-CAM++ maps of the true class, with the weights of the last epoch, one column a run.
+def gradcam(runs: list[LoadedRun], classes: int | None = None) -> tuple[Figure, list[dict[str, Any]]]:
+    """Draw Grad-CAM++ maps of the true class, with the weights of the last epoch, one column a run.
 
     Shown are the first test recordings of evenly spaced classes, and above each the static image that this very
     recording shows, where the data set has it and says so. Event frames go through the event classifier. A static image
@@ -86,18 +84,13 @@ def gradcam(runs: list[LoadedRun], out: Path, classes: int | None = None) -> lis
 
     Args:
         runs: on the same data and split.
-        out: folder; gets `gradcam.png` and `gradcam.csv` (one row a panel). `area_above_half` is the share of the
-            picture where the map is above half of its maximum: small is focused. `mass_on_events` is the share of the
-            map on pixels with events, and `pixels_with_events` what an even map would have; for event inputs only.
         classes: how many; None for four, or fewer where there are no more.
 
     Returns:
-        What was written.
-
-    Raises:
-        RecipeError: without runs, for runs with different test recordings or none, or for too few or many classes.
+        The figure, and one row a panel. `area_above_half` is the share of the picture where the map is above half of
+        its maximum: small is focused. `mass_on_events` is the share of the map on pixels with events, and
+        `pixels_with_events` what an even map would have; for event inputs only.
     """
-    require_same_test(runs)
     first = first_recordings(runs[0])
     classes = min(CLASSES, len(first)) if classes is None else classes
     require_range("classes", classes, 1, len(first))
@@ -115,7 +108,7 @@ def gradcam(runs: list[LoadedRun], out: Path, classes: int | None = None) -> lis
         for name, column in zip(names_of(runs), columns, strict=True)
         for (place, modality), panel in sorted(column.items())
     ]
-    return [save_picture(_draw(runs, columns), out / "gradcam.png"), save_rows(rows, out / "gradcam.csv")]
+    return _draw(runs, columns), rows
 
 
 def first_recordings(run: LoadedRun) -> Tensor:

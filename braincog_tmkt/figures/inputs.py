@@ -15,8 +15,8 @@ from ..errors import RecipeError
 from ..inspect.reload import LoadedRun
 from ..methods import Method
 from ..results import identity
+from ..results.grids import MARK
 from ..results.notes import notes_of
-from ..results.setting import MARK
 from ..results.stages import steps_of
 from .records import data_in_words
 

@@ -22,8 +22,8 @@ from torch import Tensor
 from ..engine.evaluate import evaluate
 from ..errors import RecipeError, TrainingError
 from ..inspect.reload import LoadedRun
-from .base import figure_of_runs, save_picture, save_rows, widen
-from .inputs import colour_of, require_same_test, warnings_in_words
+from .base import figure_of_runs, tidy, widen
+from .inputs import colour_of, warnings_in_words
 from .loss_plane import ANGLES, RADII, Landscape, Place, Plane, Score, measure, moving
 
 WIDE = 12.0
@@ -38,7 +38,7 @@ LINES = ("-", "--", "-.", ":")
 @figure_of_runs("landscape")
 def landscape(
     runs: list[LoadedRun], out: Path, samples: int = 512, grid: int = 21, reach: float = 1.0, seed: int = 0
-) -> list[Path]:
+) -> tuple[Any, ...]:
     """Draw the loss around the weights of some runs, all on one scale, and how fast it rises.
 
     The loss is the cross-entropy of the event stream's mean logits on test recordings. Every point is appended at once
@@ -47,17 +47,16 @@ def landscape(
 
     Args:
         runs: on the same data and split, with the weights to look at.
-        out: folder.
+        out: folder for the files of points.
         samples: test recordings, of all classes as equally often as they allow; the same ones for every seed.
         grid: points of a side, odd.
         reach: half the side of the plane; at 1 every filter has moved by its own norm.
         seed: of the directions; runs of one architecture share their draws.
 
     Returns:
-        The picture, `landscape.csv`, and the files of points.
+        The figure, the sharpness of each run, and the files of points.
 
     Raises:
-        RecipeError: without runs, for runs with different test recordings or none, or a setting that makes no sense.
         TrainingError: if a file of points is damaged or cannot be written, or no loss is finite.
     """
     plane = Plane(grid, reach)
@@ -65,7 +64,6 @@ def landscape(
         raise RecipeError(f"samples is {samples}: choose 1 test recording or more")
     if type(seed) is not int:
         raise RecipeError(f"seed is {seed}: choose a whole number")
-    require_same_test(runs)
     files, found = [], []
     for run in runs:
         rows = balanced_subset(run.task.pairs.labels[run.task.pairs.rows("test")], samples)
@@ -75,8 +73,7 @@ def landscape(
     if not any(np.isfinite(each.grid).any() for each in found):
         raise TrainingError(f"no loss on the plane is finite: choose a smaller reach than {reach}")
     table = [_row(run, each, file) for run, each, file in zip(runs, found, files, strict=True)]
-    picture = save_picture(draw(runs, found, _note(runs, len(rows), seed)), out / "landscape.png")
-    return [picture, save_rows(table, out / "landscape.csv"), *dict.fromkeys(files)]
+    return draw(runs, found, _note(runs, len(rows), seed)), table, *dict.fromkeys(files)
 
 
 def explore(run: LoadedRun, rows: Tensor, plane: Plane, seed: int, file: Path) -> Landscape:
@@ -252,9 +249,7 @@ def _rises(panel: Axes, runs: list[LoadedRun], found: list[Landscape]) -> None:
     widen(panel, 0.01)
     panel.set(xlabel="distance from the weights", ylabel="rise of the loss", xlim=(0, None))
     panel.legend(title=f"mean and range of {ANGLES} directions", frameon=False, loc="upper left", alignment="left")
-    panel.grid(color="#eeeeee")
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
+    tidy(panel)
 
 
 def _note(runs: list[LoadedRun], samples: int, seed: int) -> str:

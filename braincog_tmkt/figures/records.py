@@ -10,8 +10,9 @@ from ..errors import RecipeError
 from ..methods import METHODS
 from ..recipe.identity import ADDED, relevant
 from ..results.frame import Record, Runs, differing, grouped
+from ..results.grids import MARK
 from ..results.identity import identity_of
-from ..results.setting import MARK, warnings_of
+from ..results.setting import warnings_of
 
 
 def require_records(records: Sequence[Record]) -> None:
@@ -77,7 +78,10 @@ def _settings(record: Record) -> dict[str, Any]:
     parameters = inspect.signature(method).parameters if method else {}
     plain = (int, float, str)
     defaults = {f"method.{key}": one.default for key, one in parameters.items() if isinstance(one.default, plain)}
-    return ADDED | defaults | relevant(record["recipe"])
+    found = ADDED | defaults | relevant(record["recipe"])
+    if found.get("method.tet") is True:  # an older way to write the default loss of the baseline
+        del found["method.tet"]
+    return found
 
 
 def method_in_words(record: Record) -> str:

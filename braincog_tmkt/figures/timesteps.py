@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from statistics import fmean
 from textwrap import fill
 from typing import Any
@@ -15,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
-from ..results.frame import Curve, Point, Record, Runs, by_seed, over_seeds, require_selection
+from ..results.frame import Curve, Point, Record, Runs, by_seed, by_step, over_seeds, require_selection
 from ..results.identity import OTHER_COLOURS, identity_of, other_colour
 from ..results.stages import split_runs, stage_in_words, steps_of
-from .base import entitle, figure_of_records, save_picture, save_rows, widen
-from .records import by_data, group_seeds, require_records, warnings_in_words
+from .base import entitle, figure_of_records, tidy, widen
+from .records import by_data, group_seeds, warnings_in_words
 
 BY_STEPS = "by_steps"
 STEPS = ("data.steps", "method.steps")
@@ -75,7 +74,7 @@ class Line:
 
 
 @figure_of_records("timesteps")
-def timesteps(records: list[dict[str, Any]], out: Path, select: str = "last") -> list[Path]:
+def timesteps(records: list[dict[str, Any]], select: str = "last") -> tuple[Figure, list[dict[str, Any]]]:
     """Draw test accuracy over the number of time steps T, trained with as many (STS) or with more (DTS), from records.
 
     STS are the end points of runs trained with different T; DTS is the accuracy of those with the largest T after the
@@ -86,18 +85,17 @@ def timesteps(records: list[dict[str, Any]], out: Path, select: str = "last") ->
 
     Args:
         records: of one data set, or of several, which get a column each.
-        out: folder; gets `timesteps.png` and `timesteps.csv` (data, line, row, T, mean, std, seeds).
         select: which epoch: `last`, `best_val`, or `best_test` (selected on the test set, as the papers report).
 
     Returns:
-        What was written.
+        The figure, and rows of data, line, measured, T, mean, std, seeds.
 
     Raises:
-        RecipeError: without records, or for one seed with different results, or an unknown selection.
+        RecipeError: for one seed with different results, or an unknown selection.
     """
     require_selection(select)
-    require_records(records)
-    found = {words: lines_of(group, select) for words, group in by_data(records).items()}
+    groups = by_data(records)
+    found = {words: lines_of(group, select) for words, group in groups.items()}
     rows = [
         {"data": words, "line": line.label, "measured": row, "T": point.x, "mean": point.mean, "std": point.std}
         | {"seeds": point.seeds}
@@ -106,10 +104,8 @@ def timesteps(records: list[dict[str, Any]], out: Path, select: str = "last") ->
         for row, points in line.points.items()
         for point in points
     ]
-    said = [
-        words for group in by_data(records).values() for words in warnings_in_words(group_seeds(group, STEPS), select)
-    ]
-    return [save_picture(_draw(found, select, said), out / "timesteps.png"), save_rows(rows, out / "timesteps.csv")]
+    said = [words for group in groups.values() for words in warnings_in_words(group_seeds(group, STEPS), select)]
+    return _draw(found, select, said), rows
 
 
 def lines_of(records: Sequence[Record], select: str) -> list[Line]:
@@ -180,12 +176,7 @@ def _cut(records: list[Record], select: str) -> dict[str, list[Point]]:
 
 def _by_step(records: Iterable[Record], select: str) -> list[Point]:
     """Accuracy after the first 1, 2, .. steps."""
-
-    def curve_of(record: Record) -> Curve:
-        shares = record[select]["accuracy_by_step"] if record[select] else ()
-        return {step: 100 * share for step, share in enumerate(shares, 1)}
-
-    return over_seeds(by_seed(records, curve_of).values())
+    return over_seeds(by_seed(records, partial(by_step, select=select)).values())
 
 
 def _earlier(group: Runs, select: str, colour: str) -> list[Line]:
@@ -261,8 +252,7 @@ def _panel(axes: Axes, row: str, lines: Sequence[Line]) -> None:
     if len(places) == 1:
         axes.set_xlim(min(places) - 0.5, max(places) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.3, linewidth=0.6)
+    tidy(axes)
     means = [point.mean for line in lines for point in line.points[row]]
     widen(axes, *LEAST.get(row, (0.1 * max(means, default=0) or 1, 0)))
     if row == "synaptic_operations":

@@ -22,6 +22,8 @@ K = TypeVar("K", bound=Hashable)
 
 RESAMPLES = 9_999
 """Of the bootstrap."""
+QUANTILES = (12.706204736174694, 4.302652729749462, 3.1824463052837078, 2.7764451051977934, 2.5705818356363146)
+"""97.5 % of Student's t for 1 to 5 degrees of freedom; more are worked out by scipy, which takes long to load."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,10 +123,17 @@ def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Paired | N
         return Paired(mean, 1, None, None, None, None)
     if len(set(differences)) == 1:  # no spread to judge the mean by: two seeds can agree by chance
         return Paired(mean, count, mean, mean, None, None)
-    from scipy.special import stdtrit  # here, since most commands need no quantile
-
-    reach = float(stdtrit(count - 1, 0.975)) * std / count**0.5
+    reach = _quantile(count - 1) * std / count**0.5
     return Paired(mean, count, *bootstrap(differences), mean - reach, mean + reach)
+
+
+def _quantile(freedom: int) -> float:
+    """97.5 % of Student's t."""
+    if freedom <= len(QUANTILES):
+        return QUANTILES[freedom - 1]
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.975))
 
 
 def bootstrap(values: Sequence[float]) -> tuple[float, float]:
@@ -202,6 +211,12 @@ def accuracies(records: Iterable[Record], select: str, at_steps: int | None = No
     return by_seed(records, accuracy)
 
 
+def by_step(record: Record, select: str) -> Curve:
+    """Test accuracy in percent after the first 1, 2, .. T steps; empty for a selection that the run lacks."""
+    result = record[select] or {}
+    return {step: 100 * share for step, share in enumerate(result.get("accuracy_by_step") or (), 1)}
+
+
 def differing(settings: Iterable[Mapping[str, Any]]) -> list[str]:
     """The keys in which some settings differ, sorted.
 
@@ -247,7 +262,7 @@ def distinct(records: Iterable[Record]) -> list[Record]:
 
 
 def group_runs(records: Iterable[Record]) -> list[Runs]:
-    """Records by recipe, settings and data, sorted by title; of each group sorted by seed."""
+    """Records by recipe, settings and data, in the order in which they come; of each group sorted by seed."""
     groups = grouped(records, kind_of_run)
     settings = {key: {**relevant(group[0]["recipe"]), "data.kind": key[2]} for key, group in groups.items()}
     runs = []
@@ -258,4 +273,9 @@ def group_runs(records: Iterable[Record]) -> list[Runs]:
             words.append(f"split={str(key[3])[:8]}")
         title = f"{key[0]}: {', '.join(words)}" if words else key[0]
         runs.append(Runs(key[0], title, tuple(sorted(group, key=lambda record: record["seed"])), ", ".join(words)))
-    return sorted(runs, key=lambda group: group.title)
+    return runs
+
+
+def by_title(records: Iterable[Record]) -> list[Runs]:
+    """`group_runs`, sorted by title."""
+    return sorted(group_runs(records), key=lambda group: group.title)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,19 +31,6 @@ TABLES = {
 
 
 @dataclass(frozen=True)
-class ReportedValue:
-    """Another value for the same thing.
-
-    Args:
-        accuracy: in percent.
-        where: who says so.
-    """
-
-    accuracy: float
-    where: str
-
-
-@dataclass(frozen=True)
 class PaperRow:
     """One row of a paper's table.
 
@@ -60,7 +48,7 @@ class PaperRow:
         parameters: in millions.
         computed: likewise, of this architecture as BrainCog and we build it, counted.
         notes: what a reader has to know.
-        others: other values for the same thing, where sources contradict each other.
+        others: `accuracy` of the same thing elsewhere, and `where`, if sources contradict each other.
     """
 
     dataset: str
@@ -76,13 +64,17 @@ class PaperRow:
     parameters: float | None = None
     computed: float | None = None
     notes: tuple[str, ...] = ()
-    others: tuple[ReportedValue, ...] = ()
+    others: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def facts(self) -> list[str]:
         """What a reader has to know, one sentence each: the source, notes, and what others say."""
         cites = [self.cites] if self.cites else []
-        return [*cites, *self.notes, *(f"{other.accuracy:.2f} according to {other.where}" for other in self.others)]
+        return [
+            *cites,
+            *self.notes,
+            *(f"{other['accuracy']:.2f} according to {other['where']}" for other in self.others),
+        ]
 
     def recipe_name(self, on: str | None = None) -> str | None:
         """The recipe as `tmkt train` takes it, for the row's own data set or for another one.
@@ -156,5 +148,4 @@ def _table(number: str, table: dict[str, Any], source: str) -> PaperTable:
 
 
 def _row(row: dict[str, Any]) -> PaperRow:
-    others = tuple(ReportedValue(**other) for other in row.get("others", ()))
-    return PaperRow(**{**row, "notes": tuple(row.get("notes", ())), "others": others})
+    return PaperRow(**row | {key: tuple(row.get(key, ())) for key in ("notes", "others")})

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections import Counter
 from string import ascii_lowercase
 from typing import Any
 
-from ..errors import RecipeError
 from .frame import Paired
-from .grids import FORMATS, grid, prose
-from .setting import MARK, same_runs
-from .tables import Table, TableRow
+from .grids import MARK, document, mean_in_words
+from .grids import interval as interval_in_words
+from .setting import same_runs
+from .tables import Ordering, Table, TableRow
 
 SELECTED = {
     "last": "of the last epoch",
@@ -32,18 +29,11 @@ def render_table(table: Table, style: str = "text") -> str:
     Raises:
         RecipeError: for an unknown style.
     """
-    if style == "json":
-        return json.dumps(as_dict(table), indent=1)
-    if style == "csv":
-        return _csv([_flat(table, line) for line in table.lines])
-    if style not in FORMATS:
-        raise RecipeError(f"format must be one of {', '.join([*FORMATS, 'csv', 'json'])}, not '{style}'")
-    rows = grid([_shown(table, line) for line in table.lines], style)
-    parts = [prose([title(table)], style), rows, prose(footnotes(table), style)]
-    if table.orderings:
-        shown = [_ordering(table, row) for row in range(len(table.orderings))]
-        parts += [prose([orderings_in_words(table)], style), grid(shown, style)]
-    return "\n\n".join(part for part in parts if part)
+    orderings = [_ordering(table, ordering) for ordering in table.orderings]
+    counted = [orderings_in_words(table)] if orderings else []
+    shown = [_shown(table, line) for line in table.lines]
+    flat = [_flat(table, line) for line in table.lines]
+    return document(style, [[title(table)], shown, footnotes(table), counted, orderings], flat, as_dict(table))
 
 
 def title(table: Table) -> str:
@@ -101,17 +91,14 @@ def orderings_in_words(table: Table) -> str:
 
 def interval(pair: Paired | None) -> str:
     """A paired difference with its bootstrap interval."""
-    if pair is None:
-        return ""
-    return f"{pair.mean:+.2f}" + ("" if pair.low is None else f" [{pair.low:+.2f}, {pair.high:+.2f}]")
+    return interval_in_words(pair.mean, pair.low, pair.high) if pair else ""
 
 
 def accuracy(line: TableRow) -> str:
     """Our accuracy in a cell, or why there is none."""
     if line.ours is None:
         return line.status
-    mark = f" {MARK}" * bool(line.ours.warnings)
-    return f"{line.ours.mean:.2f}" + ("" if line.ours.std is None else f" ± {line.ours.std:.2f}") + mark
+    return mean_in_words(line.ours.mean, line.ours.std, line.ours.warnings)
 
 
 def parameters_here(line: TableRow) -> float | None:
@@ -142,8 +129,7 @@ def _shown(table: Table, line: TableRow) -> dict[str, str]:
     }
 
 
-def _ordering(table: Table, row: int) -> dict[str, str]:
-    ordering = table.orderings[row]
+def _ordering(table: Table, ordering: Ordering) -> dict[str, str]:
     return {
         "data set": ordering.dataset if len({other.dataset for other in table.orderings}) > 1 else "",
         "better in the paper": ordering.better,
@@ -158,38 +144,26 @@ def _ordering(table: Table, row: int) -> dict[str, str]:
 def as_dict(table: Table) -> dict[str, Any]:
     """Everything a table holds, plain values."""
     return {
-        "number": table.paper.number,
-        "title": table.paper.title,
-        "source": table.paper.source,
-        "select": table.select,
-        "on": table.on,
-        "against": table.against,
+        **{key: getattr(table.paper, key) for key in ("number", "title", "source")},
+        **{key: getattr(table, key) for key in ("select", "on", "against")},
         "rows": [_flat(table, line) for line in table.lines],
         "orderings": [
-            {
-                "dataset": ordering.dataset,
-                "better": ordering.better,
-                "worse": ordering.worse,
-                "paper": ordering.paper,
-                **_pair(ordering.ours),
-                "verdict": ordering.verdict,
-            }
+            {key: getattr(ordering, key) for key in ("dataset", "better", "worse", "paper")}
+            | _pair(ordering.ours)
+            | {"verdict": ordering.verdict}
             for ordering in table.orderings
         ],
     }
 
 
+OF_PAPER = ("dataset", "category", "method", "architecture", "neuron", "steps", "at_steps", "parameters")
+"""What a plain row has of the paper's."""
+
+
 def _flat(table: Table, line: TableRow) -> dict[str, Any]:
     paper, ours = line.paper, line.ours
     return {
-        "dataset": paper.dataset,
-        "category": paper.category,
-        "method": paper.method,
-        "architecture": paper.architecture,
-        "neuron": paper.neuron,
-        "steps": paper.steps,
-        "at_steps": paper.at_steps,
-        "parameters": paper.parameters,
+        **{key: getattr(paper, key) for key in OF_PAPER},
         "parameters_here": parameters_here(line),
         "cites": paper.cites,
         "paper": paper.accuracy,
@@ -212,11 +186,3 @@ def _pair(pair: Paired | None) -> dict[str, float | None]:
     names = ("difference", "bootstrap_low", "bootstrap_high", "t_low", "t_high")
     values = (pair.mean, pair.low, pair.high, pair.t_low, pair.t_high) if pair else (None,) * 5
     return dict(zip(names, values, strict=True))
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().rstrip()

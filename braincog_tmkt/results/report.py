@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..errors import RecipeError
 from ..files import write_whole
-from .frame import Record, Runs, distinct, group_runs, require_selection
+from .frame import Record, Runs, by_title, distinct, require_selection
 from .render import letter, orderings_in_words
 from .report_papers import other_runs, paper_parts
 from .report_parts import (
@@ -84,7 +84,7 @@ def write_report(
     if not found:
         raise RecipeError("there are no records to report on: name folders with finished runs")
     parts, missing, left_out = paper_parts(found, select, on, against)
-    groups = group_runs(found)
+    groups = by_title(found)
     blocks = data_of(groups).items()
     html = _template().render(
         about=_about(found, groups, select),

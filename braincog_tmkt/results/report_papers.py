@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from ..errors import RecipeError
 from .charts import DotChart, Dots
-from .frame import Record, Runs, accuracies, group_runs, grouped
+from .frame import Record, Runs, accuracies, by_title, grouped
+from .grids import mean_in_words
 from .identity import colour_of
 from .paper import PaperTable, paper_tables
-from .report_parts import Chart, Grid, data_of, signed
+from .report_parts import Chart, Grid, data_of, signed_interval
 from .summary import summarise
 from .tables import Table, TableRow, make_table, recipes_of
 
@@ -133,10 +134,8 @@ def other_runs(
     against = against or "baseline"
     rows = []
     for row in summarise(rest, select, against):
-        std = "" if row.std is None else f" ± {row.std:.2f}"
-        interval = "" if row.low is None or row.high is None else f" [{signed(row.low)}, {signed(row.high)}]"
-        difference = "" if row.difference is None else signed(row.difference) + interval
-        accuracy = f"{row.mean:.2f}{std} ({row.seeds})"
+        difference = signed_interval(row.difference, row.low, row.high)
+        accuracy = f"{mean_in_words(row.mean, row.std)} ({row.seeds})"
         rows.append([row.recipe, row.conditions, accuracy, difference, f"{row.kind}, {row.protocol}"])
     head = [
         "recipe",
@@ -146,7 +145,7 @@ def other_runs(
         "data, protocol",
     ]
     caption = "Runs by recipe and settings; difference: paired by seed, with Student's 95 % interval"
-    charts = [_dots_of_runs(words, groups, select) for words, groups in data_of(group_runs(rest)).items()]
+    charts = [_dots_of_runs(words, groups, select) for words, groups in data_of(by_title(rest)).items()]
     return Grid(caption, head, rows), charts
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from ..recipe import PAPER
 from .charts import DotChart, LineChart
-from .frame import Curve, Paired, Record, Runs, grouped, mean_curve, mean_std
+from .frame import Curve, Paired, Record, Runs, by_step, grouped, mean_curve, mean_std
+from .grids import mean_in_words
 from .identity import colour_of
 from .setting import tiers_of
 from .stages import split_runs, stage_in_words, steps_of
@@ -66,6 +67,12 @@ def signed(value: float, digits: int = 2) -> str:
     return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", MINUS)
 
 
+def signed_interval(mean: float | None, low: float | None, high: float | None) -> str:
+    """A difference and its interval, as far as there are any."""
+    ends = "" if low is None or high is None else f" [{signed(low)}, {signed(high)}]"
+    return "" if mean is None else f"{signed(mean)}{ends}"
+
+
 def seeds_in_words(values: Iterable[float]) -> str:
     """Mean ± standard deviation (n).
 
@@ -74,14 +81,12 @@ def seeds_in_words(values: Iterable[float]) -> str:
         '2.00 ± 1.00 (3)'
     """
     values = list(values)
-    mean, std = mean_std(values)
-    return f"{mean:.2f}" + ("" if std is None else f" ± {std:.2f}") + f" ({len(values)})"
+    return f"{mean_in_words(*mean_std(values))} ({len(values)})"
 
 
 def paired_in_words(result: Paired) -> str:
     """A paired difference with its bootstrap interval and n."""
-    interval = "" if result.low is None or result.high is None else f" [{signed(result.low)}, {signed(result.high)}]"
-    return f"{signed(result.mean)}{interval} ({result.seeds})"
+    return f"{signed_interval(result.mean, result.low, result.high)} ({result.seeds})"
 
 
 def data_of(groups: Iterable[Runs]) -> dict[str, list[Runs]]:
@@ -124,12 +129,7 @@ def curve_charts(groups: Sequence[Runs]) -> list[Chart]:
 
 def step_chart(groups: Sequence[Runs], select: str) -> Chart | None:
     """Accuracy if the decision is taken after 1, 2, .. T time steps; for one data set and protocol."""
-
-    def curve_of(record: Record) -> Curve:
-        shares = (record[select] or {}).get("accuracy_by_step") or ()
-        return {step: 100 * share for step, share in enumerate(shares, 1)}
-
-    return _chart(groups, curve_of, "test accuracy (%)", "time step")
+    return _chart(groups, lambda record: by_step(record, select), "test accuracy (%)", "time step")
 
 
 def by_stage(groups: Iterable[Runs], trained: bool = False) -> list[Runs]:

@@ -138,9 +138,7 @@ TESTED = Leaf(
     ),
 )
 LINE = RECORD | {
-    "history": [
-        {"stage": COUNT, "train": (NUMBER,), "val?": [TESTED], "test?": [TESTED]},
-    ],
+    "history": [{"stage": COUNT, "train": (NUMBER,), "val?": [TESTED], "test?": [TESTED]}],
     "by_steps?": [STEPS],
 }
 """A line of `records.jsonl`, see `pack`."""

@@ -19,9 +19,6 @@ from .stages import steps_of
 PROTOCOL = "data.protocol"
 """The one setting that a run may change and still be compared with the paper's number, since every table states it."""
 
-MARK = "!"
-"""Stands beside an accuracy that there is a warning about."""
-
 
 def nearest_tier(record: Record) -> tuple[str | None, list[str]]:
     """Which tier of its recipe, as it is in `experiments/` now, a run was made with, and the keys that differ from it.

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..errors import RecipeError
 from ..recipe.identity import relevant
-from .frame import Record, accuracies, differing, grouped, kind_of_run, mean_std, paired, require_selection
-from .grids import FORMATS, grid, prose
-from .setting import MARK, same_runs, setting_of, warnings_of
+from .frame import Record, Runs, accuracies, differing, group_runs, mean_std, paired, require_selection
+from .grids import MARK, document, interval, mean_in_words
+from .setting import same_runs, setting_of, warnings_of
 
 
 @dataclass(frozen=True)
@@ -53,18 +49,6 @@ class Row:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class _Group:
-    """All seeds of one recipe under one set of conditions: those settings that are no part of the method."""
-
-    name: str
-    method: str
-    conditions: dict[str, Any]
-    records: list[Record]
-    accuracy: dict[int, float]
-    kind: str
-
-
 def summarise(records: Iterable[Record], select: str = "last", against: str = "baseline") -> list[Row]:
     """Group records by recipe and conditions.
 
@@ -78,9 +62,9 @@ def summarise(records: Iterable[Record], select: str = "last", against: str = "b
         RecipeError: for an unknown selection, or records without that number.
     """
     require_selection(select)
-    groups = [_group(group, select) for group in grouped(records, kind_of_run).values()]
-    varying = differing(group.conditions for group in groups)
-    rows = [_row(group, _reference(group, groups, against), varying, select) for group in groups]
+    groups = {group: _conditions(group) for group in group_runs(records)}
+    varying = differing(groups.values())
+    rows = [_row(group, _reference(group, groups, against), groups[group], varying, select) for group in groups]
     return sorted(rows, key=lambda row: (row.conditions, row.recipe))
 
 
@@ -90,22 +74,11 @@ def render(rows: list[Row], style: str = "text") -> str:
     Raises:
         RecipeError: for an unknown style.
     """
-    if style == "json":
-        return json.dumps([asdict(row) | {"setting": ", ".join(row.setting)} for row in rows], indent=1)
-    if style == "csv":
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(Row.__annotations__), lineterminator="\n")
-        writer.writeheader()
-        joined = [{"setting": ", ".join(row.setting), "warnings": "; ".join(row.warnings)} for row in rows]
-        writer.writerows(asdict(row) | words for row, words in zip(rows, joined, strict=True))
-        return text.getvalue().rstrip()
-    if style not in FORMATS:
-        raise RecipeError(f"format must be one of {', '.join([*FORMATS, 'csv', 'json'])}, not '{style}'")
     shared = [word for word in rows[0].setting if all(word in row.setting for row in rows)] if rows else []
-    parts = [prose([f"All rows: {', '.join(shared)}."] if shared else [], style)]
-    parts.append(grid([_shown(row, shared) for row in rows], style) if rows else "")
-    parts.append(prose(_footnotes(rows), style))
-    return "\n\n".join(part for part in parts if part)
+    above = [f"All rows: {', '.join(shared)}."] if shared else []
+    plain = [asdict(row) | {"setting": ", ".join(row.setting)} for row in rows]
+    flat = [row | {"warnings": "; ".join(row["warnings"])} for row in plain]
+    return document(style, [above, [_shown(row, shared) for row in rows], _footnotes(rows)], flat, plain)
 
 
 def _shown(row: Row, shared: list[str]) -> dict[str, str]:
@@ -120,11 +93,9 @@ def _shown(row: Row, shared: list[str]) -> dict[str, str]:
     return {
         "recipe": row.recipe,
         "conditions": row.conditions,
-        "accuracy %": f"{row.mean:.2f}"
-        + ("" if row.std is None else f" ± {row.std:.2f}")
-        + f" {MARK}" * bool(row.warnings),
+        "accuracy %": mean_in_words(row.mean, row.std, row.warnings),
         "n": str(row.seeds),
-        "difference [95 %]": _interval(row),
+        "difference [95 %]": interval(row.difference, row.low, row.high),
         "data": f"{row.kind}, {row.protocol}",
         "runs": ", ".join(own),
         "epoch": row.selected,
@@ -137,45 +108,38 @@ def _footnotes(rows: list[Row]) -> list[str]:
     return lines + [f"{MARK} {row.recipe}, {words}" for row in rows for words in row.warnings]
 
 
-def _group(records: list[Record], select: str) -> _Group:
-    first = records[0]
-    conditions = {key: value for key, value in relevant(first["recipe"]).items() if not key.startswith("method.")}
-    accuracy, method = accuracies(records, select), first["recipe"]["method"]["name"]
-    return _Group(first["name"], method, conditions, records, accuracy, first["data"]["kind"])
+def _conditions(group: Runs) -> dict[str, Any]:
+    """The settings that are no part of the method."""
+    return {key: value for key, value in relevant(group.first["recipe"]).items() if not key.startswith("method.")}
 
 
-def _reference(group: _Group, groups: list[_Group], against: str) -> _Group | None:
+def _reference(group: Runs, groups: Mapping[Runs, dict[str, Any]], against: str) -> Runs | None:
     """The group of the reference recipe under the conditions of this one."""
-    for other in groups:
-        free = {"data.static_pool"} if other.method == "baseline" else set()
-        keys = (group.conditions.keys() | other.conditions.keys()) - free
-        same = all(group.conditions.get(key) == other.conditions.get(key) for key in keys)
-        if other is not group and other.name.split("/")[-1] == against and same and other.kind == group.kind:
+    for other, conditions in groups.items():
+        free = {"data.static_pool"} if other.first["recipe"]["method"]["name"] == "baseline" else set()
+        keys = (groups[group].keys() | conditions.keys()) - free
+        alike = all(groups[group].get(key) == conditions.get(key) for key in keys)
+        kinds = {each.first["data"]["kind"] for each in (group, other)}
+        if other is not group and other.name.split("/")[-1] == against and alike and len(kinds) == 1:
             return other
     return None
 
 
-def _row(group: _Group, reference: _Group | None, varying: list[str], select: str) -> Row:
-    difference = paired(group.accuracy, reference.accuracy if reference else {})
-    data = group.records[0]["data"]
+def _row(group: Runs, reference: Runs | None, conditions: dict[str, Any], varying: list[str], select: str) -> Row:
+    accuracy, data = accuracies(group.records, select), group.first["data"]
+    difference = paired(accuracy, accuracies(reference.records, select)) if reference else None
     return Row(
         group.name,
-        ", ".join(f"{key.partition('.')[2]}={group.conditions.get(key)}" for key in varying),
-        len(group.accuracy),
-        *mean_std(group.accuracy.values()),
+        ", ".join(f"{key.partition('.')[2]}={conditions.get(key)}" for key in varying),
+        len(accuracy),
+        *mean_std(accuracy.values()),
         difference.mean if difference else None,
         difference.t_low if difference else None,
         difference.t_high if difference else None,
         data["protocol"] + (", leaks" if data["leaky"] else ""),
-        group.kind,
+        data["kind"],
         select,
-        tuple(setting_of(group.records[0], select)),
-        group.records[0]["recipe_hash"],
+        tuple(setting_of(group.first, select)),
+        group.first["recipe_hash"],
         warnings_of(group.records, select),
     )
-
-
-def _interval(row: Row) -> str:
-    if row.difference is None:
-        return ""
-    return f"{row.difference:+.2f}" + ("" if row.low is None else f" [{row.low:+.2f}, {row.high:+.2f}]")

@@ -1,4 +1,3 @@
-import csv
 from collections import defaultdict
 
 import pytest
@@ -8,6 +7,7 @@ from torch import nn
 
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.figures.activity import activity, count_layers, measure_costs
+from tests.figures import rows_of
 
 MODELS = ("tmkt_vggsnn", "tmkt_resnet18", "tmkt_scnn")
 
@@ -54,13 +54,12 @@ def test_hooks_are_removed():
 def test_the_rows_are_the_records_numbers(loaded, tmp_path):
     picture, table = activity(loaded, tmp_path)
     operations, rates = defaultdict(float), defaultdict(dict)
-    with table.open() as file:
-        for row in csv.DictReader(file):
-            assert "45 nm" in row["assumptions"]
-            if row["firing_rate"]:
-                rates[row["run"]][row["part"]] = float(row["firing_rate"])
-            else:
-                operations[row["run"]] += float(row["operations"])
+    for row in rows_of(table):
+        assert "45 nm" in row["assumptions"]
+        if row["firing_rate"]:
+            rates[row["run"]][row["part"]] = float(row["firing_rate"])
+        else:
+            operations[row["run"]] += float(row["operations"])
     for run in loaded:
         assert operations[str(run)] == pytest.approx(run.record["synaptic_operations"], rel=1e-9)
         assert rates[str(run)] == pytest.approx(run.record["firing_rates"], rel=1e-9)

@@ -1,4 +1,3 @@
-import csv
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,6 +11,7 @@ from torch import nn
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.figures.confusion import confused_pairs, confusion
 from braincog_tmkt.figures.inputs import names_of
+from tests.figures import rows_of
 
 
 class Rule(nn.Module):
@@ -33,14 +33,10 @@ def toy(run, test):
     return replace(run, task=SimpleNamespace(pairs=pairs), method=Rule())
 
 
-def read(path):
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
 def test_counts_are_scikit_learns_and_the_accuracy_is_the_records(loaded, tmp_path):
     picture, table = confusion(loaded, tmp_path)
-    rows = read(table)
+    assert all(run.method.training for run in loaded)
+    rows = rows_of(table)
     assert list(rows[0]) == ["run", "true", "predicted", "count"]
     for run in loaded:
         pairs = run.task.pairs
@@ -56,14 +52,9 @@ def test_counts_are_scikit_learns_and_the_accuracy_is_the_records(loaded, tmp_pa
     assert Image.open(picture).width > Image.open(picture).height
 
 
-def test_the_method_is_left_in_training_mode(loaded, tmp_path):
-    confusion(loaded[:1], tmp_path)
-    assert loaded[0].method.training
-
-
 def test_many_classes_are_counted_and_the_most_confused_pairs_listed(loaded, tmp_path):
     picture, table = confusion([toy(loaded[0], 124)], tmp_path)
-    rows = read(table)
+    rows = rows_of(table)
     wrong = {(row["true"], row["predicted"], row["count"]) for row in rows if row["true"] != row["predicted"]}
     assert wrong == {(f"thing number {i}", f"thing number {(i + 1) % 31}", "4") for i in range(0, 31, 3)}
     assert picture.stat().st_size > 0
@@ -91,7 +82,7 @@ def test_runs_that_cannot_be_compared_are_refused(loaded, tmp_path):
 def test_equal_names_are_told_apart(loaded, with_model, tmp_path):
     run = loaded[0]
     other = replace(run, record={**run.record, "recipe_hash": "0123456789"})
-    assert {row["run"] for row in read(confusion([run, other], tmp_path)[1])} == {
+    assert {row["run"] for row in rows_of(confusion([run, other], tmp_path)[1])} == {
         f"{run} ({run.record['recipe_hash'][:8]})",
         f"{run} (01234567)",
     }

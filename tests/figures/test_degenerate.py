@@ -1,7 +1,6 @@
 """Pictures of what hardly can be drawn: silent and broken networks, constant curves, names that are too long."""
 
 import copy
-import csv
 import io
 import sys
 from dataclasses import replace
@@ -20,6 +19,7 @@ from braincog_tmkt.figures import activity, confusion, epochs, features, gradcam
 from braincog_tmkt.figures.base import FIGURES, brief, entitle, widen
 from braincog_tmkt.figures.features import Points, measure, place_points
 from braincog_tmkt.progress import counting, progress
+from tests.figures import rows_of
 from tests.made_records import hsd, tet
 
 LONG = (*(f"a class with a name that goes on and on_{number} $x" for number in range(8)), "名前のクラス", "$_{")
@@ -47,19 +47,17 @@ def overlaps(figure):
     return [(one, other) for (one, a), (other, b) in combinations(boxes, 2) if a.shrunk(0.98, 0.9).overlaps(b)]
 
 
-@pytest.mark.parametrize("vectors", [np.zeros((40, 5)), np.full((40, 5), 0.1) + 1e-9 * np.arange(40)[:, None]])
-def test_features_that_are_all_the_same_have_no_map(vectors):
+@pytest.mark.parametrize(
+    ("vectors", "flaw"),
+    [
+        (np.zeros((40, 5)), "all 40 features\nare the same"),
+        (np.full((40, 5), 0.1) + 1e-9 * np.arange(40)[:, None], "all 40 features\nare the same"),
+        (np.where(np.eye(40, 5), np.nan, np.arange(200).reshape(40, 5)), "the features are not finite"),
+    ],
+)
+def test_features_that_tell_nothing_have_no_map(vectors, flaw):
     points = Points(vectors, np.arange(40) % 2, np.ones(20, bool))
-    assert "all 40 features" in points.flaw
-    assert np.isnan(place_points(points, 5)).all()
-    assert set(measure(points).values()) == {None}
-
-
-def test_features_that_are_not_finite_have_no_map():
-    vectors = np.random.default_rng(0).normal(size=(40, 5))
-    vectors[3, 2] = np.nan
-    points = Points(vectors, np.arange(40) % 2, np.ones(20, bool))
-    assert points.flaw == "the features are not finite"
+    assert points.flaw == flaw
     assert np.isnan(place_points(points, 5)).all()
     assert set(measure(points).values()) == {None}
 
@@ -81,10 +79,15 @@ def test_events_that_are_all_the_same_have_no_silhouette_of_their_own():
     assert found["silhouette"] is not None
 
 
-def test_a_silent_network_is_drawn_and_said_to_be_silent(loaded, tmp_path, monkeypatch):
-    titles = []
-    kept = Figure.suptitle
-    monkeypatch.setattr(Figure, "suptitle", lambda self, words, **how: titles.append(words) or kept(self, words, **how))
+@pytest.fixture
+def titles(monkeypatch):
+    """What figures are entitled, in turn."""
+    found, kept = [], Figure.suptitle
+    monkeypatch.setattr(Figure, "suptitle", lambda self, words, **how: found.append(words) or kept(self, words, **how))
+    return found
+
+
+def test_a_silent_network_is_drawn_and_said_to_be_silent(loaded, tmp_path, titles):
     rates = {"first": 0.1, "last": 0.0}
     silent = changed(loaded[0], 0.0, firing_rates=rates, last=loaded[0].record["last"] | {"one_class": "0"})
     for draw, settings in (
@@ -99,8 +102,8 @@ def test_a_silent_network_is_drawn_and_said_to_be_silent(loaded, tmp_path, monke
         words = " ".join(titles.pop().split())
         assert "! digits/baseline seed 42: the last spiking nodes ('last') never fire" in words
         assert "the network says '0' to every test recording" in words
-    with (tmp_path / "features.csv").open() as file:
-        assert {(row["x"], row["cka"], row["silhouette"]) for row in csv.DictReader(file)} == {("", "", "")}
+    rows = rows_of(tmp_path / "features.csv")
+    assert {(row["x"], row["cka"], row["silhouette"]) for row in rows} == {("", "", "")}
     picture, *_ = landscape.landscape([silent], tmp_path, samples=20, grid=3)
     assert np.asarray(Image.open(picture).convert("L")).std() > 1
 
@@ -138,8 +141,7 @@ def test_fewer_classes_than_usual_are_all_shown(loaded, tmp_path):
     rows = task.pairs.rows("test")
     task.pairs.rows = lambda part: rows[task.pairs.labels[rows] < 2]
     _, table = gradcam.gradcam([replace(run, task=task)], tmp_path)
-    with table.open() as file:
-        assert {row["class"] for row in csv.DictReader(file)} == {"0", "1"}
+    assert {row["class"] for row in rows_of(table)} == {"0", "1"}
     picture, table = features.features([replace(run, task=task)], tmp_path, recordings=10)
     assert picture.is_file()
 
@@ -167,10 +169,7 @@ def test_one_time_step_has_its_own_tick():
     assert [tick for tick in figure.axes[0].get_xticks() if low <= tick <= high] == [1]
 
 
-def test_records_with_warnings_say_so(tmp_path, monkeypatch):
-    titles = []
-    kept = Figure.suptitle
-    monkeypatch.setattr(Figure, "suptitle", lambda self, words, **how: titles.append(words) or kept(self, words, **how))
+def test_records_with_warnings_say_so(tmp_path, titles):
     records = [tet(4, seed, [0.1] * 4) | {"firing_rates": {"a": 0.5, "b": 0.0}} for seed in range(1, 8)]
     timesteps.timesteps(records, tmp_path)
     assert "! TET, seeds 1, 2, 3, 4, 5, 6, 7: the last spiking nodes ('b') never fire" in " ".join(titles[0].split())

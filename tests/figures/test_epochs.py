@@ -1,13 +1,12 @@
 """Figures 2 and 3: curves by epoch, worked out from made records by hand."""
 
-import csv
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.figures.epochs import epochs
+from tests.figures import rows_of
 from tests.made_records import hsd, tet
 
 SHARES, LOSSES = np.array([[0.70, 0.72, 0.74], [0.71, 0.75, 0.76]]), np.array([[0.9, 0.8, 0.85], [0.7, 0.8, 0.9]])
@@ -23,7 +22,7 @@ def drawn(records, folder, **settings):
     picture, table = epochs(records, folder, **settings)
     assert np.asarray(Image.open(picture).convert("L")).std() > 5
     found = {}
-    for row in csv.DictReader(table.open()):
+    for row in rows_of(table):
         line = found.setdefault((row["run"], row["measured"]), {})
         line[int(row["epoch"])] = float(row["mean"]), float(row["std"]), int(row["seeds"])
     return found

@@ -1,4 +1,3 @@
-import csv
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,6 +11,7 @@ from braincog_tmkt.data.sets.digits import Digits
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.figures.features import Points, chosen_rows, features, linear_cka, measure, measure_points
 from braincog_tmkt.figures.inputs import keys_of, partners
+from tests.figures import rows_of
 
 
 def cka_of_features(x, y):
@@ -75,8 +75,7 @@ def test_features_are_the_aligned_ones_of_each_stream(loaded, with_model, model,
 
 def test_the_picture_and_its_rows(loaded, tmp_path):
     picture, table = features(loaded, tmp_path, recordings=60, perplexity=10)
-    with table.open() as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(table)
     assert len(rows) == 2 * 2 * 60
     assert {row["run"] for row in rows} == {str(run) for run in loaded}
     assert {row["class"] for row in rows} == set("0123456789")
@@ -114,8 +113,7 @@ def test_settings_out_of_range_are_refused(loaded, tmp_path, settings, words):
 def test_without_known_images_the_recordings_stand_alone(loaded, tmp_path, monkeypatch):
     monkeypatch.setattr(Digits, "index", lambda self, index=Digits.index: replace(index(self), twins_known=False))
     _, table = features(loaded[:1], tmp_path, recordings=40, perplexity=5)
-    with table.open() as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(table)
     assert {row["modality"] for row in rows} == {"events"}
     assert {row["cka"] for row in rows} == {""}
     assert len(rows) == 40

@@ -1,4 +1,3 @@
-import csv
 from dataclasses import replace
 
 import cv2
@@ -11,6 +10,7 @@ from torch import nn
 from braincog_tmkt.data.sets.digits import Digits
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.figures.gradcam import Stream, gradcam, heat_maps, last_stage, multi_step_copy
+from tests.figures import rows_of
 
 MODELS = ("tmkt_vggsnn", "tmkt_resnet18", "tmkt_scnn")
 
@@ -106,7 +106,7 @@ def test_maps_are_those_of_a_run_in_step_execution(loaded, with_model, model, st
     run.method.train()
 
 
-@pytest.mark.parametrize(("model", "module"), zip(MODELS, ("BaseConvModule", "BatchNorm2d", "LIFNode"), strict=True))
+@pytest.mark.parametrize(("model", "module"), zip(MODELS, ("ConvLayer", "BatchNorm2d", "LIFNode"), strict=True))
 def test_the_map_is_taken_before_the_last_pooling(loaded, with_model, model, module):
     run = with_model(loaded[0], name=model, width=0.25)
     frames, _ = run.task.pairs.events(run.task.pairs.rows("test")[:1])
@@ -118,11 +118,6 @@ def test_the_map_is_taken_before_the_last_pooling(loaded, with_model, model, mod
 def test_a_network_without_convolutions_is_refused():
     with pytest.raises(RecipeError, match="needs a network with a convolution"):
         last_stage(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), torch.zeros(1, 4))
-
-
-def rows_of(path):
-    with path.open() as file:
-        return list(csv.DictReader(file))
 
 
 def test_each_class_has_a_static_and_an_event_panel_for_each_run(loaded, tmp_path):

@@ -1,6 +1,5 @@
 """The loss landscape: directions, the plane's numbers against closed formulas, kills, and what the run keeps."""
 
-import csv
 import math
 import signal
 import time
@@ -11,19 +10,18 @@ import pytest
 import torch
 
 from braincog_tmkt.errors import RecipeError, TrainingError
-from braincog_tmkt.figures.base import FIGURES
 from braincog_tmkt.figures.landscape import balanced_subset, draw, landscape
 from braincog_tmkt.figures.loss_plane import RADII, Landscape, Plane, directions, measure, moving
 from braincog_tmkt.inspect.reload import load_run
 from tests.children import Child
+from tests.figures import rows_of
 
 SMALL = {"grid": 3, "samples": 20}
 ALL = 10_000
 
 
-def rows_of(path):
-    with path.open(newline="") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+def points_in(path):
+    return [{key: float(value) for key, value in row.items()} for row in rows_of(path)]
 
 
 def points_of(out):
@@ -87,7 +85,7 @@ def test_the_middle_is_the_recorded_test_result_and_weights_come_back_from_an_in
         with pytest.raises(KeyboardInterrupt):
             landscape([run], out, samples=ALL, grid=3)
         assert all(torch.equal(value, before[name]) for name, value in run.method.state_dict().items())
-        (middle,) = rows_of(*points_of(out))
+        (middle,) = points_in(*points_of(out))
         assert (middle["alpha"], middle["beta"]) == (0, 0)
         assert middle["loss"] == pytest.approx(run.record["last"]["loss"], rel=1e-12)
         assert middle["accuracy"] == run.record["last"]["accuracy"]
@@ -98,11 +96,10 @@ def test_two_runs_make_a_picture_a_table_and_their_points(loaded, tmp_path):
     picture, table, *points = landscape(loaded, tmp_path, **SMALL)
     assert (picture.name, table.name) == ("landscape.png", "landscape.csv")
     assert picture.read_bytes().startswith(b"\x89PNG")
-    with table.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(table)
     assert [row["points"] for row in rows] == [path.name for path in points]
     for run, row, path in zip(loaded, rows, points, strict=True):
-        measured = {(each["alpha"], each["beta"]): each["loss"] for each in rows_of(path)}
+        measured = {(each["alpha"], each["beta"]): each["loss"] for each in points_in(path)}
         assert row["run"] == str(run)
         assert float(row["loss"]) == measured[0, 0]
         circle = [loss for place, loss in measured.items() if math.hypot(*place) == pytest.approx(0.5)]
@@ -200,7 +197,7 @@ def test_losses_that_are_not_finite_are_kept_and_shown_as_missing(loaded, tmp_pa
     plane = Plane(grid=5, reach=1.0)
     wild = {(1.0, 1.0): math.nan, (-1.0, 1.0): math.inf}
     scores = measure(plane.places(), lambda place: (wild.get(place, bowl(place)[0]), 0.5), tmp_path / "points.csv")
-    kept = {(row["alpha"], row["beta"]): row["loss"] for row in rows_of(tmp_path / "points.csv")}
+    kept = {(row["alpha"], row["beta"]): row["loss"] for row in points_in(tmp_path / "points.csv")}
     assert math.isnan(kept[1.0, 1.0])
     assert kept[-1.0, 1.0] == math.inf
     again = measure(plane.places(), lambda place: pytest.fail("computed again"), tmp_path / "points.csv")
@@ -245,9 +242,9 @@ def test_the_subset_is_fixed_and_balanced():
         ({"seed": 0.5}, "seed is 0.5: choose a whole number"),
     ],
 )
-def test_bad_settings_get_one_sentence(tmp_path, settings, message):
+def test_bad_settings_get_one_sentence(loaded, tmp_path, settings, message):
     with pytest.raises(RecipeError, match=message) as caught:
-        landscape([], tmp_path, **settings)
+        landscape(loaded, tmp_path, **settings)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
 
@@ -261,7 +258,3 @@ def test_a_file_of_other_points_is_an_error(tmp_path):
         with pytest.raises(TrainingError, match=r"points\.csv does not hold the points it should: move it away"):
             measure(places, bowl, file)
         assert file.read_bytes() == content
-
-
-def test_it_is_registered_under_its_name():
-    assert FIGURES["landscape"] is landscape

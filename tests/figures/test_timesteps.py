@@ -1,13 +1,12 @@
 """Figure 1: the lines and their numbers, worked out from made records by hand."""
 
-import csv
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.figures.timesteps import timesteps
+from tests.figures import rows_of
 from tests.made_records import hsd, tet
 
 TEN = {seed: [0.30 + 0.05 * step + 0.01 * seed for step in range(10)] for seed in (1, 2, 3)}
@@ -24,7 +23,7 @@ def drawn(records, folder, **settings):
     picture, table = timesteps(records, folder, **settings)
     assert np.asarray(Image.open(picture).convert("L")).std() > 5
     found = {}
-    for row in csv.DictReader(table.open()):
+    for row in rows_of(table):
         line = found.setdefault((row["data"], row["line"], row["measured"]), {})
         line[int(row["T"])] = float(row["mean"]), float(row["std"]), int(row["seeds"])
     return found
@@ -72,10 +71,7 @@ def test_hsd_has_a_line_after_each_stage_and_one_for_each_distillation(tmp_path)
 
 
 def test_different_anns_are_different_lines(tmp_path):
-    records = [
-        distilled("skd", 2, 1, 0.8),
-        hsd(2, 1, [0.6, 0.65], [0.2, 0.3], [0.5, 0.7], distillation="skd"),
-    ]
+    records = [distilled("skd", 2, 1, 0.8), hsd(2, 1, [0.6, 0.65], [0.2, 0.3], [0.5, 0.7], distillation="skd")]
     records[1]["recipe"]["model"]["levels"] = 8
     names = [line for line in accuracies(records, tmp_path) if line.endswith(": ANN")]
     assert len(names) == 2

@@ -17,6 +17,11 @@ REAL = [
     *random.Random(0).sample(read_records([STUDIES / "hsd"]), 7),
     *random.Random(0).sample(read_records([STUDIES / "leakage"]), 2),
 ]
+ALIKE = [  # of the same test recordings, tested after several epochs: `figure epochs` can draw them
+    record
+    for record in read_records([STUDIES / "hsd"])
+    if record["name"] in ("nmnist/hsd", "nmnist/kd") and record["data"]["split"].startswith("a3a532")
+]
 VERBS = (
     ["table", "PLACE"],
     ["table", "PLACE", "--select", "best_val", "--format", "tex"],
@@ -26,23 +31,10 @@ VERBS = (
     ["figure", "epochs", "PLACE", "--out", "OUT"],
     ["report", "PLACE", "--out", "OUT/page.html"],
 )
+WORDS = ("", "x", "10", "名前", "[x", "$\\alpha_$", "% & # _ {", "n" * 300, "nmnist/tmkt", "hsd")
 VALUES = (
     *(None, True, False, 0, 1, -1, 7, 10**9, 10**18, 10**400, 0.5, 50.0, -0.0, 1e99, 1e300, float("nan"), float("inf")),
-    *(
-        "",
-        "x",
-        "last",
-        "10",
-        "a\nb",
-        "\ud800",
-        "名前",
-        "[x",
-        "$\\alpha_$",
-        "% & # _ {",
-        "n" * 300,
-        "nmnist/tmkt",
-        "../x",
-    ),
+    *("last", "a\nb", "\ud800", "../x", *WORDS),
     *([], [0.5], [[]], ["a"], {}, {"a": 1}, {"name": "tmkt"}, [None] * 3),
 )
 STEPS = "steps,accuracy,loss,firing_rate,synaptic_operations\n1,0.5,1.5,0.02,100\n2,0.75,1.25,0.03,200.5\n"
@@ -77,13 +69,9 @@ def change(record, draw, mild):
     elif isinstance(old, list) and len(old) > 1:
         section[key] = old[: draw.randrange(1, len(old))]
     elif isinstance(old, str):
-        section[key] = draw.choice(
-            ["", "x", "10", "名前", "[x", "$\\alpha_$", "% & # _ {", "n" * 300, "nmnist/tmkt", "hsd"]
-        )
+        section[key] = draw.choice(WORDS)
     elif isinstance(old, int | float) and not isinstance(old, bool):
-        section[key] = draw.choice(
-            [0, 1, 0.5 if isinstance(old, float) else 7, 10**9, 1e99 if isinstance(old, float) else 2]
-        )
+        section[key] = draw.choice([0, 1, 10**9, *((0.5, 1e99) if isinstance(old, float) else (7, 2))])
     elif isinstance(old, dict) and draw.random() < 0.3:
         section[key] = {}
 
@@ -101,7 +89,7 @@ def fill(folder, draw):
     """One to four records in a folder, one of them at least with something wrong in it."""
     folder.mkdir()
     mild = draw.random() < 0.7
-    for number, real in enumerate(draw.sample(REAL, draw.randint(1, 4))):
+    for number, real in enumerate(draw.sample(draw.choice([REAL, ALIKE]), draw.randint(1, 4))):
         record = copy.deepcopy(real)
         record["history"] = [entry for entry in record["history"] if "test" in entry][-4:]
         kept = draw.random() < 0.4

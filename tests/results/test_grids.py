@@ -1,9 +1,7 @@
 """Tables as they come out: in LaTeX, on a terminal, and with what there is to know about runs."""
 
 import copy
-import csv
 import fcntl
-import io
 import json
 import os
 import pty
@@ -56,14 +54,6 @@ def test_what_all_rows_share_is_said(style):
     both = render(summarise([smoke, named("nmnist/tsm", 1)]), style)
     assert "T 2" in both
     assert "T 10" in both
-
-
-def test_plain_numbers_say_it_of_each_row():
-    rows = summarise([named("nmnist/tmkt", 1)])
-    (line,) = csv.DictReader(io.StringIO(render(rows, "csv")))
-    (row,) = json.loads(render(rows, "json"))
-    assert line["setting"] == row["setting"]
-    assert row["setting"].startswith("nmnist, real data, protocol clean, tmkt_scnn, T 10, small tier")
 
 
 def test_a_run_under_two_names_is_said_to_be_one():

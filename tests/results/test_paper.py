@@ -63,7 +63,9 @@ def test_the_numbers_of_hsd_are_in_the_paper_in_this_order(shared, number, count
 
 @pytest.mark.data
 def test_the_contradictions_are_kept_as_data(shared):
-    others = {(row.dataset, row.method): [o.accuracy for o in row.others] for row in find_table("1").rows if row.others}
+    others = {
+        (row.dataset, row.method): [o["accuracy"] for o in row.others] for row in find_table("1").rows if row.others
+    }
     assert others[("ncaltech101", "Knowledge-Transfer")][0] == 93.45
     assert others[("nomniglot", "Knowledge-Transfer")] == [60.69]
     assert others[("cepdvs", "CKD")] == [40.20]
@@ -103,10 +105,7 @@ def test_the_numbers_of_parameters_are_those_of_the_real_networks():
     built = {
         "VGG-SNN": [parameters("hsd_vggsnn"), parameters("VGG_SNN", dataset="dvsc10", **theirs)],
         "ResNet-18": [parameters("hsd_resnet18"), parameters("resnet18", dataset="dvsc10", **theirs)],
-        "ResNet-19": [
-            parameters("hsd_resnet19", in_channels=3),
-            parameters("resnet19", dataset="cifar10", **theirs),
-        ],
+        "ResNet-19": [parameters("hsd_resnet19", in_channels=3), parameters("resnet19", dataset="cifar10", **theirs)],
     }
     computed = {row.architecture: row.computed for number in ("hsd1", "hsd2") for row in find_table(number).rows}
     assert {name for name, value in computed.items() if value} == built.keys()

@@ -14,7 +14,7 @@ from braincog_tmkt.recipe import load_recipe
 from braincog_tmkt.recipe.files import find_recipe
 from braincog_tmkt.results.identity import OTHER_COLOURS
 from braincog_tmkt.results.report import write_report
-from tests.made_records import hsd
+from tests.made_records import hsd, tet
 
 VOID = {"meta", "link", "img", "br"}
 SHARES = {
@@ -25,50 +25,24 @@ SHARES = {
 
 
 def record(name, seed, share, kind="real", leaky=False, val=True):
-    recipe = load_recipe(find_recipe(name)).as_dict()
-    result = {"epoch": 1, "accuracy": share, "loss": 0.5, "accuracy_by_step": [share / 2, share]}
-    data = {
-        "set": name.split("/")[0],
-        "kind": kind,
-        "protocol": "clean",
-        "leaky": leaky,
-        "split": "5b" * 32,
-        "complete": True,
-    }
+    found = tet(2, seed, [share / 2, share])
+    about = {"set": name.split("/")[0], "kind": kind, "leaky": leaky, "split": "5b" * 32, "complete": True}
     sizes = {"train": 1000, "val": 90, "test": 870, "pool": 1000}
-    audit = {
-        **sizes,
-        "test_with_twin_in_pool": 101 * leaky,
-        "val_with_twin_in_pool": 0,
-        "in_two_parts": 0,
-        "leaks": leaky,
-    }
-    losses = enumerate((2.5, 1.25))
-    return {
+    audit = {**sizes, "test_with_twin_in_pool": 101 * leaky, "val_with_twin_in_pool": 0, "in_two_parts": 0}
+    test = {"accuracy": share, "loss": 1.0}
+    return found | {
         "name": name,
-        "recipe": recipe,
+        "recipe": load_recipe(find_recipe(name)).as_dict(),
         "recipe_hash": name,
-        "seed": seed,
-        "data": data | sizes,
-        "audit": audit,
-        "last": result,
-        "best_val": result if val else None,
-        "best_test": {**result, "accuracy": share + 0.01},
+        "data": found["data"] | about | sizes,
+        "audit": {**audit, "leaks": leaky},
+        "best_val": found["last"] if val else None,
         "firing_rates": {"a": 0.1, "b": 0.2},
         "synaptic_operations": 123456.0,
         "parameters": 4321,
-        "history": [
-            {"epoch": e, "train": {"loss": loss}, "test": {"accuracy": share, "loss": 1.0}} for e, loss in losses
-        ],
+        "history": [{"epoch": e, "train": {"loss": loss}, "test": test} for e, loss in enumerate((2.5, 1.25))],
         "seconds": 12.5,
         "peak_memory": {"host_mib": 99.5},
-        "device": "cpu",
-        "device_name": "x86_64",
-        "world_size": 1,
-        "threads": 1,
-        "versions": {"python": "3.11", "commit": None},
-        "started": "2026-01-02T00:00:00+00:00",
-        "finished": "2026-01-03T00:00:00+00:00",
     }
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -145,7 +144,6 @@ for _ in range(9):
         ("firing_rates", {"a": -0.1}, "a number from 0"),
         ("seconds", "12", "a number from 0"),
         ("finished", None, "a text of one line"),
-        ("stages", {}, None),
         ("stages", {"ann": {}}, ""),
         ("remarks", "one", "a list, not 'one'"),
         ("format", True, None),
@@ -159,9 +157,6 @@ def test_a_value_that_cannot_be_is_named_with_its_key(tmp_path, key, value, word
         at = at[section]
     at[leaf] = value
     file = write(tmp_path / "record.json", record)
-    if key == "stages" and value == {}:
-        assert read_record(file)["stages"] == {}
-        return
     expected = rf"is not a whole record: {key}\S* must be {words}" if words else rf"it lacks {key}\."
     if key == "format":
         expected = "is no record of this version"
@@ -220,19 +215,3 @@ def test_a_number_that_is_not_finite_is_named_when_a_record_is_written(tmp_path)
     with pytest.raises(TrainingError, match=r"is not written, .*: last\.loss must be a number"):
         write_record(tmp_path, record)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_shared_cases(shared, tmp_path):
-    cases = shared / "cases/records_of_wrong_types"
-    if not cases.is_dir():
-        pytest.skip("no shared cases")
-    for case in sorted(path for path in cases.iterdir() if path.is_dir()):
-        with pytest.raises(TrainingError, match="is not a whole record"):
-            read_records([case])
-    place = shutil.copytree(shared / "cases/runs_with_link", tmp_path / "linked")
-    for name in ("links/digits", "runs/digits/baseline/63806b5c/seed2"):  # links, as the text they hold
-        target = (place / name).read_text()
-        (place / name).parent.chmod(0o755)
-        (place / name).unlink()
-        (place / name).symlink_to(target)
-    assert len(read_records([place / "runs"])) == len(read_records([place / "links"])) == 2

@@ -84,6 +84,8 @@ def test_csv_and_json_hold_the_same_numbers():
     plain = json.loads(render(rows, "json"))
     assert [float(value["mean"]) for value in values] == pytest.approx([row["mean"] for row in plain], abs=1e-4)
     assert values[0]["conditions"] == plain[0]["conditions"]
+    assert values[0]["setting"] == plain[0]["setting"]
+    assert plain[0]["setting"].startswith("set, real data, protocol clean, tmkt_scnn, T 10")
     assert "\\toprule" in render(rows, "tex")
     assert render(rows, "md").startswith("All rows: set, real data, protocol clean, tmkt_scnn, T 10")
 

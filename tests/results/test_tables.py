@@ -158,12 +158,6 @@ def test_csv_and_json_hold_the_plain_numbers():
     assert content["orderings"][0]["verdict"] in ("holds", "reversed", "open")
 
 
-@pytest.mark.parametrize(("style", "marks"), [("md", ("| TSM ", "- [a]")), ("tex", ("\\toprule", "{[}a]"))])
-def test_markdown_and_latex(style, marks):
-    shown = render_table(make_table(find_table("2"), ABLATION, on="nmnist"), style)
-    assert all(mark in shown for mark in marks)
-
-
 def test_recipes_of_a_table_come_once_and_on_another_set_as_far_as_it_has_them():
     assert recipes_of(find_table("4")) == [
         f"ncaltech101/{name}" for name in ("fixed", "dynamic_nonlinear", "dynamic_linear", "tmkt")
