@@ -145,7 +145,8 @@ class View:
 
 def extent(events: np.ndarray) -> tuple[int, int, int, int]:
     """The least and greatest x, the least and greatest y."""
-    return tuple(map(int, survey(events)[:4]))
+    left, right, top, bottom = map(int, survey(events)[:4])
+    return left, right, top, bottom
 
 
 @compiled

@@ -55,7 +55,7 @@ ROOT/
 
     def index(self) -> Index:
         """List the recordings of all class folders, and the images of their classes if there are any."""
-        folders = class_folders(*self.places(), CLASSES)
+        folders = class_folders(self.places()[0], CLASSES)
         recordings = [item for name, folder in folders.items() for item in _recordings(name, folder)]
         statics = cifar10_images(self.static_root) if self._has_images() else []
         return Index(

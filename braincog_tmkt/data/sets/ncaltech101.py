@@ -66,7 +66,7 @@ ROOT/
 
     def index(self) -> Index:
         """List recordings and images of the classes that have recordings; an image without recording is kept."""
-        folders = class_folders(*self.places(), CLASSES if self.kind() == "real" else None)
+        folders = class_folders(self.places()[0], CLASSES if self.kind() == "real" else None)
         images = self._image_folder(folders)
         for name in folders:
             if not (images / name).is_dir():
