@@ -42,7 +42,8 @@ def test_parts_of_ones_own_train_from_the_command_line(folder):
     )
     done = run(execute, code, cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert len((folder / "figures" / "accuracies.txt").read_text().splitlines()) == 3
+    assert (folder / "figures" / "accuracies.png").is_file()
+    assert len((folder / "figures" / "accuracies.csv").read_text().splitlines()) == 1 + 3
 
 
 def test_a_table_of_ones_own_is_printed(tmp_path, monkeypatch, capsys):

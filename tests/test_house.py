@@ -26,7 +26,7 @@ ALLOWED = {
     "models": {"jit", "errors", "registry", "bridge", "value_types"},
     "losses": {"errors", "registry"},
     "methods": {"errors", "registry", "data", "losses", "models"},
-    "results": {"errors", "files", "registry", "recipe"},
+    "results": {"errors", "files", "registry", "recipe", "methods"},  # for the names of methods
     "engine": {"errors", "files", "progress", "registry", "recipe", "data", "models", "methods", "results"},
     "launch": {"errors", "files", "progress", "registry", "recipe", "data", "methods", "engine", "results"},
     "inspect": {"errors", "files", "progress", "registry", "recipe", "data", "methods", "engine", "launch", "results"},

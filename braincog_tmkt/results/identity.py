@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from zlib import crc32
 
-from ..registry import Identity, Registry
-
-METHODS = Registry("method", "braincog_tmkt.methods", ["METHODS.register"])
-"""The methods by name, for their identities alone: so the files are read, and nothing is imported."""
+from ..methods import METHODS
+from ..registry import Identity
 
 OTHER_COLOURS = ("#6a51a3", "#1b7837", "#c51b7d", "#8c510a", "#01665e", "#5f6b2d", "#b8620a", "#3f5f8a")
 """For methods without a colour of their own, and for the variants of a method."""
