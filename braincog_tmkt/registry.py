@@ -57,12 +57,14 @@ class Registry(MutableMapping[str, Callable[..., Any]]):
     """Classes or functions by name, entered with a decorator; those in the files of a folder are found without import.
 
     The files are read, not run, for their decorators: so names and identities are known at once, and a file is
-    imported when something of it is used. A new file in the folder is enough for a new entry.
+    imported when something of it is used. A new file in the folder is enough for a new entry. A class of your own that
+    is not entered can be given as `package.module.Class`.
 
     Args:
         what: the kind of its entries, for messages.
         folder: the package whose files are read; None for a registry that is filled by hand alone.
         by: the decorators that enter something, as they are written there: `("METHODS.register",)`.
+        base: module and name of the class that a class given by its dotted path must inherit from; () for any.
 
     Example:
         >>> COLOURS = Registry("colour")
@@ -75,8 +77,10 @@ class Registry(MutableMapping[str, Callable[..., Any]]):
         (3, 'A warm one.')
     """
 
-    def __init__(self, what: str, folder: str | None = None, by: Iterable[str] = ()) -> None:
-        self.what, self.folder, self.by = what, folder, frozenset(by)
+    def __init__(
+        self, what: str, folder: str | None = None, by: Iterable[str] = (), base: tuple[str, ...] = ()
+    ) -> None:
+        self.what, self.folder, self.by, self.base = what, folder, frozenset(by), base
         self._entries: dict[str, Callable[..., Any]] = {}
         self._entered: dict[str, Identity] = {}
 
@@ -112,8 +116,24 @@ class Registry(MutableMapping[str, Callable[..., Any]]):
             raise RecipeError(f"the name of a {self.what} must be a text, not {name!r}")
         if name not in self._entries and name in self._found:
             importlib.import_module(self._found[name][0])
+        if name not in self._entries and "." in name:
+            return self._by_path(name)
         self.require(name, self._entries)
         return self._entries[name]
+
+    def _by_path(self, path: str) -> Callable[..., Any]:
+        """Import `package.module.Class`."""
+        module, _, name = path.rpartition(".")
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except Exception as error:  # it is the user's own code, which may fail in any way
+            reason = f"{type(error).__name__}: {error}"
+            raise RecipeError(f"{self.what} '{path}' cannot be imported: {reason}") from error
+        base: Any = getattr(importlib.import_module(self.base[0]), self.base[1]) if self.base else object
+        if not callable(found) or (self.base and not (isinstance(found, type) and issubclass(found, base))):
+            wanted = f"subclass of {'.'.join(self.base)}" if self.base else "class or function"
+            raise RecipeError(f"{self.what} '{path}' is no {wanted}")
+        return found
 
     def get(self, name: str, default: Any = None) -> Any:
         """The entry, or `default` for an unknown name."""
@@ -155,8 +175,8 @@ class Registry(MutableMapping[str, Callable[..., Any]]):
         """Call the entry `name`, refusing keyword arguments that it does not take or that are not of its types.
 
         Raises:
-            RecipeError: for an unknown name, an unknown argument (with the nearest known one), one of a wrong type, or
-                one that is missing.
+            RecipeError: for an unknown name, a class that cannot be imported, an unknown argument (with the nearest
+                known one), one of a wrong type, or one that is missing.
         """
         target = self[name]
         accepted, hints = inspect.signature(target).parameters, hints_of(target)

@@ -20,6 +20,8 @@ def test_list_names_everything(capsys):
     out = capsys.readouterr().out
     for name in ("digits", "ncaltech101", "nmnist", "tmkt_vggsnn", "tmkt_scnn", "knowledge_transfer", "digits/tmkt"):
         assert f"  {name}" in out
+    assert "N-MNIST with MNIST (Orchard et al., Frontiers in Neuroscience, 2015, arXiv:1507.07629)" in out
+    assert "(Deng et al., ICLR 2022, arXiv:2202.11946)" in out
 
 
 def test_a_value_of_an_option_may_look_like_an_override():

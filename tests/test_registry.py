@@ -1,5 +1,8 @@
+from collections import OrderedDict
+
 import pytest
 
+from braincog_tmkt.data.sets import DATASETS
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.registry import Registry, did_you_mean
 
@@ -49,3 +52,18 @@ def test_no_keyword_may_be_one_that_is_given_by_place_or_the_registrys_own(shape
             shapes.build("square", 3, **{key: 1})
     with pytest.raises(RecipeError, match="shape 'square' needs 'size'"):
         shapes.build("square")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("collections.OrderedDct", "data set 'collections.OrderedDct' cannot be imported: AttributeError"),
+        ("no.such.Reader", "data set 'no.such.Reader' cannot be imported: ModuleNotFoundError"),
+        ("collections.OrderedDict", "data set 'collections.OrderedDict' is no subclass of .*DataSet"),
+    ],
+)
+def test_a_class_of_ones_own_is_given_by_its_dotted_path(shapes, name, words):
+    assert shapes["collections.OrderedDict"] is OrderedDict
+    assert DATASETS["braincog_tmkt.data.sets.nmnist.NMNIST"] is DATASETS["nmnist"]
+    with pytest.raises(RecipeError, match=words):
+        DATASETS.build(name, "data")

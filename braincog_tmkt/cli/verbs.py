@@ -44,7 +44,8 @@ def list_(arguments: argparse.Namespace) -> None:
 def _line(entry: Identity) -> str:
     """Name, title, and where it was published."""
     arxiv = f"arXiv:{entry.arxiv}" if entry.arxiv else ""
-    source = ", ".join(str(part) for part in (entry.paper, entry.year, arxiv) if part)
+    year = "" if str(entry.year) in entry.paper else entry.year
+    source = ", ".join(str(part) for part in (entry.paper, year, arxiv) if part)
     return f"  {entry.name:20} {entry.title.rstrip('.')}" + (f" ({source})" if source else "")
 
 

@@ -24,7 +24,7 @@ def check(name: str, root: str, static_root: str | None = None) -> bool:
     except DataError as error:
         print(f"{error}\n\n{_instructions(dataset)}")
         return False
-    print(f"{dataset.card.title}: {_counts(index)}, {dataset.kind()} data")
+    print(f"{dataset.title}: {_counts(index)}, {dataset.kind()} data")
     for what, expected in dataset.card.counts.items():
         found = _numbers(index).get(what, expected)
         if found != expected:
@@ -70,7 +70,7 @@ def report_audit(name: str, root: str, static_root: str | None = None) -> bool:
     index = dataset.index()
     duplicates = find_duplicates(dataset, index)
     verdicts = [(split, audit(index, split, duplicates)) for split in _splits(dataset, index)]
-    print(f"{dataset.card.title}: {_counts(index)}, {dataset.kind()} data\n{_audit_table(verdicts)}\n")
+    print(f"{dataset.title}: {_counts(index)}, {dataset.kind()} data\n{_audit_table(verdicts)}\n")
     print(*(verdict.sentence() for _, verdict in verdicts), sep="\n")
     for what, groups in zip(("recordings", "images"), duplicates, strict=True):
         if groups:
@@ -152,7 +152,7 @@ def _instructions(dataset: DataSet) -> str:
     card = dataset.card
     counts = ", ".join(f"{count} {what}" for what, count in card.counts.items())
     tree = "\n".join(f"  {line}" for line in card.tree.splitlines())
-    layout = f"{card.title} should lie in {dataset.root} like this:\n{tree}"
+    layout = f"{dataset.title} should lie in {dataset.root} like this:\n{tree}"
     if not counts:  # nobody's data but the user's
         return layout
     from .simulate import LAYOUTS

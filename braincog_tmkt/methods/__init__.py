@@ -11,6 +11,6 @@ if TYPE_CHECKING:
     from .base import Method as Method
     from .base import Stage as Stage
 
-METHODS = Registry("method", __name__, ["METHODS.register"])
+METHODS = Registry("method", __name__, ["METHODS.register"], (f"{__name__}.base", "Method"))
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"base": ["Calibration", "Method", "Stage"]})

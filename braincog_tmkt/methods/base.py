@@ -167,7 +167,7 @@ def build_from_settings(settings: Mapping[str, Any], backbone: nn.Module, build:
     name = keywords.pop("name", None)
     if "build" in keywords:
         raise RecipeError("method.build is not for recipes: a method that builds networks is given the function")
-    if name in METHODS and "build" in inspect.signature(METHODS[name]).parameters:
+    if "build" in inspect.signature(METHODS[name]).parameters:
         keywords["build"] = build
     method = METHODS.build(name, backbone, **keywords)
     assert isinstance(method, Method)

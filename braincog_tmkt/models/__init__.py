@@ -56,8 +56,6 @@ def _target(name: str) -> Callable[..., Any]:
     """What is called to build the network `name`."""
     from timm.models import is_model, model_entrypoint
 
-    from .parts import by_path
-
     if name in MODELS:
         return MODELS[name]
     if is_model(name):
@@ -67,9 +65,7 @@ def _target(name: str) -> Callable[..., Any]:
             known = did_you_mean(name, MODELS)
             raise RecipeError(f"model '{name}' is a network of {owner}, which these methods cannot train: {known}")
         return target
-    if "." in name:
-        return by_path("model", name)
-    return MODELS[name]  # raises, with the nearest name
+    return MODELS[name]  # a dotted path; otherwise raises, with the nearest name
 
 
 def register_with_timm() -> None:

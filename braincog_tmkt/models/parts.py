@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -71,22 +70,8 @@ def _find(registry: Registry, name: Part, others: Mapping[str, Callable[..., Any
     if name in others:
         return others[name]
     if "." in name:
-        return by_path(registry.what, name)
+        return registry[name]
     raise RecipeError(f"unknown {registry.what} '{name}': {did_you_mean(name, [*registry, *others])}")
-
-
-def by_path(what: str, path: str) -> Callable[..., Any]:
-    """Import `package.module.Class`.
-
-    Raises:
-        RecipeError: if it cannot be imported.
-    """
-    module, _, name = path.rpartition(".")
-    try:
-        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    except Exception as error:  # it is the user's own code, which may fail in any way
-        raise RecipeError(f"{what} '{path}' cannot be imported: {type(error).__name__}: {error}") from error
-    return found
 
 
 def keywords_of(target: Callable[..., Any]) -> tuple[dict[str, Any], bool]:

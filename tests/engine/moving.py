@@ -15,7 +15,7 @@ class Moving(DataSet):
     name = "moving"
     sensor = (28, 28)
     own_extent = False
-    card = Card("moving dots", "nowhere", "none", "no files", {})
+    card = Card("nowhere", "none", "no files", {})
 
     def index(self):
         items = tuple(Item(f"{name}/{number}", name) for name in CLASSES for number in range(8))

@@ -17,7 +17,7 @@ from ..static import read_static_channel
 from ..types import FrameSpec, Index, Item, Size
 from .listing import fingerprint_files, kind_of
 
-DATASETS = Registry("data set", __package__, ["DATASETS.register"])
+DATASETS = Registry("data set", __package__, ["DATASETS.register"], (__name__, "DataSet"))
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,12 @@ class Card:
     """What a user needs to get a data set and to check it.
 
     Args:
-        title: its full name.
         source: where the official files are, in words and addresses.
         licence: as its authors give it.
         tree: the expected folders, as text.
         counts: expected numbers of the full set, e.g. `{"recordings": 8709, "classes": 101}`.
     """
 
-    title: str
     source: str
     licence: str
     tree: str
@@ -70,6 +68,11 @@ class DataSet(ABC):
         self.root = user_path(root)
         self.static_root = user_path(static_root) if static_root else self.root
 
+    @property
+    def title(self) -> str:
+        """Its full name, as its decorator gives it; without one, the name that recipes use."""
+        return DATASETS.identity(self.name).title or self.name
+
     def use_sensor(self, height: int, width: int) -> None:
         """Take the sensor that a recipe's `data.sensor` names, for a data set that does not know its own.
 
@@ -77,7 +80,7 @@ class DataSet(ABC):
         """
         if (width, height) != self.sensor:
             raise RecipeError(
-                f"the sensor of {self.card.title} is {self.sensor[1]} pixels high and {self.sensor[0]} wide, not"
+                f"the sensor of {self.title} is {self.sensor[1]} pixels high and {self.sensor[0]} wide, not"
                 f" {height} and {width}: leave out data.sensor, which is for recordings of your own"
             )
 
@@ -152,7 +155,7 @@ class DataSet(ABC):
         Raises:
             DataError: if no library does; the message says where to get the files by hand.
         """
-        raise DataError(f"{self.card.title} has no automatic download; get it from {self.card.source}")
+        raise DataError(f"{self.title} has no automatic download; get it from {self.card.source}")
 
 
 def build_dataset(

@@ -34,7 +34,7 @@ OWN_FILE = re.compile(r"(?:^|[\\/])img[\\/]([0-9]+)\.(?:mat|jpg)$")
 """A field of the list that names a recording or an image of this data set, and its number."""
 
 
-@DATASETS.register("cepdvs")
+@DATASETS.register("cepdvs", title="CEP-DVS", paper="Deng et al., IEEE TIP", year=2021)
 class CEPDVS(DataSet):
     """CEP-DVS recordings paired with the images they show.
 
@@ -48,7 +48,6 @@ class CEPDVS(DataSet):
     sensor = (640, 480)
     protocols = ("clean", "published_cepdvs")
     card = Card(
-        title="CEP-DVS",
         source="https://github.com/SuppDoc/EventKD (a OneDrive folder; Deng, Chen, Chen and Li 2021, doi"
         " 10.1109/TIP.2021.3077136)",
         licence="none stated by its authors",

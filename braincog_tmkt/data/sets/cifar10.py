@@ -33,7 +33,7 @@ BATCH_BYTES, BATCH_INSTRUCTIONS = 64 * 2**20, 200_000
 """A batch has 31 MB and about 40,000 pickle instructions; beyond these bounds nothing is read."""
 
 
-@DATASETS.register("cifar10")
+@DATASETS.register("cifar10", title="CIFAR-10", paper="Krizhevsky, University of Toronto", year=2009)
 class CIFAR10(DataSet):
     """CIFAR-10 images as recordings that stand still: one frame of three colours, the same at all T steps.
 
@@ -49,7 +49,6 @@ class CIFAR10(DataSet):
     still = True
     protocols = ("clean", "published")
     card = Card(
-        title="CIFAR-10",
         source="https://www.cs.toronto.edu/~kriz/cifar.html (cifar-10-python.tar.gz)",
         licence="none stated by its authors",
         tree="""\
@@ -69,7 +68,7 @@ ROOT/
 
     def events(self, item: Item) -> np.ndarray:
         """Raise a DataError: a still image has no events."""
-        raise DataError(f"{self.card.title} holds still images and no events, so {item.key} has none: use its frames")
+        raise DataError(f"{self.title} holds still images and no events, so {item.key} has none: use its frames")
 
     def frames(self, item: Item, spec: FrameSpec) -> np.ndarray:
         """Read the colours of one image: float32 `[1, 3, H, W]` in [0, 1]; raises as `read_cifar10` does."""
@@ -88,7 +87,7 @@ ROOT/
         """Fetch the images with torchvision, to `cifar-10-batches-py/`."""
         import torchvision
 
-        fetch(self.card, lambda: torchvision.datasets.CIFAR10(self.root, download=True))
+        fetch(self, lambda: torchvision.datasets.CIFAR10(self.root, download=True))
 
 
 def cifar10_images(root: Path) -> list[Item]:

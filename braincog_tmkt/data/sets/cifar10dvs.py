@@ -18,7 +18,7 @@ LAYOUTS = ("CIFAR10DVS/extract", "CIFAR10DVS", "CIFAR10-DVS", "cifar10dvs", ".")
 READERS = {".aedat": read_aedat2, ".aedat4": read_aedat4}
 
 
-@DATASETS.register("cifar10dvs")
+@DATASETS.register("cifar10dvs", title="CIFAR10-DVS", paper="Li et al., Frontiers in Neuroscience", year=2017)
 class CIFAR10DVS(DataSet):
     """CIFAR10-DVS recordings, with the images of CIFAR-10 where there are any.
 
@@ -32,7 +32,6 @@ class CIFAR10DVS(DataSet):
     pairs_by_name = False
     protocols = ("clean", "published", "unpaired")
     card = Card(
-        title="CIFAR10-DVS",
         source="https://figshare.com/articles/dataset/CIFAR10-DVS_New/4724671 (ten zips of .aedat; Li et al. 2017,"
         " doi 10.3389/fnins.2017.00309); as .aedat4: https://figshare.com/ndownloader/files/38023437 (tonic's mirror);"
         " images, if wanted: https://www.cs.toronto.edu/~kriz/cifar.html",
@@ -83,7 +82,7 @@ ROOT/
         """Fetch the recordings with tonic, as .aedat4 files in `CIFAR10DVS/`; `cifar10` fetches the images."""
         import tonic
 
-        fetch(self.card, lambda: tonic.datasets.CIFAR10DVS(str(self.root)))
+        fetch(self, lambda: tonic.datasets.CIFAR10DVS(str(self.root)))
 
 
 def _recordings(name: str, folder: Path) -> list[Item]:

@@ -17,7 +17,7 @@ MARGIN = 5
 """Dark pixels around a digit on the 34x34 sensor: the saccades must not push it out of sight."""
 
 
-@DATASETS.register("digits")
+@DATASETS.register("digits", title="scikit-learn's digits, simulated")
 class Digits(DataSet):
     """1,797 handwritten digits, and simulated recordings of the first ones of each class.
 
@@ -29,7 +29,6 @@ class Digits(DataSet):
     sensor = (34, 34)
     recordings_per_class = 60
     card = Card(
-        title="scikit-learn's digits, simulated",
         source="nothing to get: scikit-learn has the images, the simulator makes the recordings"
         " (https://archive.ics.uci.edu/dataset/80)",
         licence="CC BY 4.0",

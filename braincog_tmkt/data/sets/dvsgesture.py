@@ -30,7 +30,7 @@ TEXT_BYTES = 2**20
 """A list of trials or gestures has a few kilobytes; a larger one is not read."""
 
 
-@DATASETS.register("dvsgesture")
+@DATASETS.register("dvsgesture", title="DVS128 Gesture", paper="Amir et al., CVPR", year=2017)
 class DVSGesture(DataSet):
     """DVS128 Gesture, from the official trials or from the cut gestures that tonic downloads.
 
@@ -45,7 +45,6 @@ class DVSGesture(DataSet):
     sensor = (128, 128)
     protocols = ("clean", "published")
     card = Card(
-        title="DVS128 Gesture",
         source="https://research.ibm.com/interactive/dvsgesture/ (DvsGesture.tar.gz, by hand); as tonic cuts it, in"
         " milliseconds: https://figshare.com/ndownloader/files/38022171 and .../38020584 (`tmkt data download`)",
         licence="CC BY 4.0",
@@ -107,7 +106,7 @@ ROOT/
 
     def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:
         """Raise a DataError: there are no static images of gestures."""
-        raise DataError(f"{self.card.title} has no static images: use a method that needs none, such as baseline")
+        raise DataError(f"{self.title} has no static images: use a method that needs none, such as baseline")
 
     def places(self) -> list[Path]:
         """Where the recordings lie."""
@@ -123,7 +122,7 @@ ROOT/
         """Fetch the cut gestures with tonic, to `DVSGesture/`; the official trials have to be fetched by hand."""
         import tonic
 
-        fetch(self.card, *(partial(tonic.datasets.DVSGesture, str(self.root), train=part) for part in (True, False)))
+        fetch(self, *(partial(tonic.datasets.DVSGesture, str(self.root), train=part) for part in (True, False)))
 
 
 def _trials(folder: Path, part: str) -> list[Item]:

@@ -18,7 +18,7 @@ from .listing import distinct, entries, need_file
 EVENTS, STATIC = "events", "static"
 
 
-@DATASETS.register("folder")
+@DATASETS.register("folder", title="a folder of your own pairs")
 class Folder(DataSet):
     """Recordings in `events/<class>/` and images in `static/<class>/`, of any format there is a reader for.
 
@@ -39,7 +39,6 @@ class Folder(DataSet):
     averages = True
     protocols = ("clean", "unpaired")
     card = Card(
-        title="a folder of your own pairs",
         source="your own recordings and images",
         licence="yours",
         tree=f"""\

@@ -16,7 +16,7 @@ from ...errors import DataError
 from ..types import Item
 
 if TYPE_CHECKING:
-    from .base import Card
+    from .base import DataSet
 
 T = TypeVar("T")
 
@@ -188,7 +188,7 @@ def fingerprint_files(items: Iterable[Item]) -> str:
     return digest.hexdigest()
 
 
-def fetch(card: Card, *downloads: Callable[[], object]) -> None:
+def fetch(dataset: DataSet, *downloads: Callable[[], object]) -> None:
     """Run the downloads of other libraries, one after the other.
 
     If one fails, a DataError has the addresses to fetch the files from by hand.
@@ -198,5 +198,6 @@ def fetch(card: Card, *downloads: Callable[[], object]) -> None:
             download()
     except (OSError, RuntimeError, ImportError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"the download of {card.title} failed ({error}): try again, or fetch it by hand from {card.source}"
+            f"the download of {dataset.title} failed ({error}): try again, or fetch it by hand from"
+            f" {dataset.card.source}"
         ) from error

@@ -32,7 +32,13 @@ EVENT_LAYOUTS = ("NCALTECH101/Caltech101", "N-Caltech101-archive/Caltech101", "n
 STATIC_LAYOUTS = ("caltech101/101_ObjectCategories", "caltech-101/101_ObjectCategories", "101_ObjectCategories")
 
 
-@DATASETS.register("ncaltech101")
+@DATASETS.register(
+    "ncaltech101",
+    title="N-Caltech101 with Caltech-101",
+    paper="Orchard et al., Frontiers in Neuroscience",
+    year=2015,
+    arxiv="1507.07629",
+)
 class NCaltech101(DataSet):
     """N-Caltech101 recordings paired with the Caltech-101 images they show.
 
@@ -45,7 +51,6 @@ class NCaltech101(DataSet):
     sensor = (240, 180)
     own_extent = True
     card = Card(
-        title="N-Caltech101 with Caltech-101",
         source="recordings: https://www.garrickorchard.com/datasets/n-caltech101 (Mendeley Data, doi"
         " 10.17632/cy6cvx3ryv.1); images: https://data.caltech.edu/records/mzrjq-6wc02 (doi 10.22002/D1.20086)",
         licence="recordings: as stated on their page; images: CC BY 4.0",
@@ -97,7 +102,7 @@ ROOT/
         import torchvision
 
         fetch(
-            self.card,
+            self,
             lambda: tonic.datasets.NCALTECH101(str(self.root)),
             lambda: torchvision.datasets.Caltech101(self.static_root, download=True),
         )

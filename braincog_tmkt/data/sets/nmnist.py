@@ -37,7 +37,13 @@ IDX_LAYOUTS = ("MNIST/raw", "mnist", ".")
 IDX_NAMES = {"train": "train", "test": "t10k"}
 
 
-@DATASETS.register("nmnist")
+@DATASETS.register(
+    "nmnist",
+    title="N-MNIST with MNIST",
+    paper="Orchard et al., Frontiers in Neuroscience",
+    year=2015,
+    arxiv="1507.07629",
+)
 class NMNIST(DataSet):
     """N-MNIST recordings paired with the MNIST images they show.
 
@@ -50,7 +56,6 @@ class NMNIST(DataSet):
     name = "nmnist"
     sensor = (34, 34)
     card = Card(
-        title="N-MNIST with MNIST",
         source="recordings: https://www.garrickorchard.com/datasets/n-mnist (Mendeley Data, doi 10.17632/468j46mzdv.1);"
         " images: https://ossci-datasets.s3.amazonaws.com/mnist/ (torchvision's mirror of MNIST)",
         licence="N-MNIST: CC BY-SA 4.0; MNIST: CC BY-SA 3.0 (as usually given)",
@@ -131,7 +136,7 @@ ROOT/
         import torchvision
 
         fetch(
-            self.card,
+            self,
             lambda: tonic.datasets.NMNIST(str(self.root), train=True),
             lambda: tonic.datasets.NMNIST(str(self.root), train=False),
             lambda: torchvision.datasets.MNIST(self.static_root, download=True),

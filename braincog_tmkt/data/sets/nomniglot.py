@@ -34,7 +34,9 @@ TABLE_BYTES = 1 << 16
 """As much of a csv file as is read; twenty rows take less than 1,000 bytes."""
 
 
-@DATASETS.register("nomniglot")
+@DATASETS.register(
+    "nomniglot", title="N-Omniglot with Omniglot", paper="Li et al., Scientific Data", year=2022, arxiv="2112.13230"
+)
 class NOmniglot(DataSet):
     """N-Omniglot recordings paired with the Omniglot images whose strokes they show, dark on white.
 
@@ -52,7 +54,6 @@ class NOmniglot(DataSet):
     crop = (54, 4, 250, 250)
     protocols = ("clean", "published", "published_omniglot_unsorted")
     card = Card(
-        title="N-Omniglot with Omniglot",
         source="recordings: https://doi.org/10.6084/m9.figshare.16821427 (Li et al. 2022, Scientific Data 9:746; three"
         " archives, 9.1 GB, to unpack by hand); images: https://github.com/brendenlake/omniglot (python/*.zip, which"
         " `tmkt data download` fetches)",
@@ -155,9 +156,7 @@ ROOT/                                        (or ROOT/NOmniglot/)
         """
         from torchvision.datasets import Omniglot
 
-        fetch(
-            self.card, *(partial(Omniglot, self.static_root, background=part, download=True) for part in (True, False))
-        )
+        fetch(self, *(partial(Omniglot, self.static_root, background=part, download=True) for part in (True, False)))
         if not self._event_folders():
             raise DataError(
                 f"the images are in {self.static_root / 'omniglot-py'}, but the recordings must be fetched by hand:"

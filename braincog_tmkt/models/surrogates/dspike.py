@@ -29,7 +29,7 @@ class Dspike(nn.Module):
         >>> x = torch.tensor([-1.0, 0.0, 0.25], requires_grad=True)
         >>> Dspike()(x).sum().backward()
         >>> x.grad
-        tensor([0.0000, 1.6572, 0.9883])
+        tensor([0.0000, 1.6572, 0.9887])
     """
 
     def __init__(self, temperature: float = 3.0) -> None:
