@@ -169,5 +169,5 @@ def test_the_script_of_a_table_runs_the_command(place, tmp_path):
     environment = {**os.environ, "DATA": "/d", "SEEDS": "1 2", "ON": "nmnist", "TIER": "small", "JOBS": "3"}
     command = ["bash", str(tmp_path / "experiments/table3.sh"), "--format", "md"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    given = "table 3 --tier small --jobs 3 --resume --seeds 1 2 --on nmnist"
+    given = "table 3 --tier small --jobs 3 --resume --seeds 1 2 --dataset nmnist"
     assert done.stdout.strip() == f"{given} data.root=/d data.static_root=/d --format md"

@@ -37,7 +37,8 @@ def test_parts_of_ones_own_train_from_the_command_line(folder):
     assert set(mine["history"][0]["train"]) == {"loss", "classes", "distance"}
     assert record_of(folder, "all_mine")["recipe"]["model"]["fatigue"] == 0.05
     assert list(record_of(folder, "my_stages")["stages"]) == ["teacher", "student"]
-    code = "import sys\nsys.path.insert(0, '')\nimport my_figure\nfrom braincog_tmkt.cli import main\nraise SystemExit(main(['figure', 'accuracies', 'runs']))"
+    code = "import sys\nsys.path.insert(0, '')\nimport my_figure\nfrom braincog_tmkt.cli import main\n"
+    code += "raise SystemExit(main(['figure', 'accuracies', 'runs']))"
     done = run(execute, code, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert (folder / "figures" / "accuracies.png").is_file()
