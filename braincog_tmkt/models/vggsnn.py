@@ -66,6 +66,12 @@ class VGGSNN(SpikingNetwork):
         """A linear classifier; second of two layers, as BrainCog numbers it."""
         return nn.Sequential(nn.Identity(), super().head())
 
+    def classifier(self, stream: str) -> nn.Module:
+        """The linear layer of stream `mixed` or `events`."""
+        head: Any = super().classifier(stream)
+        linear: nn.Module = head[1]
+        return linear
+
     @property
     def stem(self) -> nn.Conv2d:
         """The first convolution."""
