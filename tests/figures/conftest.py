@@ -44,3 +44,11 @@ def with_model() -> Callable[..., LoadedRun]:
         return replace(run, recipe=recipe, method=method)
 
     return changed
+
+
+@pytest.fixture(autouse=True)
+def in_training_mode(request):
+    """The loaded runs are shared by the tests of a file: each finds them as training leaves them."""
+    if "loaded" in request.fixturenames:
+        for run in request.getfixturevalue("loaded"):
+            run.method.train()

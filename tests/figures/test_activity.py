@@ -52,8 +52,6 @@ def test_hooks_are_removed():
 
 
 def test_the_rows_are_the_records_numbers(loaded, tmp_path):
-    for run in loaded:
-        run.method.train()
     picture, table = activity(loaded, tmp_path)
     operations, rates = defaultdict(float), defaultdict(dict)
     for row in rows_of(table):
