@@ -87,32 +87,12 @@ def _importing() -> Iterator[None]:
 
 
 with _importing():
-    from braincog.base.connection.layer import ThresholdDependentBatchNorm2d
     from braincog.base.node import node as _nodes
     from braincog.base.node.node import BaseNode
     from braincog.base.strategy import surrogate as _surrogates
-    from braincog.base.utils.criterions import TetLoss
-    from braincog.model_zoo.base_module import BaseConvModule, BaseModule
-    from braincog.model_zoo.resnet import BasicBlock, ResNet
-    from braincog.model_zoo.resnet19_snn import BasicBlock as ResNet19Block
-    from braincog.model_zoo.resnet19_snn import ResNet as BrainCogResNet19
-    from braincog.model_zoo.vgg_snn import VGG_SNN
+    from braincog.model_zoo.base_module import BaseModule
 
-__all__ = [
-    "VGG_SNN",
-    "BaseConvModule",
-    "BaseModule",
-    "BaseNode",
-    "BasicBlock",
-    "BrainCogResNet19",
-    "ResNet",
-    "ResNet19Block",
-    "TetLoss",
-    "ThresholdDependentBatchNorm2d",
-    "brain_cog_module",
-    "node_classes",
-    "surrogate_classes",
-]
+__all__ = ["BaseModule", "BaseNode", "brain_cog_module", "node_classes", "surrogate_classes"]
 
 
 def _subclasses(module: Any, base: type) -> dict[str, type]:

@@ -256,7 +256,7 @@ def test_the_hash_covers_the_stages_and_not_their_absence(write):
 
 
 def test_records_kept_from_earlier_releases_have_their_hash():
-    records = read_records((ROOT / "experiments" / "studies").glob("*/records.jsonl"))
+    records = read_records((ROOT / "experiments" / "studies").rglob("records.jsonl"))
     assert len(records) >= 480
     for record in records:
         assert recipe_hash(recipe_from_dict(record["recipe"])) == record["recipe_hash"], record["name"]

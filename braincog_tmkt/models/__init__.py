@@ -7,13 +7,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
-from ..registry import did_you_mean
-from .registry import MODELS
+from ..registry import Registry, did_you_mean
 
 if TYPE_CHECKING:
     from torch import nn
 
 __all__ = ["MODELS", "build_backbone", "register_with_timm"]
+
+MODELS = Registry("model", __name__, ["MODELS.register"])
 
 TIMM_KEYWORDS = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
 

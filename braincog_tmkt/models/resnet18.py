@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from . import MODELS
 from .multi_step import normalised
 from .network import SpikingNetwork
 from .parts import ann_by_default
-from .registry import MODELS
 from .two_stream import TwoStream
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from . import MODELS
 from .network import SpikingNetwork
-from .registry import MODELS
 from .two_stream import TwoStream
 
 

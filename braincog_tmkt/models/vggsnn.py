@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from . import MODELS
 from .multi_step import normalised
 from .network import SpikingNetwork
 from .parts import ann_by_default
-from .registry import MODELS
 from .two_stream import TwoStream
 
 PLAN = (64, 128, "P", 256, 256, "P", 512, 512, "P", 512, 512, "P")

@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 import braincog_tmkt  # noqa: F401  registers the backbones
-from braincog_tmkt.bridge import VGG_SNN, BaseNode, BasicBlock, ResNet, TetLoss
+from braincog_tmkt.bridge import BaseNode, brain_cog_module
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.models import build_backbone
 from braincog_tmkt.models.parts import node_class, surrogate_class
+
+VGG_SNN = brain_cog_module("model_zoo.vgg_snn").VGG_SNN
+BasicBlock, ResNet = (getattr(brain_cog_module("model_zoo.resnet"), name) for name in ("BasicBlock", "ResNet"))
+TetLoss = brain_cog_module("base.utils.criterions").TetLoss
 
 NAMES = ("tmkt_vggsnn", "tmkt_resnet18", "tmkt_scnn")
 NODES = ("LIFNode", "IFNode", "PLIFNode")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import braincog_tmkt  # noqa: F401  registers the backbones
-from braincog_tmkt.bridge import VGG_SNN, BrainCogResNet19, ResNet19Block, ThresholdDependentBatchNorm2d
+from braincog_tmkt.bridge import brain_cog_module
 from braincog_tmkt.engine.task import build_method
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.models import build_backbone
@@ -19,6 +19,10 @@ from braincog_tmkt.models.multi_step import multi_step_node
 from braincog_tmkt.models.nodes.qcfs import QCFSNode, qcfs
 from braincog_tmkt.models.parts import node_class, surrogate_class
 from braincog_tmkt.recipe import recipe_from_dict
+
+VGG_SNN = brain_cog_module("model_zoo.vgg_snn").VGG_SNN
+RESNET19 = brain_cog_module("model_zoo.resnet19_snn")
+ThresholdDependentBatchNorm2d = brain_cog_module("base.connection.layer").ThresholdDependentBatchNorm2d
 
 NAMES = ("hsd_vggsnn", "hsd_resnet18", "hsd_resnet19", "tmkt_vggsnn", "tmkt_resnet18", "tmkt_scnn")
 
@@ -180,7 +184,7 @@ def test_vgg_snn_is_brain_cog_s_in_layer_by_layer(training):
 @pytest.mark.parametrize("training", [True, False])
 def test_resnet19_is_brain_cog_s(training):
     norm = partial(ThresholdDependentBatchNorm2d, layer_by_layer=True, threshold=0.5)
-    theirs = BrainCogResNet19(ResNet19Block, [3, 3, 2], num_classes=10, norm_layer=norm, dataset="cifar10", **LIF)
+    theirs = RESNET19.ResNet(RESNET19.BasicBlock, [3, 3, 2], num_classes=10, norm_layer=norm, dataset="cifar10", **LIF)
     ours = timm.create_model("hsd_resnet19", step=3, node_type="LIFNode", in_chans=3)
     weights = theirs.state_dict()
     torch.testing.assert_close(ours.bn1.weight, theirs.bn1.weight)  # tdBN's initial weight

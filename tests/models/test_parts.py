@@ -6,13 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from braincog_tmkt.bridge import BaseNode, ThresholdDependentBatchNorm2d
+from braincog_tmkt.bridge import BaseNode, brain_cog_module
 from braincog_tmkt.engine.task import build_method
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.models import build_backbone
 from braincog_tmkt.models.norms.estimate import estimate_statistics
 from braincog_tmkt.models.parts import node_class, norm_class
 from braincog_tmkt.recipe import recipe_from_dict
+
+ThresholdDependentBatchNorm2d = brain_cog_module("base.connection.layer").ThresholdDependentBatchNorm2d
 
 EXECUTIONS = ("step", "multi_step")
 STEPS = 3

@@ -82,7 +82,7 @@ def test_a_damaged_line_is_named(tmp_path, key, value, words):
 
 
 def test_the_studies_name_no_folder_of_a_machine_and_are_sorted():
-    files = sorted(STUDIES.glob("*/records.jsonl"))
+    files = sorted(STUDIES.rglob("records.jsonl"))
     assert len(files) >= 7
     for file in files:
         text = file.read_text()

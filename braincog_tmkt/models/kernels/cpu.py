@@ -27,7 +27,6 @@ BLOCK = 2048
 WORTH_THREADS = 1 << 22
 """Neurons times steps from which a second thread pays: torch's own keep their cores busy for a while after work."""
 
-
 _Numbers = namedtuple("_Numbers", "decay threshold alpha v_init amplitude surrogate leak divide learn soft")
 """A `Neuron` as plain numbers (float32, integer, truth values); whether its decay is learnt and its reset is soft."""
 

@@ -16,7 +16,7 @@ study() {
     tmkt train $recipes --tier small --seeds ${SEEDS:-42 1024 90210} --jobs "${JOBS:-1}" --threads 1 --resume \
       --runs "$OUT/$name" "method.steps=$steps" "$@"
   done
-  python -m braincog_tmkt.results.pack "$OUT/$name" --into experiments/studies/hsd/records.jsonl
+  python -m braincog_tmkt.results.pack "$OUT/$name" --into "experiments/studies/hsd/${recipes%%/*}/records.jsonl"
   tmkt figure timesteps "$OUT/$name" --out "$OUT/figures/$name"
 }
 

@@ -64,7 +64,7 @@ def table(records: list[dict]) -> str:
 
 
 if __name__ == "__main__":
-    kept = Path(__file__).with_name("records.jsonl")
+    kept = Path(__file__).parent
     shown = [record for record in read_records(sys.argv[1:] or [kept]) if "tmkt" not in record["name"]]
     for name, records in grouped(shown, lambda record: record["data"]["set"]).items():
         print(f"{name} ({records[0]['data']['kind']}), {len({r['seed'] for r in records})} seeds\n\n{table(records)}\n")
