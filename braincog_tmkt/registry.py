@@ -6,10 +6,13 @@ import ast
 import difflib
 import importlib
 import inspect
+import os
+import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from .errors import RecipeError
@@ -125,7 +128,7 @@ class Registry(MutableMapping[str, Callable[..., Any]]):
         """Import `package.module.Class`."""
         module, _, name = path.rpartition(".")
         try:
-            found = getattr(importlib.import_module(module), name)
+            found = getattr(import_from_here(module), name)
         except Exception as error:  # it is the user's own code, which may fail in any way
             reason = f"{type(error).__name__}: {error}"
             raise RecipeError(f"{self.what} '{path}' cannot be imported: {reason}") from error
@@ -190,6 +193,13 @@ class Registry(MutableMapping[str, Callable[..., Any]]):
             if required and key not in kwargs:
                 raise RecipeError(f"{self.what} '{name}' needs '{key}'")
         return target(*args, **kwargs)
+
+
+def import_from_here(name: str) -> ModuleType:
+    """Import a module of a user's own, from the current folder or wherever Python looks."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    return importlib.import_module(name)
 
 
 def _identity(name: str, given: Mapping[str, Any], doc: str | None) -> Identity:

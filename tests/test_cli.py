@@ -130,7 +130,7 @@ def test_the_embedded_data_are_there_and_their_splits_hold(capsys):
     out = capsys.readouterr().out
     table = {line.split()[0]: line for line in out.splitlines() if line}
     assert table["clean"].endswith("clean")
-    assert table["published"].endswith("leaky, and says so")
+    assert table["published"].endswith("leaky (declared)")
     assert "Split 'clean'" in out
 
 

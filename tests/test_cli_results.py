@@ -124,7 +124,7 @@ def test_a_data_set_that_is_not_there_is_named_and_the_papers_numbers_still_come
     status, out, err = tmkt(capsys, "table", "1", "--tier", "smoke", "--format", "csv", "data.root=elsewhere")
     assert status == 1
     assert [line.split(":")[0] for line in err.splitlines()] == [
-        f"left out for want of {name}" for name in ("ncaltech101", "cepdvs", "nomniglot")
+        f"skipped {name}, data not found" for name in ("ncaltech101", "cepdvs", "nomniglot")
     ]
     assert len(out.splitlines()) == 19
 

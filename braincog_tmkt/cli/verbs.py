@@ -175,7 +175,7 @@ def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) 
         records = finished(ready, arguments.runs)
     print(render_table(make_table(paper, records, *choice), arguments.format))
     for name, sentence in missing.items():
-        say(f"left out for want of {name}: {sentence}")
+        say(f"skipped {name}, data not found: {sentence}")
     return not missing or bool(ready)
 
 
@@ -191,13 +191,13 @@ def report(arguments: argparse.Namespace) -> None:
 
 def figure(arguments: argparse.Namespace) -> None:
     """Draw a picture of finished runs."""
-    from ..figures import FIGURES, OF_RECORDS
+    from ..figures import FIGURES
     from ..recipe import parse_settings
 
-    FIGURES[arguments.name]  # an unknown name ends here, not after the loading
+    draw = FIGURES[arguments.name]  # an unknown name ends here, not after the loading
     dotted = [text for text in arguments.overrides if "." in text.partition("=")[0]]
     settings = parse_settings([text for text in arguments.overrides if text not in dotted])
-    if arguments.name in OF_RECORDS:
+    if getattr(draw, "of_records", False):
         from ..results.store import read_records
 
         runs: list[Any] = _chosen(read_records(arguments.runs), dotted)

@@ -118,7 +118,7 @@ def _audit_table(verdicts: list[tuple[Split, Audit]]) -> str:
 
 def _verdict(split: Split, verdict: Audit) -> str:
     if split.leaky:
-        return "leaky, and says so"
+        return "leaky (declared)"
     return "LEAKS" if verdict.leaks else "PARTIAL" if verdict.partial else "clean"
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +30,7 @@ from ..methods.base import build_from_settings
 from ..models import build_backbone, register_with_timm
 from ..recipe import DataConfig, Recipe
 from ..recipe.schema import MODEL_DEFAULTS
+from ..registry import import_from_here
 from .memory import frames_budget, require_memory
 
 
@@ -62,11 +61,9 @@ def import_modules(recipe: Recipe) -> None:
         RecipeError: naming the module that cannot be imported, and why.
     """
     register_with_timm()
-    if recipe.imports and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
     for name in recipe.imports:
         try:
-            importlib.import_module(name)
+            import_from_here(name)
         except (Exception, SystemExit) as error:  # it is the user's own code, which may fail in any way
             reason = f"{type(error).__name__}: {error}"
             raise RecipeError(f"{recipe.name} imports '{name}', which fails in {os.getcwd()}: {reason}") from error

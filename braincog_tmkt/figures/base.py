@@ -33,10 +33,6 @@ WIDE_FONTS = (
 
 MOST_WARNINGS = 4
 
-OF_RECORDS: set[str] = set()
-"""Names of the figures that take records (as `store.read_records` gives them) in place of loaded runs: they need
-neither data nor checkpoints, and may show runs of several data sets."""
-
 
 def figure_of_runs(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Enter a figure of finished runs: a function `(runs, **settings) -> (figure, rows)`, where rows are its numbers.
@@ -59,12 +55,17 @@ def figure_of_runs(name: str) -> Callable[[Callable[..., Any]], Callable[..., An
 
 
 def figure_of_records(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`figure_of_runs` for a figure `(records, **settings) -> (figure, rows)` that needs records only."""
-    OF_RECORDS.add(name)
-    return lambda draw: _enter(name, draw, require_records)
+    """`figure_of_runs` for a figure `(records, **settings) -> (figure, rows)` that needs records only.
+
+    Records are as `store.read_records` gives them: neither data nor checkpoints are read, and the runs may be of
+    several data sets.
+    """
+    return lambda draw: _enter(name, draw, require_records, of_records=True)
 
 
-def _enter(name: str, draw: Callable[..., Any], check: Callable[[Any], None]) -> Callable[..., Any]:
+def _enter(
+    name: str, draw: Callable[..., Any], check: Callable[[Any], None], of_records: bool = False
+) -> Callable[..., Any]:
     signature = inspect.signature(draw)
     first, *rest = signature.parameters.values()
     keeps = "out" in signature.parameters
@@ -80,6 +81,7 @@ def _enter(name: str, draw: Callable[..., Any], check: Callable[[Any], None]) ->
 
     place = inspect.Parameter("out", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Path)
     drawn.__signature__ = signature if keeps else signature.replace(parameters=[first, place, *rest])  # type: ignore[attr-defined]
+    drawn.of_records = of_records  # type: ignore[attr-defined]
     return FIGURES.register(name)(drawn)
 
 

@@ -80,7 +80,7 @@ def features(
     spaced ones are shown. Distances in a t-SNE map mean little; the two numbers below each panel are measured in the
     feature space itself, over the recordings and images that are shown: linear CKA between recordings and their images
     (1: same geometry), and the silhouette by class (1: tight classes apart from each other, whatever the modality). A
-    network whose features are all the same, or not finite, has no map: its panel says so.
+    network whose features are all the same, or not finite, has no map; its panel has a sentence instead.
 
     Args:
         runs: on the same data and split.
