@@ -38,6 +38,11 @@ def known_recipes(folders: Iterable[Path] | None = None) -> dict[str, Path]:
     return found
 
 
+def is_recipe(name: str) -> bool:
+    """Whether there is a recipe of that name, without looking for all of them."""
+    return any((folder / f"{name}.yaml").is_file() for folder in experiment_folders())
+
+
 def experiment_folders() -> tuple[Path, Path]:
     """Where recipes and the papers' numbers lie: beside the package, and in the current folder, which goes first."""
     return Path(__file__).resolve().parents[2] / "experiments", Path("experiments")

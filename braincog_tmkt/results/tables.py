@@ -8,7 +8,7 @@ from itertools import combinations
 
 from ..errors import RecipeError
 from ..recipe import PAPER
-from ..recipe.files import known_recipes
+from ..recipe.files import is_recipe
 from ..recipe.identity import changed_keys
 from .frame import Paired, Record, accuracies, grouped, mean_std, paired, require_selection
 from .paper import PaperRow, PaperTable
@@ -148,8 +148,7 @@ def rows_on(table: PaperTable, on: str | None) -> list[PaperRow]:
     if on is None:
         return list(table.rows)
     rows = [row for row in table.rows if row.dataset == table.rows[0].dataset]
-    known = known_recipes()
-    if not any(row.recipe_name(on) in known for row in rows):
+    if not any(name and is_recipe(name) for name in (row.recipe_name(on) for row in rows)):
         wanted = ", ".join(row.recipe for row in rows if row.recipe) or "none: all its rows are cited"
         raise RecipeError(f"no recipe in experiments/{on} has a row in table {table.number} (it has {wanted})")
     return rows
@@ -161,9 +160,8 @@ def recipes_of(table: PaperTable, on: str | None = None) -> list[str]:
     Raises:
         RecipeError: as `rows_on`.
     """
-    known = known_recipes()
     names = [row.recipe_name(on) for row in rows_on(table, on)]
-    return list(dict.fromkeys(name for name in names if name in known))
+    return list(dict.fromkeys(name for name in names if name and is_recipe(name)))
 
 
 def make_table(

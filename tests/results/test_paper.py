@@ -6,7 +6,7 @@ import pytest
 import timm
 import torchvision
 
-import braincog_tmkt
+from braincog_tmkt.bridge import brain_cog_module
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.models.parts import node_class
 from braincog_tmkt.recipe.files import known_recipes
@@ -100,7 +100,7 @@ def parameters(name, **settings):
 
 
 def test_the_numbers_of_parameters_are_those_of_the_real_networks():
-    braincog_tmkt.models.build_backbone("hsd_vggsnn", 10, 4, 48)  # now BrainCog's networks are registered
+    brain_cog_module("model_zoo.vgg_snn")  # registers BrainCog's networks
     theirs = {"node_type": node_class("LIFNode"), "layer_by_layer": True, "threshold": 0.5, "encode_type": "direct"}
     built = {
         "VGG-SNN": [parameters("hsd_vggsnn"), parameters("VGG_SNN", dataset="dvsc10", **theirs)],
