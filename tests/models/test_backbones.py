@@ -9,7 +9,6 @@ import timm
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch import nn
 
 import braincog_tmkt  # noqa: F401  registers the backbones
 from braincog_tmkt.bridge import BaseNode, brain_cog_module
@@ -146,52 +145,6 @@ def test_brain_cogs_traces_still_work_after_the_forward():
     assert len(net.get_fp()) == 3
     assert 0 < float(net.get_fire_rate().mean()) < 1
     assert net.get_tot_spike().item() > 0
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_brain_cogs_training_script_can_create_and_train_it(name):
-    """The keywords of BrainCog's img_cls script, its TetLoss, its loop."""
-    net = timm.create_model(
-        name,
-        pretrained=False,
-        num_classes=4,
-        adaptive_node=False,
-        dataset="dvsc10",
-        step=3,
-        encode_type="direct",
-        node_type=node_class("LIFNode"),
-        threshold=0.5,
-        tau=2.0,
-        sigmoid_thres=False,
-        requires_thres_grad=False,
-        spike_output=False,
-        act_fun="QGateGrad",
-        temporal_flatten=False,
-        layer_by_layer=False,
-        n_groups=1,
-        n_encode_type="linear",
-        n_preact=False,
-        tet_loss=True,
-        sew_cnf="ADD",
-        conv_type="normal",
-        width=0.5 if name == "tmkt_scnn" else 0.125,
-        img_size=28 if name == "tmkt_scnn" else 32,
-    )
-    generator = torch.Generator().manual_seed(1)
-    target = torch.arange(8) % 4
-    inputs = 2 * torch.rand(8, 3, 2, net.img_size, net.img_size, generator=generator)
-    loss_fn = TetLoss(nn.CrossEntropyLoss())
-    optimizer = torch.optim.AdamW(net.parameters(), lr=5e-3)
-    losses = []
-    for _ in range(15):
-        output = net(inputs)
-        loss = loss_fn(output, target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert output.mean(0).shape == (8, 4)
-    assert losses[-1] < 0.8 * losses[0]
 
 
 def test_every_plain_brain_cog_node_can_be_used():
