@@ -40,7 +40,7 @@ setup(
             *RAY,
         ],
         "bench": SPIKINGJELLY,
-        "interop": [*SPIKINGJELLY, "snntorch>=1"],
+        "interop": [*SPIKINGJELLY, "snntorch>=0.9"],
         "ray": RAY,
     },
     entry_points={"console_scripts": ["tmkt = braincog_tmkt.cli:main"]},

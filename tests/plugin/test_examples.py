@@ -2,7 +2,7 @@
 
 import importlib.util
 import sys
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from braincog_tmkt.data.batch import Batch
 from braincog_tmkt.data.readers.aedat4 import write_aedat4
 from braincog_tmkt.data.sets.cifar10 import CLASSES
 from braincog_tmkt.data.types import EVENT_DTYPE
+from braincog_tmkt.errors import DataError
 from braincog_tmkt.losses import tet
 from braincog_tmkt.methods.mixing import mix
 from braincog_tmkt.methods.tmkt import TMKT
@@ -79,10 +80,10 @@ def test_tmkt_trains_with_brain_cogs_loader(root, monkeypatch, capsys):
     monkeypatch.setattr(script, "SIZE", 16)
     create = script.timm.create_model
     monkeypatch.setattr(script.timm, "create_model", lambda *args, **keywords: create(*args, **keywords, width=0.125))
-    script.main(root, epochs=6, batch_size=9)
+    script.main(root, epochs=4, batch_size=9)
     losses = losses_of(capsys.readouterr().out)
-    assert len(losses) == 6
-    assert losses[-1] < losses[0] - 0.2
+    assert len(losses) == 4
+    assert losses[-1] < losses[0] - 0.1
 
 
 def test_partners_are_of_the_class_and_show_v_of_hsv(root, monkeypatch):
@@ -117,6 +118,22 @@ def test_a_batch_of_any_loader_gives_tmkts_loss():
     torch.testing.assert_close(parts["loss"], total)
 
 
+@pytest.mark.parametrize(
+    ("static", "events", "label"),
+    [
+        ((5, 3, 8, 8), (5, 4, 2, 8, 8), (5,)),
+        ((5, 2, 8, 8), (5, 2, 8, 8), (5,)),
+        ((5, 2, 8, 8), (5, 4, 2, 8, 8), (5, 9)),
+    ],
+    ids=["colours", "no steps", "mixed labels"],
+)
+def test_tensors_that_make_no_batch_are_refused(static, events, label):
+    with pytest.raises(
+        DataError, match=r"static .*, events .* and label .* make no batch: they must be \[B, C, H, W\]"
+    ):
+        Batch.of(torch.zeros(static), torch.zeros(events), torch.zeros(label))
+
+
 @pytest.fixture
 def resnet(monkeypatch):
     """The script for ResNet-19, and small images of which one colour says the class."""
@@ -134,7 +151,7 @@ def test_skd_teaches_brain_cogs_resnet19(resnet, capsys):
     assert type(teacher).__module__ == "braincog.model_zoo.resnet19_snn"
     script.fit(teacher, loaders, script.ann_loss, CPU, 2, opt="momentum", lr=0.02)
     learnt = losses_of(capsys.readouterr().out)
-    assert learnt[1] < learnt[0] / 2
+    assert learnt[1] < learnt[0] - 0.5
     student = script.convert(teacher).eval()
     seen = []
     for network in (teacher, student):
@@ -160,7 +177,7 @@ def test_images_of_brain_cogs_loader_reach_resnet19(root, monkeypatch, capsys):
 
     script_loader = script.get_cifar10_data
     monkeypatch.setattr(script, "get_cifar10_data", fewer_and_smaller)
-    script.main(root, epochs=1, batch_size=12)
+    script.main(root, epochs=1, batch_size=6)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines if "accuracy" in line] == ["epoch", "converted:", "epoch"]
 
@@ -179,7 +196,8 @@ def test_spikingjellys_loop_trains_our_network(tmp_path, monkeypatch, capsys):
     assert frame.shape == (4, 2, 2, 16, 16)
     rows = frame.sum((1, 2, 4)) @ torch.linspace(4, 124, 16) / frame.sum((1, 2, 3, 4))
     assert (rows - 12 * label - 6).abs().max() < 4  # upright, and labels in the order of CIFAR-10
-    net = script.TimeFirst(width=0.25).eval()
+    monkeypatch.setattr(script, "TimeFirst", partial(script.TimeFirst, width=0.125))
+    net = script.TimeFirst().eval()
     first = net(frame.transpose(0, 1))
     torch.testing.assert_close(first.mean(0), net.network.event_logits(frame).mean(0))
     script.functional.reset_net(net)
