@@ -39,7 +39,8 @@ sys.meta_path.insert(0, Block())
 
 def child(names, code, *options):
     """Run code in a process in which some modules do not exist."""
-    command = [sys.executable, *options, "-c", BLOCK.format(names=names) + code]
+    quiet = ["-W", "ignore::FutureWarning"]  # timm 0.6 uses torch.jit.script, which new PyTorch warns of
+    command = [sys.executable, *quiet, *options, "-c", BLOCK.format(names=names) + code]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
