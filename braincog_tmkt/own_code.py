@@ -116,8 +116,10 @@ def _find(name: str, folders: Sequence[Path], named: bool) -> Code:
 
 def _find_elsewhere(name: str, top: str, named: bool) -> Code:
     """The files of a module that this process has already, or that is on Python's path."""
-    if code := {file: source for file, source in _OWN.code.items() if _module_of(file).partition(".")[0] == top}:
-        return code
+    package = f"{top}/" if f"{top}/__init__.py" in _OWN.code else "/"  # no file begins with the latter
+    loaded = {file for file in _OWN.code if f"{name}.".startswith(f"{_module_of(file)}.") or file.startswith(package)}
+    if loaded:
+        return {file: _OWN.code[file] for file in sorted(loaded)}
     if (root := _root(top)) is None:
         return {}
     if not {"site-packages", "dist-packages"} & set(root.parts):
@@ -235,6 +237,14 @@ def load_code(code: Mapping[str, Source]) -> None:
     _OWN.modules |= {_module_of(file): source for file, source in code.items()}
     if code and _OWN not in sys.meta_path:
         sys.meta_path.insert(0, _OWN)
+
+
+def forget_code(code: Iterable[str]) -> None:
+    """Undo `load_code` for what was not imported, so that it can be mended."""
+    for file in code:
+        if _module_of(file) not in sys.modules:
+            _OWN.code.pop(file, None)
+            _OWN.modules.pop(_module_of(file), None)
 
 
 def loaded_code() -> Code:

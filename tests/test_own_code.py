@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 import yaml
@@ -37,7 +38,7 @@ class Own(Method):
             os.kill(os.getpid(), signal.SIGTERM)
         return {"loss": scale(tet(self.predict(batch.events), batch.target))}
 """
-NODE = "from braincog_tmkt.bridge import LIFNode\n\nclass Calm(LIFNode):\n    pass\n"
+NODE = "from braincog_tmkt.bridge import node_classes\n\nclass Calm(node_classes()['LIFNode']):\n    pass\n"
 RECIPE = {
     "imports": ["own_method"],
     "data": {"name": "digits", "steps": 2, "size": 28, "train_per_class": 4, "val_portion": 0.0},
@@ -155,7 +156,7 @@ def test_code_that_cannot_be_imported_is_named_with_file_and_line(
     place, monkeypatch, capsys, text, words, key, request
 ):
     monkeypatch.chdir(place)
-    number = request.node.name.encode().hex()
+    number = crc32(request.node.name.encode())  # a process imports a module once
     file = place / "lab" / f"bad{number}.py"
     if text is not None:
         file.write_text(text)
@@ -166,6 +167,10 @@ def test_code_that_cannot_be_imported_is_named_with_file_and_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: lab/own imports '{file.stem}', which fails in ")
     assert line.endswith(words.format(file=file, number=number))
+    if text is not None:
+        file.write_text("VALUE = 1\n")
+        load_code(find_code([file.stem], [file.parent]))
+        assert import_own(file.stem).VALUE == 1
 
 
 def test_code_is_found_here_beside_the_recipe_and_beside_what_it_extends(place, monkeypatch):
@@ -224,7 +229,7 @@ def test_the_text_that_was_read_is_what_is_imported_once_in_a_process(place):
     with pytest.raises(RecipeError, match=r"stale_module.py changed since this process imported it"):
         load_code(find_code(["stale_module"], [place]))
     (place / "json.py").touch()
-    with pytest.raises(RecipeError, match=r"json.py differs from .*json/__init__.py"):
+    with pytest.raises(RecipeError, match=r"differs from .*json/__init__.py, which this process has imported"):
         load_code({"json.py": next(iter(find_code(["stale_module"], [place]).values()))})
 
 
@@ -257,7 +262,9 @@ class Dots(DataSet):
         return Index(("a",), tuple(Item(f"a/{number:02}", "a") for number in range(80)), ())
 
     def events(self, item):
-        return np.full(COUNT, 5).astype(EVENT_DTYPE)
+        recording = np.zeros(COUNT, EVENT_DTYPE)
+        recording["t"] = 10 * np.arange(COUNT)
+        return recording
 
     def fingerprint(self, index):
         return "dots, version 1"
@@ -268,7 +275,7 @@ def frames_of(count, cache):
     """Write the sum of all frames of a data set of one's own, made in two processes."""
     Path("own_dots.py").write_text(DATA.replace("COUNT", count))
     dataset = DATASETS.build("own_dots.Dots", "data", None)
-    frames = prepare(dataset, dataset.index(), FrameSpec(1, 28), cache, workers=2, progress=False)
+    frames = prepare(dataset, dataset.index(), FrameSpec(1, 32), cache, workers=2, progress=False)
     Path(f"{count}.txt").write_text(str(frames.events.sum()))
 
 

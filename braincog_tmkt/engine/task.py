@@ -28,7 +28,7 @@ from ..errors import RecipeError
 from ..methods import Method
 from ..methods.base import build_from_settings
 from ..models import build_backbone, register_with_timm
-from ..own_code import Code, import_own, line_of, load_code, modules_of
+from ..own_code import Code, forget_code, import_own, line_of, load_code, modules_of
 from ..recipe import DataConfig, Recipe
 from ..recipe.load import named_code
 from ..recipe.schema import MODEL_DEFAULTS
@@ -75,6 +75,7 @@ def import_modules(recipe: Recipe, code: Code) -> None:
         except (Exception, SystemExit) as error:  # it is the user's own code, which may fail in any way
             place = line_of(error) or f"{Path.cwd()} and beside the recipe"
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            forget_code(code)
             raise RecipeError(f"{recipe.name} imports '{name}', which fails in {place}: {reason}") from error
 
 

@@ -124,10 +124,8 @@ def _reference(group: Runs, groups: Mapping[Runs, dict[str, Any]], against: str)
     """The group of the reference recipe under the conditions of this one."""
     for other, conditions in groups.items():
         free = {"data.static_pool"} if other.first["recipe"]["method"]["name"] == "baseline" else set()
+        free |= {key for key in groups[group].keys() ^ conditions.keys() if key.startswith("code.")}  # one's alone
         keys = (groups[group].keys() | conditions.keys()) - free
-        keys -= {
-            key for key in groups[group].keys() ^ conditions.keys() if key.startswith("code.")
-        }  # that one alone uses
         alike = all(groups[group].get(key) == conditions.get(key) for key in keys)
         kinds = {each.first["data"]["kind"] for each in (group, other)}
         if other is not group and other.name.split("/")[-1] == against and alike and len(kinds) == 1:
