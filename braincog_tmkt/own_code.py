@@ -295,7 +295,7 @@ def _loaded(module: str) -> Source | None:
     return Source(_read(Path(path)) if path.endswith(".py") and Path(path).is_file() else b"", path)
 
 
-class _OwnModules(MetaPathFinder, SourceLoader):
+class _OwnModules(MetaPathFinder, SourceLoader):  # type: ignore[misc]  # typeshed's bases disagree
     """Imports modules from memory; `modules` has their texts by name, `code` by file."""
 
     def __init__(self) -> None:

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from ..errors import DataError
 from ..files import user_path
-from ..own_code import Code, code_behind, digests, loaded_code
+from ..own_code import Code, code_behind, digests, load_code, loaded_code
 from .content import marks_of
 from .frames import READER_VERSION
 from .images import refuse_plain
@@ -280,9 +280,10 @@ def _run(dataset: DataSet, spec: FrameSpec, jobs: list[_Job], workers: int) -> I
 
 
 def _start_worker(code: Code) -> None:
-    """Set up a worker: one thread, and what `workers.start_worker` does."""
+    """Set up a worker: the user's own code, one thread, and what `workers.start_worker` does."""
+    load_code(code)
     torch.set_num_threads(1)
-    start_worker(code)
+    start_worker()
 
 
 def _write_rows(dataset: DataSet, spec: FrameSpec, file: Path, chunk: list[tuple[int, Item]]) -> int:

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 
-from ..own_code import Code, load_code
-
 
 @contextmanager
 def interrupts_for_this_process_alone() -> Iterator[None]:
@@ -27,13 +25,8 @@ def interrupts_for_this_process_alone() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def start_worker(code: Code) -> None:
-    """Set up a worker process: the parent alone answers Ctrl-C, and a worker whose parent was killed ends, too.
-
-    Args:
-        code: the user's own code, `own_code.loaded_code` of the parent.
-    """
-    load_code(code)
+def start_worker() -> None:
+    """Set up a worker process: the parent alone answers Ctrl-C, and a worker whose parent was killed ends, too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None  # workers only

@@ -19,7 +19,7 @@ from slow import work
 if __name__ == "__main__":
     context = multiprocessing.get_context("spawn")
     try:
-        with ProcessPoolExecutor(2, mp_context=context, initializer=workers.start_worker, initargs=({},)) as pool:
+        with ProcessPoolExecutor(2, mp_context=context, initializer=workers.start_worker) as pool:
             with workers.interrupts_for_this_process_alone():
                 done = pool.map(work, range(2))
                 print("now", flush=True)

@@ -20,7 +20,6 @@ from tqdm import tqdm
 
 from ...errors import DataError, RecipeError
 from ...files import written_whole
-from ...own_code import loaded_code
 from ...registry import did_you_mean
 from ..sets.listing import SIMULATED
 from ..workers import interrupts_for_this_process_alone, start_worker
@@ -203,9 +202,7 @@ def _run(record: Callable[[Job], None], jobs: list[Job], workers: int) -> Iterat
         yield from map(record, jobs)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=context, initializer=start_worker, initargs=(loaded_code(),)
-    ) as pool:
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=start_worker) as pool:
         try:
             with interrupts_for_this_process_alone():
                 done = pool.map(record, jobs, chunksize=4)  # starts all processes
