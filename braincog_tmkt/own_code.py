@@ -208,7 +208,8 @@ def read_copy(file: Path, wanted: Mapping[str, str]) -> Code:
         with zipfile.ZipFile(file) as archive:
             texts = {name: archive.read(name) for name in archive.namelist()}
     except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise TrainingError(f"{file}, the code that the run was trained with, cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise TrainingError(f"{file}, the code that the run was trained with, cannot be read: {reason}") from error
     code = {name: Source(text, str(file.absolute() / name)) for name, text in texts.items()}
     if changed := unlike(code, wanted):
         raise TrainingError(f"{file} is not the code that the run was trained with ({changed}): restore the file")

@@ -166,7 +166,7 @@ def test_code_that_cannot_be_imported_is_named_with_file_and_line(
     assert main(["train", "lab/own.yaml", setting, "model.node_type=LIFNode"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: lab/own imports '{file.stem}', which fails in ")
-    assert line.endswith(words.format(file=file, number=number))
+    assert words.format(file=file, number=number) in line
     if text is not None:
         file.write_text("VALUE = 1\n")
         load_code(find_code([file.stem], [file.parent]))
@@ -284,4 +284,4 @@ def test_an_edited_data_set_gets_other_frames(tmp_path):
         done = run(frames_of, count, "cache")
         assert done.returncode == 0, done.stderr
     few, many = (float((tmp_path / f"{count}.txt").read_text()) for count in ("3", "6"))
-    assert many == 2 * few > 0
+    assert many > few > 0
