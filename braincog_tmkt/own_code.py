@@ -22,6 +22,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.abc import MetaPathFinder, SourceLoader
 from importlib.machinery import ModuleSpec
+from os.path import isfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -84,8 +85,8 @@ def find_code(names: Iterable[str], folders: Iterable[Path]) -> Code:
         RecipeError: if a file cannot be read, if two folders have different files for a module, or if a module has the
             name of one of Python's own.
     """
-    places = list(dict.fromkeys(folder.resolve() for folder in folders))
     waiting = list(dict.fromkeys(names))
+    places = list(dict.fromkeys(folder.resolve() for folder in folders)) if waiting else []
     code, named = Code(), len(waiting)
     for place, name in enumerate(waiting):  # which grows
         if f"{name.partition('.')[0]}/__init__.py" in code:
@@ -100,7 +101,7 @@ def find_code(names: Iterable[str], folders: Iterable[Path]) -> Code:
 def _find(name: str, folders: Sequence[Path], named: bool) -> Code:
     """The files of one module; only if it is `named` may it be an installed package."""
     top = name.partition(".")[0]
-    if top in VERSIONED:
+    if top in VERSIONED or not all(map(str.isidentifier, name.split("."))):
         return {}
     found = [(folder, code) for folder in folders if (code := _below(folder, name))]
     if top in sys.stdlib_module_names:
@@ -133,9 +134,9 @@ def _below(folder: Path, name: str) -> Code:
     """The files of a module below a folder: its own, or those of the outermost package around it."""
     place = folder
     for part in name.split("."):
-        if (place / part / "__init__.py").is_file():
+        if isfile(place / part / "__init__.py"):
             files = [file for file in sorted((place / part).rglob("*.py")) if _is_module(file.relative_to(place))]
-        elif (place / f"{part}.py").is_file():
+        elif isfile(place / f"{part}.py"):
             files = [place / f"{part}.py"]
         else:
             place = place / part

@@ -177,6 +177,7 @@ def test_code_is_found_here_beside_the_recipe_and_beside_what_it_extends(place, 
     lab, deep = place / "lab", place / "deep" / "er"
     deep.mkdir(parents=True)
     (deep / "child.yaml").write_text("extends: ../../lab/own.yaml\n")
+    (lab / "code.zip").touch()  # of something else
     whole = load_recipe(lab / "own.yaml").code
     assert len(whole) == 4
     assert load_recipe(deep / "child.yaml").code == whole
@@ -191,6 +192,7 @@ def test_code_is_found_here_beside_the_recipe_and_beside_what_it_extends(place, 
     with pytest.raises(RecipeError, match=r"'random' in .*lab has the name of a module of Python's own"):
         load_recipe(lab / "own.yaml", ["imports=[random]"])
     assert load_recipe(lab / "own.yaml", ["imports=[]", "model.node_type=LIFNode"]).code == {}
+    assert find_code(["", ".", f"{lab}/own_method", "own_" * 99, "own method", "own\0", "own_method..x"], [lab]) == {}
 
 
 NAMES = st.sampled_from(["one", "two", "three"])

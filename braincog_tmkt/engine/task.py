@@ -60,7 +60,7 @@ def import_modules(recipe: Recipe, code: Code) -> None:
 
     Args:
         recipe: its `imports`, and the modules of its dotted paths that are in `code`.
-        code: the user's own code, see `recipe.load.code_of`.
+        code: the user's own code, see `recipe.load.load_with_code`.
 
     Raises:
         RecipeError: naming the module that cannot be imported, the file and the line that fails, and why; or as

@@ -74,7 +74,7 @@ def load_run(place: str | Path, overrides: Iterable[str] = ()) -> LoadedRun:
     if recipe_hash(recipe) != recipe_hash(recorded):
         raise RecipeError("only settings that do not change the result can be given here, such as data.root")
     folder = place if place.is_dir() else place.parent
-    here = [Path.cwd()]  # for runs of an older version, which kept no code
+    here = [Path()]  # for runs of an older version, which kept no code
     code = read_copy(folder / COPY, recipe.code) if recipe.code else find_code(named_code(recipe), here)
     import_modules(recipe, code)
     file = folder / "checkpoints" / checkpoint.LAST

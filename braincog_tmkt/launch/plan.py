@@ -19,10 +19,10 @@ from ..engine.task import TaskData, build_method, describe_data, import_modules,
 from ..errors import DataError, RecipeError, TrainingError
 from ..files import write_whole
 from ..own_code import COPY, Code, pack
-from ..recipe import DataConfig, Recipe, load_recipe, recipe_hash
+from ..recipe import DataConfig, Recipe, recipe_hash
 from ..recipe.files import find_recipe
 from ..recipe.identity import changed_keys
-from ..recipe.load import code_of
+from ..recipe.load import load_with_code
 from ..recipe.stages import warmup_that_fits
 from ..recipe.text import read_yaml, write_yaml
 from ..results.notes import notes_of
@@ -89,9 +89,8 @@ def plan(
 def _cells(file: Path, overrides: list[str], tier: str | None) -> list[RunSpec]:
     """The runs of one recipe file, whose warm-up gives way to fewer epochs."""
     shorter = warmup_that_fits(file, overrides, tier)
-    recipe = load_recipe(file, [*overrides, *shorter], tier)
+    recipe, code = load_with_code(file, [*overrides, *shorter], tier)
     note = f"{recipe.name}: the warm-up would not end within so few epochs, so it is cut: {' '.join(shorter)}"
-    code = code_of(recipe, file)
     return [RunSpec(recipe, seed, note if shorter else "", code) for seed in recipe.train.seeds]
 
 

@@ -38,23 +38,28 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = (), tier: str | Non
         tier: one of the recipe's tiers, or `paper`: the recipe as it stands, with its full settings.
 
     Raises:
-        RecipeError: naming the file (or override), the key, and the nearest valid key or the values it may have; or as
-            `code_of` does.
+        RecipeError: naming the file (or override), the key, and the nearest valid key or the values it may have; and
+            as `load_with_code` does.
     """
-    recipe = recipe_from_dict(merged_values(path, overrides, tier), str(path))
-    return replace(recipe, code=digests(code_of(recipe, path)))
+    return load_with_code(path, overrides, tier)[0]
 
 
-def code_of(recipe: Recipe, path: str | Path) -> Code:
-    """The user's own code that a recipe leads to: in a run folder the copy there, else what is found.
+def load_with_code(path: str | Path, overrides: Iterable[str] = (), tier: str | None = None) -> tuple[Recipe, Code]:
+    """A recipe, see `load_recipe`, and the user's own code that it leads to.
 
-    It is looked for in the current folder, and beside the recipe file `path` and the files that it extends.
+    The code is looked for in the current folder, and beside the recipe file and the files that it extends. The recipe
+    in a run folder leads to the copy there.
 
     Raises:
-        RecipeError: as `own_code.find_code` does, or if the recipe states other `code` than there is.
+        RecipeError: as `load_recipe` and `own_code.find_code` do, or if the recipe states other `code` than there is.
         TrainingError: if the copy in the run folder is not what the recipe states.
     """
-    path = Path(path)
+    recipe = recipe_from_dict(merged_values(path, overrides, tier), str(path))
+    code = _code_of(recipe, Path(path))
+    return replace(recipe, code=digests(code)), code
+
+
+def _code_of(recipe: Recipe, path: Path) -> Code:
     if recipe.code and (copy := path.parent / COPY).is_file():
         return read_copy(copy, recipe.code)
     names = named_code(recipe)
