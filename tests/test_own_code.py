@@ -131,6 +131,7 @@ def test_a_stopped_run_goes_on_with_its_own_code_alone(place):
     assert stopped in trained(place)
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_find_the_code(place):
     assert command(place, "train", "lab/own.yaml", "--jobs", "2", "--seeds", "0", "1").returncode == 0
     assert len(trained(place)) == 1
@@ -142,35 +143,34 @@ def test_runs_side_by_side_find_the_code(place):
     ]
 
 
+BROKEN = [
+    ("import torch\nx = = 1\n", "{file}, line 2: SyntaxError: invalid syntax"),
+    ("\n\nimport no_such_module\n", "{file}, line 3: ModuleNotFoundError: No module named 'no_such_module'"),
+    ("def f():\n    raise ValueError('too\\nbad')\nf()\n", "{file}, line 2: ValueError: too bad"),
+]
+MISSING = ("imports=[{name}]", None, "and beside the recipe: ModuleNotFoundError: No module named '{name}'")
+
+
 @pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("import torch\nx = = 1\n", "{file}, line 2: SyntaxError: invalid syntax"),
-        ("\n\nimport no_such_module\n", "{file}, line 3: ModuleNotFoundError: No module named 'no_such_module'"),
-        ("def f():\n    raise ValueError('too\\nbad')\nf()\n", "{file}, line 2: ValueError: too bad"),
-        (None, "and beside the recipe: ModuleNotFoundError: No module named 'bad{number}'"),
-    ],
+    ("setting", "text", "words"),
+    [*((setting, *each) for setting in ("imports=[{name}]", "method.name={name}.Own") for each in BROKEN), MISSING],
 )
-@pytest.mark.parametrize("key", ["imports", "method"])
 def test_code_that_cannot_be_imported_is_named_with_file_and_line(
-    place, monkeypatch, capsys, text, words, key, request
+    place, monkeypatch, capsys, setting, text, words, request
 ):
     monkeypatch.chdir(place)
-    number = crc32(request.node.name.encode())  # a process imports a module once
-    file = place / "lab" / f"bad{number}.py"
+    name = f"bad{crc32(request.node.name.encode())}"  # a process imports a module once
+    file = place / "lab" / f"{name}.py"
     if text is not None:
         file.write_text(text)
-    elif key == "method":
-        pytest.skip("a class of an installed package, or none")
-    setting = f"imports=[{file.stem}]" if key == "imports" else f"method.name={file.stem}.Own"
-    assert main(["train", "lab/own.yaml", setting, "model.node_type=LIFNode"]) == 2
+    assert main(["train", "lab/own.yaml", setting.format(name=name), "model.node_type=LIFNode"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: lab/own imports '{file.stem}', which fails in ")
-    assert words.format(file=file, number=number) in line
+    assert line.startswith(f"error: lab/own imports '{name}', which fails in ")
+    assert words.format(file=file, name=name) in line
     if text is not None:
         file.write_text("VALUE = 1\n")
-        load_code(find_code([file.stem], [file.parent]))
-        assert import_own(file.stem).VALUE == 1
+        load_code(find_code([name], [file.parent]))
+        assert import_own(name).VALUE == 1
 
 
 def test_code_is_found_here_beside_the_recipe_and_beside_what_it_extends(place, monkeypatch):
