@@ -10,6 +10,7 @@ REQUIREMENTS = [
 ]
 
 RAY = ["ray>=2.9"]
+SPIKINGJELLY = ["spikingjelly>=2"]
 
 setup(
     name="braincog_tmkt",
@@ -38,7 +39,8 @@ setup(
             "playwright>=1.40",
             *RAY,
         ],
-        "bench": ["spikingjelly>=2"],
+        "bench": SPIKINGJELLY,
+        "interop": [*SPIKINGJELLY, "snntorch>=0.9"],
         "ray": RAY,
     },
     entry_points={"console_scripts": ["tmkt = braincog_tmkt.cli:main"]},

@@ -6,16 +6,14 @@ import ast
 import difflib
 import importlib
 import inspect
-import os
-import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from .errors import RecipeError
+from .own_code import import_own
 from .value_types import fits, hints_of, in_words
 
 
@@ -125,10 +123,10 @@ class Registry(MutableMapping[str, Callable[..., Any]]):
         return self._entries[name]
 
     def _by_path(self, path: str) -> Callable[..., Any]:
-        """Import `package.module.Class`."""
+        """Import `package.module.Class`, see `own_code.import_own`."""
         module, _, name = path.rpartition(".")
         try:
-            found = getattr(import_from_here(module), name)
+            found = getattr(import_own(module), name)
         except Exception as error:  # it is the user's own code, which may fail in any way
             reason = f"{type(error).__name__}: {error}"
             raise RecipeError(f"{self.what} '{path}' cannot be imported: {reason}") from error
@@ -193,13 +191,6 @@ class Registry(MutableMapping[str, Callable[..., Any]]):
             if required and key not in kwargs:
                 raise RecipeError(f"{self.what} '{name}' needs '{key}'")
         return target(*args, **kwargs)
-
-
-def import_from_here(name: str) -> ModuleType:
-    """Import a module of a user's own, from the current folder or wherever Python looks."""
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    return importlib.import_module(name)
 
 
 def _identity(name: str, given: Mapping[str, Any], doc: str | None) -> Identity:

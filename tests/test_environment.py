@@ -1,5 +1,6 @@
 """What the project asks of a machine: Pythons, packages, BrainCog's imports; what is said where they are missing."""
 
+import ast
 import importlib
 import os
 import re
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
 
 from braincog_tmkt import bridge
 from braincog_tmkt.errors import PackageError
@@ -17,6 +19,13 @@ from braincog_tmkt.inspect import doctor
 ROOT = Path(__file__).resolve().parents[1]
 ENV = (ROOT / "experiments" / "env.sh").read_text()
 TESTED = re.findall(r"3\.\d+", re.search(r'^TESTED="(.*)"', ENV, re.MULTILINE)[1])
+IN_TIMM_0_6_13 = {
+    *(("timm.models", name) for name in ("is_model", "list_models", "model_entrypoint", "register_model")),
+    ("timm.optim", "create_optimizer_v2"),
+    *(("timm.scheduler", name) for name in ("CosineLRScheduler", "StepLRScheduler")),
+    ("timm.scheduler.scheduler", "Scheduler"),
+}
+"""What may be imported of timm; before adding a name, look it up in release 0.6.13."""
 
 BLOCK = """
 import sys
@@ -30,7 +39,8 @@ sys.meta_path.insert(0, Block())
 
 def child(names, code, *options):
     """Run code in a process in which some modules do not exist."""
-    command = [sys.executable, *options, "-c", BLOCK.format(names=names) + code]
+    quiet = ["-W", "ignore::FutureWarning"]  # timm 0.6 uses torch.jit.script, which new PyTorch warns of
+    command = [sys.executable, *quiet, *options, "-c", BLOCK.format(names=names) + code]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -63,6 +73,7 @@ else:
     assert "braincog           0.2.7.19" in done.stdout
     assert "resnet18, resnet34, resnet50" in done.stdout
     assert "BrainCog runs without dv (ModuleNotFoundError: No module named 'imp')" in done.stdout
+    assert "\n- all: dv cannot be imported here: begin the script with `import braincog_tmkt.bridge`" in done.stdout
 
 
 @pytest.fixture
@@ -182,6 +193,60 @@ def test_the_doctor_finds_what_is_missing_or_too_old(installed):
     assert "made_up_ray>=2.9, for --launcher ray: pip install 'braincog_tmkt[ray]'" in lines
     assert "made_up_test, for the tests: pip install 'braincog_tmkt[dev]'" in lines
     assert any(line.startswith("Python 3.2, where the tests ran: this is 3.") for line in lines)
+
+
+# BrainCog's scripts
+
+
+@pytest.fixture
+def said(installed, monkeypatch):
+    """What stops BrainCog's scripts, on a GPU and Python 3.11 if nothing else is asked for."""
+
+    def examine(timm="0.6.13", torch="2.5.1", modules=("fc_snn",), gpus=1, stood_in=(), variable=""):
+        installed("timm", timm)
+        installed("torch", torch)
+        monkeypatch.setattr(doctor, "find_spec", lambda name: name.rpartition(".")[2] in modules or None)
+        monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+        monkeypatch.setattr(bridge, "STOOD_IN", dict.fromkeys(stood_in, "why"))
+        monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", variable)
+        return list(doctor.against_brain_cogs_scripts())
+
+    return examine
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({}, None),
+        ({"torch": "2.14.1+cu130", "variable": "1"}, None),
+        (
+            {"torch": "2.14.1+cu130"},
+            "--resume, --eval_checkpoint: PyTorch 2.14.1.cu130 refuses .*_NO_WEIGHTS_ONLY_LOAD=1 ",
+        ),
+        ({"timm": "0.9.16"}, r"all: timm 0.9.16 has no timm\.models\.convert_splitbn_model: pip install timm==0.6.13$"),
+        ({"timm": "1.0.31"}, "all: timm 1.0.31 has no .*"),
+        ({"gpus": 0}, "all: they move the network to a CUDA device, and there is none"),
+        ({"stood_in": ["dv"]}, "all: dv cannot be imported here: begin the script with `import braincog_tmkt.bridge`"),
+        ({"modules": []}, "bp/main.py since July 2023: braincog .* commit ad6cb2b, or pip install 'git.*@3998fd5'$"),
+    ],
+)
+def test_the_doctor_says_what_stops_brain_cogs_scripts_and_what_to_do(said, facts, told):
+    lines = said(**facts)
+    assert len(lines) == (told is not None)
+    assert not told or re.match(told, lines[0]), lines
+
+
+def test_the_doctor_is_right_about_the_timm_that_is_here():
+    told = [line for line in doctor.against_brain_cogs_scripts() if "convert_splitbn_model" in line]
+    assert bool(told) != hasattr(timm.models, "convert_splitbn_model")
+
+
+def test_all_that_is_imported_of_timm_is_in_the_oldest_one_that_requirements_admit():
+    assert "timm>=0.6.13\n" in (ROOT / "requirements.txt").read_text()
+    nodes = (node for path in (ROOT / "braincog_tmkt").rglob("*.py") for node in ast.walk(ast.parse(path.read_text())))
+    found = [node for node in nodes if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("timm.")]
+    assert found
+    assert {(node.module, alias.name) for node in found for alias in node.names} <= IN_TIMM_0_6_13
 
 
 # Pythons

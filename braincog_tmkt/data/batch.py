@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import DataError
+
 NUMBERED = {"mixing": 0, "partner": 1, "crop": 2, "flip": 3, "rotate": 4, "roll": 5}
 """Streams that are seeded by a number, so that earlier runs can be repeated; all others are seeded by their name."""
 
@@ -103,6 +105,33 @@ class Batch:
     def __post_init__(self) -> None:
         if self.target is None:
             self.target = self.label
+
+    @classmethod
+    def of(cls, static: Tensor, events: Tensor, label: Tensor, seed: int | None = None) -> Batch:
+        """A batch from the tensors of any loader, for a method in a training loop of your own.
+
+        Args:
+            static: appearance frames `[B, C, H, W]` in [0, 1], one a recording.
+            events: event frames `[B, T, C, H, W]`.
+            label: class labels `[B]`, int64; mixed labels are refused.
+            seed: of the batch's random numbers; None draws one from PyTorch's generator (`torch.manual_seed`).
+
+        Raises:
+            DataError: if the shapes do not belong together.
+
+        Example:
+            >>> batch = Batch.of(torch.rand(3, 2, 8, 8), torch.rand(3, 4, 2, 8, 8), torch.tensor([0, 1, 0]))
+            >>> batch.steps
+            4
+        """
+        rows = len(events)
+        if events.dim() != 5 or static.shape != (rows, *events.shape[2:]) or label.shape != (rows,):
+            raise DataError(
+                f"static {[*static.shape]}, events {[*events.shape]} and label {[*label.shape]} make no batch: they"
+                " must be [B, C, H, W], [B, T, C, H, W] and [B]"
+            )
+        seed = int(torch.randint(2**62, ())) if seed is None else seed
+        return cls(static, events, label, torch.arange(rows), BatchRNG(seed, 0, rows, rows))
 
     @property
     def steps(self) -> int:

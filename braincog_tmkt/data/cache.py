@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from ..errors import DataError
 from ..files import user_path
+from ..own_code import Code, code_behind, digests, load_code, loaded_code
 from .content import marks_of
 from .frames import READER_VERSION
 from .images import refuse_plain
@@ -110,6 +111,7 @@ def prepare(
         DataError: for a file that cannot be read (naming it), frames that do not fit into the memory, a full disk or a
             cache folder that cannot be written. Finished frames are kept, and the next call goes on from there.
     """
+    code = digests(code_behind(type(dataset).__module__))
     about = {
         "dataset": dataset.name,
         **spec.as_dict(),
@@ -117,6 +119,7 @@ def prepare(
         "sensor": None if dataset.own_extent else getattr(dataset, "sensor", None),
         "reader_version": READER_VERSION,
         "fingerprint": dataset.fingerprint(index),
+        **({"code": code} if code else {}),
     }
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
     folder = user_path(cache_dir) / f"{dataset.name}-{key}"
@@ -260,7 +263,8 @@ def _run(dataset: DataSet, spec: FrameSpec, jobs: list[_Job], workers: int) -> I
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     context.set_forkserver_preload([__name__])
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_start_worker)
+    count, code = min(workers, len(jobs)), loaded_code()
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker, initargs=(code,))
     try:
         with interrupts_for_this_process_alone():
             futures = [pool.submit(_write_rows, dataset, spec, *job) for job in jobs]
@@ -275,8 +279,9 @@ def _run(dataset: DataSet, spec: FrameSpec, jobs: list[_Job], workers: int) -> I
         pool.shutdown(cancel_futures=True)
 
 
-def _start_worker() -> None:
-    """Set up a worker: one thread, and what `workers.start_worker` does."""
+def _start_worker(code: Code) -> None:
+    """Set up a worker: the user's own code, one thread, and what `workers.start_worker` does."""
+    load_code(code)
     torch.set_num_threads(1)
     start_worker()
 

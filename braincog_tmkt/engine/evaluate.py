@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from ..data.pairs import PairSet
 from ..methods.base import Method
+from ..models.multi_step import Tap
 from .devices import reduced
 
 
@@ -120,7 +121,7 @@ def count_spikes(network: nn.Module) -> Iterator[Activity]:
     handles = []
     for name, module in network.named_modules():
         if hasattr(module, "n_reset"):
-            handles.append(module.register_forward_hook(see_node(name)))
+            handles.append(module.register_forward_hook(Tap(see_node(name))))
         elif isinstance(module, nn.Conv2d | nn.Linear):
             handles.append(module.register_forward_hook(see_layer))
     try:

@@ -171,8 +171,9 @@ def make_optimizer(method: nn.Module, recipe: Recipe) -> Optimizer:
         optimizer = create_optimizer_v2(
             method, opt=optim.name, lr=learning_rate(recipe), weight_decay=optim.weight_decay, filter_bias_and_bn=True
         )
-    except (ValueError, TypeError, AssertionError, ImportError, RuntimeError) as error:  # e.g. a library it needs
-        raise RecipeError(f"optim.name is '{optim.name}', but timm says: {error}") from error
+    except (ValueError, TypeError, AssertionError, AttributeError, ImportError, RuntimeError) as error:
+        why = str(error) or "there is no such optimizer"  # timm 0.6 asserts that without a word
+        raise RecipeError(f"optim.name is '{optim.name}', but timm says: {why}") from error
     if getattr(optimizer, "is_second_order", False):
         raise RecipeError(f"optim.name is '{optim.name}', which needs second derivatives of the loss: take another one")
     return optimizer
@@ -180,11 +181,13 @@ def make_optimizer(method: nn.Module, recipe: Recipe) -> Optimizer:
 
 def make_scheduler(optimizer: Optimizer, optim: OptimConfig, epochs: int) -> Scheduler:
     """A schedule by epoch: `scheduler.step(epoch)` sets the rate of that epoch (from 0), whatever came before."""
-    warmup: Any = {"warmup_t": optim.warmup_epochs, "warmup_lr_init": optim.warmup_lr, "warmup_prefix": False}
+    warmup: Any = {"warmup_t": optim.warmup_epochs, "warmup_lr_init": optim.warmup_lr}
     if optim.schedule == "cosine" and epochs > 1:  # timm warns that one epoch has no cosine
         return CosineLRScheduler(optimizer, t_initial=epochs, lr_min=optim.min_lr, **warmup)
     rate = optim.step_rate if optim.schedule == "step" else 1.0
-    return StepLRScheduler(optimizer, decay_t=optim.step_epochs, decay_rate=rate, **warmup)
+    scheduler = StepLRScheduler(optimizer, decay_t=optim.step_epochs, decay_rate=rate, **warmup)
+    scheduler.warmup_prefix = False  # epochs count from 0; timm 0.6 knows nothing else, and no such keyword
+    return scheduler
 
 
 class DeferredValues:

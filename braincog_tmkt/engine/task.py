@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,9 +28,10 @@ from ..errors import RecipeError
 from ..methods import Method
 from ..methods.base import build_from_settings
 from ..models import build_backbone, register_with_timm
+from ..own_code import Code, forget_code, import_own, line_of, load_code, modules_of
 from ..recipe import DataConfig, Recipe
+from ..recipe.load import named_code
 from ..recipe.schema import MODEL_DEFAULTS
-from ..registry import import_from_here
 from .memory import frames_budget, require_memory
 
 
@@ -54,19 +55,28 @@ class TaskData:
     content: Content | None = None
 
 
-def import_modules(recipe: Recipe) -> None:
-    """Import the modules that a recipe names, from the current folder or wherever Python looks.
+def import_modules(recipe: Recipe, code: Code) -> None:
+    """Import the modules that a recipe names.
+
+    Args:
+        recipe: its `imports`, and the modules of its dotted paths that are in `code`.
+        code: the user's own code, see `recipe.load.load_with_code`.
 
     Raises:
-        RecipeError: naming the module that cannot be imported, and why.
+        RecipeError: naming the module that cannot be imported, the file and the line that fails, and why; or as
+            `own_code.load_code` does.
     """
     register_with_timm()
-    for name in recipe.imports:
+    load_code(code)
+    modules = (path.rpartition(".")[0] for path in named_code(recipe)[len(recipe.imports) :])
+    for name in [*recipe.imports, *filter(modules_of(code).__contains__, modules)]:
         try:
-            import_from_here(name)
+            import_own(name)
         except (Exception, SystemExit) as error:  # it is the user's own code, which may fail in any way
-            reason = f"{type(error).__name__}: {error}"
-            raise RecipeError(f"{recipe.name} imports '{name}', which fails in {os.getcwd()}: {reason}") from error
+            place = line_of(error) or f"{Path.cwd()} and beside the recipe"
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            forget_code(code)
+            raise RecipeError(f"{recipe.name} imports '{name}', which fails in {place}: {reason}") from error
 
 
 def open_dataset(data: DataConfig) -> tuple[DataSet, Index]:

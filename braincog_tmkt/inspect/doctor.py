@@ -1,4 +1,4 @@
-"""What `tmkt doctor` tells: versions, devices, what the environment lacks, what BrainCog did to timm's registry.
+"""What `tmkt doctor` tells: versions, devices, what is missing, what BrainCog does to timm, what stops its scripts.
 
 It runs where packages are missing: nothing is imported at the top that pip had to install.
 """
@@ -21,6 +21,15 @@ PROJECT = "braincog_tmkt"
 EXTRAS = {"ray": "--launcher ray", "bench": "comparing with SpikingJelly in benchmarks/", "dev": "the tests"}
 """What `pip install 'braincog_tmkt[EXTRA]'` is for."""
 
+SCRIPTS = "examples/Perception_and_Learning/img_cls"
+"""Where BrainCog's repository has its scripts for image classification: bp/main.py, transfer_for_dvs/main.py, .."""
+
+LOAD_ALL = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+"""Variable of PyTorch that lets `torch.load` run what is pickled in a file, as it did before 2.6."""
+
+FITS_PYPI, NEWEST = "ad6cb2b", "3998fd5"
+"""Commits of BrainCog: the one whose package is PyPI's braincog 0.2.7.19, file by file; the newest that was tried."""
+
 
 def examine() -> bool:
     """Print the report; False if something is missing that every run needs."""
@@ -28,14 +37,18 @@ def examine() -> bool:
         print(f"{package:18} {found or '-'}")
     lacks = required()
     told: list[str] = []
+    scripts: list[str] = []
     try:
         print(*devices(), sep="\n")
         told.extend(about_braincog())
+        scripts.extend(against_brain_cogs_scripts())
     except (ImportError, OSError) as error:  # OSError: a library that PyTorch loads is not there
         lacks = lacks or [f"an import that works ({error}): install what it names once more"]
     print("", *(f"Lacking: {line}" for line in lacks), *(f"Optional: {line}" for line in optional()), sep="\n")
     if not lacks:
         print("Nothing is lacking that every run needs.", *told, sep="\n")
+        print(f"\nWhat stops BrainCog's own scripts here ({SCRIPTS} in its repository):")
+        print(*(f"- {line}" for line in scripts or ["nothing"]), sep="\n")
     return not lacks
 
 
@@ -117,6 +130,33 @@ def about_braincog() -> Iterator[str]:
     yield "imports BrainCog when the first one is built. Use timm's own of these models in a process that builds none."
     for name, why in sys.modules[f"{PROJECT}.bridge"].STOOD_IN.items():
         yield f"BrainCog runs without {name} ({why}); only its own reader of AEDAT 4 files needs it."
+
+
+def against_brain_cogs_scripts() -> Iterator[str]:
+    """Yield what in this environment stops BrainCog's own scripts, which are not imported, and what to do about it.
+
+    What they import and is not installed, `required` has found: BrainCog's package needs it, too.
+    """
+    from packaging.version import Version
+    from torch.cuda import device_count
+
+    have = {name: found or "0" for name, found in versions().items()}
+    if Version(have["timm"]) >= Version("0.7"):
+        yield f"all: timm {have['timm']} has no timm.models.convert_splitbn_model: pip install timm==0.6.13"
+    for name in sys.modules[f"{PROJECT}.bridge"].STOOD_IN:
+        yield f"all: {name} cannot be imported here: begin the script with `import {PROJECT}.bridge`"
+    if not device_count():
+        yield "all: they move the network to a CUDA device, and there is none (`tmkt train` needs none)"
+    if Version(have["torch"]) >= Version("2.6") and os.environ.get(LOAD_ALL) != "1":
+        yield (
+            f"--resume, --eval_checkpoint: PyTorch {have['torch']} refuses their checkpoints, which keep the command's"
+            f" arguments: export {LOAD_ALL}=1 if you trust the file"
+        )
+    if not find_spec("braincog.model_zoo.fc_snn"):
+        yield (
+            f"bp/main.py since July 2023: braincog {have['braincog']} has no braincog.model_zoo.fc_snn: take the"
+            f" scripts of commit {FITS_PYPI}, or pip install 'git+https://github.com/BrainCog-X/Brain-Cog@{NEWEST}'"
+        )
 
 
 def replaced_by_braincog() -> list[str]:

@@ -15,7 +15,9 @@ from ..engine.state import changes_since
 from ..engine.task import TaskData, build_method, import_modules, load_task
 from ..errors import RecipeError, TrainingError
 from ..methods import Method
+from ..own_code import COPY, find_code, read_copy
 from ..recipe import Recipe, recipe_from_dict, recipe_hash, with_overrides
+from ..recipe.load import named_code
 from ..results.store import read_record
 
 
@@ -60,8 +62,8 @@ def load_run(place: str | Path, overrides: Iterable[str] = ()) -> LoadedRun:
         overrides: settings that do not change the result, such as `data.root=/elsewhere`.
 
     Raises:
-        TrainingError: if the record or its last checkpoint is missing, or the split or the content of the data is not
-            what was trained on.
+        TrainingError: if the record or its last checkpoint is missing, or the split, the content of the data or the
+            user's own code is not what the run was trained with.
         RecipeError: for an override that would change the result.
         DataError: if the data are not there.
     """
@@ -71,8 +73,10 @@ def load_run(place: str | Path, overrides: Iterable[str] = ()) -> LoadedRun:
     recipe = with_overrides(recorded, overrides)
     if recipe_hash(recipe) != recipe_hash(recorded):
         raise RecipeError("only settings that do not change the result can be given here, such as data.root")
-    import_modules(recipe)
     folder = place if place.is_dir() else place.parent
+    here = [Path()]  # for runs of an older version, which kept no code
+    code = read_copy(folder / COPY, recipe.code) if recipe.code else find_code(named_code(recipe), here)
+    import_modules(recipe, code)
     file = folder / "checkpoints" / checkpoint.LAST
     state = checkpoint.load(file)  # before frames are made for nothing
     fabric = make_fabric(recipe.train.precision, 1)

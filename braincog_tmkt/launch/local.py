@@ -16,12 +16,10 @@ from tqdm import tqdm
 
 from ..engine.signals import Stopped, catch_signals
 from ..errors import RecipeError, TmktError, TrainingError
-from ..files import write_whole
-from ..recipe.text import write_yaml
 from ..results.store import RECORD, read_record
-from .plan import RunSpec, is_finished, result_in_words, validate
+from .plan import RECIPE, RunSpec, is_finished, result_in_words, validate
 
-OUTPUT, RECIPE = "output.txt", "recipe.yaml"
+OUTPUT = "output.txt"
 POLL = 0.2
 """Seconds between two looks at the processes."""
 
@@ -39,7 +37,7 @@ def run_jobs(cells: list[RunSpec], runs: Path, jobs: int, resume: bool = False) 
 
     Each GPU that this process may use is given to every n-th of the running processes; on the CPU each gets its share
     of torch's threads, unless the recipe sets `train.threads`. What a run prints goes to `output.txt` in its folder;
-    the recipe as it was trained is beside it, in `recipe.yaml`.
+    the recipe as it was trained is beside it, in `recipe.yaml`, and the user's own code in `code.zip`.
 
     Raises:
         RecipeError: for less than one job, or recipes that cannot be trained; nothing was started.
@@ -90,7 +88,7 @@ def start(cell: RunSpec, runs: Path, threads: int, gpu: str | None = None) -> su
         OSError: if no process can be started.
     """
     folder = cell.folder(runs)
-    write_whole(folder / RECIPE, write_yaml(cell.recipe.as_dict()).encode())
+    cell.write_inputs(runs)
     arguments = [str(folder / RECIPE), "--seeds", str(cell.seed), f"--runs={runs}", "--resume"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
     if gpu is not None:

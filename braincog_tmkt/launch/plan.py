@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,26 +17,51 @@ from ..engine.stages import describe_stages, plan_stages
 from ..engine.step import make_optimizer
 from ..engine.task import TaskData, build_method, describe_data, import_modules, load_task
 from ..errors import DataError, RecipeError, TrainingError
-from ..recipe import DataConfig, Recipe, load_recipe, recipe_hash
+from ..files import write_whole
+from ..own_code import COPY, Code, pack
+from ..recipe import DataConfig, Recipe, recipe_hash
 from ..recipe.files import find_recipe
+from ..recipe.identity import changed_keys
+from ..recipe.load import load_with_code
 from ..recipe.stages import warmup_that_fits
+from ..recipe.text import read_yaml, write_yaml
 from ..results.notes import notes_of
 from ..results.store import RECORD, find_record, run_folder, write_record
 from .estimate import TIMED_STEPS, estimate
 from .forecast import need_training_memory
 
+RECIPE = "recipe.yaml"
+
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One run to come: a recipe and a seed; and a sentence if it is not quite the recipe that was asked for."""
+    """One run to come.
+
+    Args:
+        recipe: of the run.
+        seed: of the run.
+        note: a sentence if it is not quite the recipe that was asked for.
+        code: the user's own code that the recipe leads to.
+    """
 
     recipe: Recipe
     seed: int
     note: str = ""
+    code: Code = field(default_factory=dict)
 
     def folder(self, runs: Path) -> Path:
         """Its run folder."""
         return run_folder(runs, self.recipe, self.seed)
+
+    def write_inputs(self, runs: Path) -> None:
+        """Write what the run is trained from into its folder: the recipe, and the user's own code.
+
+        Raises:
+            TrainingError: if the folder cannot be written.
+        """
+        write_whole(self.folder(runs) / RECIPE, write_yaml(self.recipe.as_dict()).encode())
+        if self.code:
+            write_whole(self.folder(runs) / COPY, pack(self.code))
 
     def __str__(self) -> str:
         return f"{self.recipe.name} ({recipe_hash(self.recipe)[:8]}) seed {self.seed}"
@@ -53,8 +79,8 @@ def plan(
     """
     chosen = [*overrides, *([f"train.seeds={list(seeds)}"] if seeds else [])]
     cells = [cell for name in names for cell in _cells(find_recipe(name), chosen, tier)]
-    for recipe in {id(cell.recipe): cell.recipe for cell in cells}.values():
-        import_modules(recipe)
+    for cell in {id(cell.recipe): cell for cell in cells}.values():
+        import_modules(cell.recipe, cell.code)
     if len({cell.recipe.train.precision for cell in cells}) > 1:
         raise RecipeError("the recipes differ in train.precision: train them with one command for each precision")
     return cells
@@ -63,9 +89,9 @@ def plan(
 def _cells(file: Path, overrides: list[str], tier: str | None) -> list[RunSpec]:
     """The runs of one recipe file, whose warm-up gives way to fewer epochs."""
     shorter = warmup_that_fits(file, overrides, tier)
-    recipe = load_recipe(file, [*overrides, *shorter], tier)
+    recipe, code = load_with_code(file, [*overrides, *shorter], tier)
     note = f"{recipe.name}: the warm-up would not end within so few epochs, so it is cut: {' '.join(shorter)}"
-    return [RunSpec(recipe, seed, note if shorter else "") for seed in recipe.train.seeds]
+    return [RunSpec(recipe, seed, note if shorter else "", code) for seed in recipe.train.seeds]
 
 
 def share_of(cells: list[RunSpec], shard: tuple[int, int]) -> list[RunSpec]:
@@ -95,6 +121,8 @@ def train(cells: list[RunSpec], runs: Path, devices: int | None = None, resume: 
     for cell, task in _with_tasks(cells, runs, fabric):
         folder = cell.folder(runs)
         _announce(cell, task, folder, fabric)
+        if cell.code:
+            on_first_rank(fabric, partial(cell.write_inputs, runs))
         record = fit(cell.recipe, cell.seed, folder, resume, fabric, task)
         on_first_rank(fabric, partial(write_record, folder, record))
         fabric.print(_report(record, folder))
@@ -187,6 +215,7 @@ def is_finished(cell: RunSpec, runs: Path) -> bool:
     folder = cell.folder(runs)
     record = find_record(folder, cell.recipe, cell.seed)
     if record is None:
+        print(*_run_of_other_code(cell, runs), sep="", end="")
         return False
     facts = describe_data(cell.recipe.data)
     for key in ("kind", "split"):
@@ -200,6 +229,26 @@ def is_finished(cell: RunSpec, runs: Path) -> bool:
         note = ""
     print(f"finished already: {_report(record, folder, note)}")
     return True
+
+
+def _run_of_other_code(cell: RunSpec, runs: Path) -> list[str]:
+    """A line on the newest run of the same recipe and seed whose code was another, if there is one."""
+    folder, found = cell.folder(runs), {}
+    for file in folder.parents[1].glob(f"*/{folder.name}/{RECIPE}") if cell.code else ():
+        with suppress(OSError, ValueError, AttributeError):  # it is no recipe
+            keys = changed_keys(read_yaml(file.read_text(encoding="utf-8")), cell.recipe.as_dict())
+            if keys and all(key.startswith("code.") for key in keys):
+                found[file.stat().st_mtime_ns] = file, ", ".join(key.removeprefix("code.") for key in keys)
+    old = run_folder(runs, replace(cell.recipe, code={}), cell.seed)
+    if not found and cell.code and (old / RECORD).is_file():
+        return [f"{old} does not say with which code it was trained, so this is a new run\n"]
+    if not found:
+        return []
+    file, names = found[max(found)]
+    if (file.parent / RECORD).is_file():
+        return [f"{names} changed since {file.parent} was trained, so this is a new run\n"]
+    again = f"tmkt train {file} --seeds {cell.seed} --resume --runs {runs}"
+    return [f"{names} changed since {file.parent} was begun, so this is a new run; to go on with that one: {again}\n"]
 
 
 def _report(record: dict[str, Any], folder: Path, note: str = "") -> str:

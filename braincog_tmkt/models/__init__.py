@@ -29,6 +29,8 @@ def build_backbone(
 ) -> nn.Module:
     """Build a network, refusing keywords that neither it nor its node, surrogate or norm takes.
 
+    With several processes its batch norms take the statistics of the global batch (deviation D-06).
+
     Args:
         name: one of `MODELS`; a network of your own that is registered with timm; or `package.module.Class`. It must
             have `event_logits` (and `streams`, for transfer).
@@ -50,6 +52,9 @@ def build_backbone(
     if not hasattr(network, "event_logits"):
         known = did_you_mean(name, MODELS)
         raise RecipeError(f"model '{name}' has no event_logits (docs/extending.md says what that is): {known}")
+    synchronise = getattr(network, "synchronise_norms", None)
+    if synchronise is not None:
+        synchronise()
     return network
 
 

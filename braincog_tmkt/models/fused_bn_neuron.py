@@ -10,9 +10,12 @@ from torch import Tensor
 from ..bridge import surrogate_classes
 from .kernels import SLOPES, Kernels, Neuron, backend
 from .nodes.braincog import recurrence_of
-from .norms.step import StepBatchNorm2d, mean_over_ranks, world_size
+from .norms.step import StepBatchNorm2d, mean_over_ranks
 from .recompute import recomputing
 from .spikes import mark
+
+OF_CLASS = frozenset({"integral", "calc_spike", "get_thres"})
+"""Methods of BrainCog's nodes that make up the recurrence; one that is replaced in a single node is called."""
 
 KNOWN = {surrogate_classes()[name]: number for name, number in SLOPES.items()}
 
@@ -22,20 +25,24 @@ def neuron_of(node: Any) -> Neuron | None:
 
     The kernels need the node's recurrence, its surrogate, and no setting that changes either.
     """
-    declare = recurrence_of(node.plain)
+    declare, start = recurrence_of(node.plain), node.v_reset if recomputing() else node.mem
     if (
         declare is None
         or node.walks
-        or isinstance(node.mem, Tensor)
+        or not isinstance(start, int | float)
         or type(node.act_fun) not in KNOWN
+        or node.act_fun._forward_hooks
         or node.threshold.requires_grad
         or node.mem_detach
-        or node.groups != 1
+        or not OF_CLASS.isdisjoint(vars(node))
         or (recurrence := declare(node)) is None
     ):
         return None
     surrogate, alpha = KNOWN[type(node.act_fun)], node.act_fun.alpha
-    return Neuron(surrogate=surrogate, alpha=alpha, v_init=node.mem, **recurrence)
+    numbers = [alpha, *(value for value in recurrence.values() if isinstance(value, Tensor))]
+    if any(number.numel() != 1 for number in numbers):  # a threshold for each channel
+        return None
+    return Neuron(surrogate=surrogate, alpha=alpha, v_init=start, **recurrence)
 
 
 def fire(node: Any, currents: Tensor, norm: StepBatchNorm2d | None) -> Tensor | None:
@@ -54,7 +61,7 @@ def fire(node: Any, currents: Tensor, norm: StepBatchNorm2d | None) -> Tensor | 
     kernels = backend(currents.device.type)
     if kernels is None or currents.dtype not in (torch.float32, torch.bfloat16):
         return None
-    if norm is not None and not norm.shared and norm.steps != node.step:
+    if norm is not None and not norm.shared and norm.steps != node.input_steps:
         return None
     neuron = neuron_of(node)
     if neuron is None:
@@ -62,7 +69,7 @@ def fire(node: Any, currents: Tensor, norm: StepBatchNorm2d | None) -> Tensor | 
     images = currents.dim() == 4
     pixels = currents.permute(0, 2, 3, 1).contiguous() if images else currents.contiguous()
     streams = norm.streams if norm is not None else 1
-    rows = pixels.view(node.step, streams, -1, pixels.shape[-1])
+    rows = pixels.view(node.input_steps, streams, -1, pixels.shape[-1])
     learnt = (None, None) if norm is None else (norm.weight, norm.bias)
     spikes, membranes = _Fire.apply(rows, *learnt, neuron.decay, neuron.alpha, neuron, norm, node.requires_mem)
 
@@ -77,12 +84,12 @@ def fire(node: Any, currents: Tensor, norm: StepBatchNorm2d | None) -> Tensor | 
 
 def _record(node: Any, spikes: Tensor, membranes: Tensor | None) -> None:
     """Leave in the node what BrainCog's forward leaves there."""
-    steps = spikes.unflatten(0, (node.step, -1)).unbind(0)
+    steps = spikes.unflatten(0, (node.input_steps, -1)).unbind(0)
     node.spike = steps[-1]
     if node.requires_fp:
         node.feature_map.extend(steps)
     if membranes is not None:
-        node.mem_collect.extend(membranes.unflatten(0, (node.step, -1)).unbind(0))
+        node.mem_collect.extend(membranes.unflatten(0, (node.input_steps, -1)).unbind(0))
         node.mem = node.mem_collect[-1]
 
 
@@ -115,6 +122,7 @@ class _Fire(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.neuron, ctx.batch_statistics = neuron, norm is not None and norm.training
         ctx.shared = norm is not None and norm.shared
+        ctx.synchronised = norm is not None and norm.processes > 1
         ctx.learnt = decay.requires_grad, alpha.requires_grad and neuron.surrogate == SLOPES["AtanGrad"]
         return spikes, membranes
 
@@ -130,7 +138,11 @@ class _Fire(torch.autograd.Function):
         if scale is None:
             return grad, None, None, *own, None, None, None
         grad_bias, grad_weight = sums.sum((1, 2)).to(torch.float32).unbind()
-        means = _average(sums / x.shape[2], ctx.shared) if ctx.batch_statistics else torch.zeros_like(sums)
+        means = (
+            _average(sums / x.shape[2], ctx.shared, ctx.synchronised)
+            if ctx.batch_statistics
+            else torch.zeros_like(sums)
+        )
         mean_grad, mean_product = means.to(torch.float32).expand(sums.shape).unbind()
         kernels.normalise_backward(grad, x, scale, mean, rstd, mean_grad, mean_product)
         return grad, grad_weight, grad_bias, *own, None, None, None
@@ -150,16 +162,17 @@ def _statistics(x: Tensor, norm: StepBatchNorm2d, kernels: Kernels) -> tuple[Ten
         mean, var = norm.evaluation_stats()
         return mean.double().expand(shape), torch.rsqrt(var.double() + norm.eps).expand(shape)
     mean, var = kernels.moments(x)
-    count, shared = x.shape[2] * world_size(), norm.shared
-    if shared or world_size() > 1:
+    count, shared, synchronised = x.shape[2] * norm.processes, norm.shared, norm.processes > 1
+    if shared or synchronised:
         here = mean
-        mean = _average(here, shared)
-        var = _average(var + (here - mean).square(), shared)
+        mean = _average(here, shared, synchronised)
+        var = _average(var + (here - mean).square(), shared, synchronised)
         count *= x.shape[0] if shared else 1
     norm.update_running_stats(mean, var, count)
     return mean.expand(shape), torch.rsqrt(var + norm.eps).expand(shape)
 
 
-def _average(moments: Tensor, shared: bool) -> Tensor:
+def _average(moments: Tensor, shared: bool, synchronised: bool) -> Tensor:
     """The mean of `[.., T, S, C]` over what shares its statistics: the processes, and the steps if so."""
-    return mean_over_ranks(moments.mean(-3, keepdim=True) if shared else moments)
+    mean = moments.mean(-3, keepdim=True) if shared else moments
+    return mean_over_ranks(mean) if synchronised else mean

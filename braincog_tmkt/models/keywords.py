@@ -9,11 +9,12 @@ from typing import Any, Union, get_args, get_origin
 from ..errors import RecipeError
 from ..registry import did_you_mean
 from ..value_types import fits, in_words
-from .network import UNSUPPORTED, SpikingNetwork
+from .contract import ONLY
+from .network import SpikingNetwork
 from .parts import keywords_of, node_class, norm_class, surrogate_class
 
-INNER = {"self", "step", "steps", "layer_by_layer", "num_features", "gain"}
-"""Keywords of the parts that the network itself gives."""
+INNER = {"self", "step", "steps", "layer_by_layer", "num_features", "gain", "dataset", "sum_output"}
+"""Keywords that the network itself gives to its parts, and those of BrainCog's that have another name in recipes."""
 
 
 def checked(
@@ -52,7 +53,7 @@ def _keywords(target: Callable[..., Any], settings: Mapping[str, Any]) -> tuple[
         surrogate_class(settings.get("act_fun", "QGateGrad")),
         norm_class(norm),
     )
-    inner: dict[str, Any] = {key: type(value) for key, value in UNSUPPORTED.items()}
+    inner: dict[str, Any] = {key: type(value) for key, value in ONLY.items()}
     for part in parts:
         inner |= keywords_of(part)[0]
     return {key: hint for key, hint in {**inner, **known}.items() if key not in INNER}, False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
+from torch.nn.modules import module as modules
 
 from ..bridge import BaseNode
 from .fused_bn_neuron import fire
@@ -24,6 +26,9 @@ class MultiStep:
     Others walk as BrainCog's `layer_by_layer` does, but without its T^2 cost: it indexes the steps one by one, and the
     gradient of every single index fills a tensor of all T steps (48 % of an SCNN training step at T = 10). Unbinding
     the steps once gives the same numbers.
+
+    How many steps its input has is `steps`, which the network sets. `step` is BrainCog's attribute, which its scripts
+    change; in BrainCog's own networks, too, that leaves T as it is.
     """
 
     plain: ClassVar[Any]
@@ -32,25 +37,36 @@ class MultiStep:
     walks: bool = False
     """Whether to walk even where there is a kernel."""
 
-    circumstances: ClassVar[tuple[str, ...]] = ("step", "walks", "requires_mem", "requires_fp")
+    circumstances: ClassVar[tuple[str, ...]] = ("steps", "walks", "requires_mem", "requires_fp")
 
     step: int
 
+    steps: int = 0
+    """T of the input; 0 in a node outside of a network, which takes `step`."""
+
+    @property
+    def input_steps(self) -> int:
+        """T of the input."""
+        return self.steps or self.step
+
     def rearrange2node(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """Currents `[T*N, ...]` -> those of each step."""
-        return inputs.unflatten(0, (self.step, -1)).unbind(0)
+        return inputs.unflatten(0, (self.input_steps, -1)).unbind(0)
 
     def forward(self, inputs: Tensor, norm: nn.Module | None = None) -> Tensor:
         """Currents `[T*N, ...]`, normalised first if there is a norm -> spikes `[T*N, ...]`."""
-        if norm is not None and (_watched(norm) or not isinstance(norm, StepBatchNorm2d)):
+        if norm is not None and (watched(norm) or not (isinstance(norm, StepBatchNorm2d) and norm.fuses)):
             inputs, norm = norm(inputs), None
         spikes = fire(self, inputs, norm)
         if spikes is not None:
             return spikes
         currents = inputs if norm is None else norm(inputs)
-        with _as_before(self):
+        with _as_before(self), _walking(self):
             walked: Tensor = self.plain.forward(self, currents.float())  # membranes stay in full precision
         return walked
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _empty, (self.plain,), vars(self)
 
 
 @cache
@@ -66,16 +82,38 @@ def multi_step_node(node: type[BaseNode]) -> type[BaseNode]:
     return type(f"MultiStep{node.__name__}", (MultiStep, node), members)
 
 
+def _empty(plain: Any) -> Any:
+    """A node without attributes, for copy and pickle, which cannot find a class that is made when it is needed."""
+    kind: Any = multi_step_node(plain)
+    return kind.__new__(kind)
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A forward hook of ours on a node, which looks at the output only."""
+
+    see: Callable[[nn.Module, Any, Tensor], None]
+
+    def __call__(self, node: nn.Module, inputs: Any, output: Tensor) -> None:
+        """Hand on what PyTorch gives to a forward hook."""
+        self.see(node, inputs, output)
+
+
 def normalised(node: nn.Module, norm: nn.Module, currents: Tensor) -> Tensor:
-    """Spikes of a node for currents that pass a norm first, together where the node sees all steps."""
-    spikes: Tensor = node(currents, norm) if isinstance(node, MultiStep) else node(norm(currents))
+    """Spikes of a node for currents that pass a norm first, together where the node sees all steps.
+
+    A hook or a `forward` of somebody's own on either of them gets what it would get in BrainCog's networks.
+    """
+    together = isinstance(node, MultiStep) and not watched(node)
+    spikes: Tensor = node(currents, norm) if together else node(norm(currents))
     return spikes
 
 
-def _watched(norm: nn.Module) -> bool:
-    """Whether the norm has hooks, and so must run by itself."""
-    hooks = norm._forward_hooks, norm._forward_pre_hooks, norm._backward_hooks, norm._backward_pre_hooks
-    return any(hooks)
+def watched(part: nn.Module) -> bool:
+    """Whether a module has hooks other than taps, or a `forward` of its own instance, and so must be called alone."""
+    before = part._forward_pre_hooks, part._backward_hooks, part._backward_pre_hooks
+    after = any(not isinstance(hook, Tap) for hook in part._forward_hooks.values())
+    return after or any(before) or "forward" in vars(part) or modules._has_any_global_hook()
 
 
 @contextmanager
@@ -90,3 +128,13 @@ def _as_before(node: Any) -> Iterator[None]:
         yield
     finally:  # the second run is left by an exception as soon as it has made what the backward pass needs
         vars(node).update(state)
+
+
+@contextmanager
+def _walking(node: Any) -> Iterator[None]:
+    """While a node walks through its input: BrainCog's `step` is the number of steps there."""
+    step, node.step = node.step, node.input_steps
+    try:
+        yield
+    finally:
+        node.step = step

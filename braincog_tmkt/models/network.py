@@ -8,6 +8,8 @@ show it. Only the order of additions differs (deviation D-26).
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,16 +20,15 @@ from torch import Tensor, nn
 
 from ..bridge import BaseModule, BaseNode
 from ..errors import RecipeError
-from .multi_step import multi_step_node
+from . import contract
+from .multi_step import multi_step_node, watched
 from .norms.step import StepBatchNorm2d
-from .parts import node_class, norm_class, surrogate_factory, taken
+from .parts import node_class, norm_class, surrogate_class, surrogate_factory, taken
 from .recompute import recomputed
 from .spikes import SpikeConv2d, SpikePool2d
 from .taps import Recorder
 
 EXECUTIONS = ("multi_step", "step")
-UNSUPPORTED = {"temporal_flatten": False, "n_groups": 1, "spike_output": False, "n_preact": False}
-"""BrainCog keywords whose other values would make another network than the papers'."""
 
 
 class SpikingNetwork(BaseModule):
@@ -40,24 +41,32 @@ class SpikingNetwork(BaseModule):
         act_fun: surrogate gradient, likewise.
         threshold: firing threshold.
         tau: membrane time constant of leaky nodes, in steps.
-        norm: normalisation, see `norms`: a name, a dotted path or a class; None is the network's own choice.
+        norm: normalisation, see `norms`: a name, a dotted path or a class; None is the network's own choice, or what
+            `layer_by_layer` says.
         width: factor on all channel numbers.
         img_size: height and width of the frames, one number or two.
-        in_chans: channels of a frame, timm's keyword: 2 for events, 3 for colours.
+        in_chans: channels of a frame, timm's keyword: 2 for events, 3 for colours; None: those of `dataset`, or 2.
         execution: `multi_step` or `step`; the numbers are the same.
         recompute: in `multi_step`, keep the inputs of layers only and compute the rest again in the backward pass.
         encode_type: BrainCog's encoder for static images given without a time axis.
         tet_loss: BrainCog's keyword: `forward` returns per-step logits instead of their mean.
-        kwargs: keywords of the node, the surrogate and the norm (`mem_detach`, `alpha`, `momentum`, ...). Others are
-            ignored, as BrainCog does; `build_backbone` refuses them.
+        sum_output: BrainCog's keyword of ResNet-19; False is the same as `tet_loss=True`.
+        dataset: BrainCog's keyword, from which the channels follow.
+        layer_by_layer: BrainCog's keyword: batch norms take their statistics over all steps (True: norm `shared`) or
+            over each step by itself (False: norm `step`).
+        kwargs: keywords of the node, the surrogate and the norm (`mem_detach`, `alpha`, `momentum`, ...), and further
+            ones of BrainCog's, see `contract`. Unknown ones are ignored with a warning; `build_backbone` refuses them.
 
     Raises:
-        RecipeError: for an unknown node, surrogate, norm or execution, a norm that does not fit the execution, frames
-            that are too small, or a BrainCog keyword these networks do not have.
+        RecipeError: for an unknown node, surrogate, norm, execution or encoding, a norm that does not fit the execution
+            or `layer_by_layer`, frames that are too small, or a value of BrainCog's that makes another network.
     """
 
     feature_size: int
     """D, the length of the pooled vector."""
+
+    any_size: ClassVar[bool] = False
+    """Whether frames of another size than `img_size` can pass."""
 
     least_size: ClassVar[int] = 1
     """Height and width of the smallest frames that its poolings leave anything of."""
@@ -65,6 +74,9 @@ class SpikingNetwork(BaseModule):
     default_norm: ClassVar[str] = "shared"
     only_norm: ClassVar[str | None] = None
     """The one norm it can have, for a network without a place for others."""
+
+    other_stem: ClassVar[tuple[str, ...]] = ()
+    """Names of data sets for which BrainCog's own network has another first convolution."""
 
     stream_names: ClassVar[tuple[str, ...]] = ("events",)
 
@@ -79,17 +91,23 @@ class SpikingNetwork(BaseModule):
         norm: str | type | None = None,
         width: float = 1.0,
         img_size: int | tuple[int, int] = 48,
-        in_chans: int = 2,
+        in_chans: int | None = None,
         execution: str = "multi_step",
         recompute: bool = False,
         encode_type: str = "direct",
         tet_loss: bool = False,
+        sum_output: bool = True,
+        dataset: str | None = None,
+        layer_by_layer: bool | None = None,
         **kwargs: Any,
     ) -> None:
+        name = type(self).__name__
+        contract.check_encoding(encode_type)
         super().__init__(step, encode_type)
-        self.num_classes, self.width, self.in_chans = num_classes, width, in_chans
+        self.num_classes, self.width = num_classes, width
+        self.in_chans = contract.channels_for(name, dataset, in_chans, self.other_stem)
         self.img_size, self.frame_size = img_size, _sides(img_size)
-        self.execution, self.recompute, self.tet_loss = execution, recompute, tet_loss
+        self.execution, self.recompute, self.tet_loss = execution, recompute, tet_loss or not sum_output
         self.node_kwargs = {
             **kwargs,
             "threshold": threshold,
@@ -97,18 +115,18 @@ class SpikingNetwork(BaseModule):
             "act_fun": surrogate_factory(act_fun, kwargs),
             "layer_by_layer": execution == "multi_step",
         }
-        self._node, self._norm = node_class(node_type), norm_class(norm or self.default_norm)
+        norm = contract.norm_for(name, norm, self.default_norm, layer_by_layer)
+        self._node, self._norm = node_class(node_type), norm_class(norm)
         self._norm_kwargs = kwargs
         self._recorders: list[Recorder] = []
-        self._check(norm or self.default_norm, kwargs)
+        parts = self._node, surrogate_class(act_fun), self._norm
+        contract.check_keywords(name, kwargs, parts, inspect.signature(SpikingNetwork.__init__).parameters)
+        self._check(norm)
         self.build()
         self.build_heads()
 
-    def _check(self, norm: Any, kwargs: dict[str, Any]) -> None:
+    def _check(self, norm: Any) -> None:
         name = type(self).__name__
-        for key, only in UNSUPPORTED.items():
-            if kwargs.get(key, only) != only:
-                raise RecipeError(f"{name} takes {key}={only} only, not {kwargs[key]}")
         if min(self.frame_size) < self.least_size:
             least, size = f"{self.least_size}x{self.least_size}", "x".join(map(str, self.frame_size))
             raise RecipeError(
@@ -194,6 +212,11 @@ class SpikingNetwork(BaseModule):
         """The classifier of stream `mixed` or `events`: `[.., D]` -> `[.., K]`."""
         return self.rgb_fc if stream == "mixed" else self.dvs_fc
 
+    @property
+    def bypassed(self) -> dict[str, nn.Module]:
+        """Containers, by name, whose layers are called one by one, so that a hook on them would see nothing."""
+        return {}
+
     # BrainCog's contract, and ours.
 
     @property
@@ -218,6 +241,25 @@ class SpikingNetwork(BaseModule):
         for node in self.nodes:
             node.step = steps
 
+    def synchronise_norms(self, together: bool = True) -> None:
+        """Let several processes take the statistics of batch norms over their global batch, or each over its own."""
+        for norm in self.norms:
+            norm.synchronised = together
+
+    def set_attr(self, attr: str, val: Any) -> None:
+        """BrainCog's: set an attribute of all nodes that have it.
+
+        The attribute `step` of nodes decides nothing, in BrainCog's networks as in these: T stays as it is, with a
+        warning. `set_steps` changes T.
+        """
+        super().set_attr(attr, val)
+        if attr == "step":
+            warnings.warn(
+                "set_attr('step', ..) changes an attribute of the nodes and not the number of time steps, as in"
+                " BrainCog's own networks: the accuracy stays the same; set_steps(..) changes it",
+                stacklevel=2,
+            )
+
     def forward(self, inputs: Tensor) -> Tensor:
         """BrainCog's contract: events `[B, T, C, H, W]` (or images `[B, C, H, W]`, encoded) through the event head.
 
@@ -236,10 +278,16 @@ class SpikingNetwork(BaseModule):
             shown = torch.arange(len(events), device=events.device).repeat(self.step)
             features = self._run(("events",), events[:, 0], self.step, shown)
         else:
-            frames = self.encoder(events)
+            frames = self.encoded(events)
             features = self._run(("events",), frames.flatten(0, 1), len(frames))
         logits: Tensor = self.classifier("events")(features[0]).float()
         return logits
+
+    def encoded(self, inputs: Tensor) -> Tensor:
+        """Frames `[T, B, C, H, W]` of events `[B, T, C, H, W]`, or of images `[B, C, H, W]` by BrainCog's encoder."""
+        contract.check_inputs(inputs, self.encoder.encode_type)
+        frames: Tensor = self.encoder(inputs)
+        return frames
 
     @contextmanager
     def taps(self, *names: str) -> Iterator[dict[str, Tensor]]:
@@ -283,8 +331,9 @@ class SpikingNetwork(BaseModule):
             steps: T of the frames.
             rows: which frame is shown, `[T*S*B]`.
         """
-        if steps != self.step:
-            raise RecipeError(f"the network runs for {self.step} time steps, the frames have {steps}")
+        contract.check_frames(self, frames, steps)
+        contract.check_switches(self)
+        contract.refuse_hooks(self.bypassed)
         for recorder in self._recorders:
             recorder.begin()
         run = self._run_multi_step if self.execution == "multi_step" else self._run_step
@@ -297,20 +346,20 @@ class SpikingNetwork(BaseModule):
     def _run_step(self, names: tuple[str, ...], frames: Tensor, rows: Tensor | None) -> list[Tensor]:
         shown = frames if rows is None else frames.index_select(0, rows)
         streams = shown.unflatten(0, (self.step, len(names), -1)).unbind(1)
-        self._set_layout(1, 1)
-        norms, features = self.norms, []
+        norms = contract.lay_out(self, all_steps=False, steps=1, streams=1)
+        features = []
         for name, stream in zip(names, streams, strict=True):
             self.reset()
             parts = []
             for step, frame in enumerate(stream):
                 for norm in norms:
-                    norm.step, norm.has_events = step, name == "events"
+                    norm.first_step, norm.has_events = step, name == "events"
                 parts.append(self.encode(self.stem(frame)))
             features.append(torch.stack(parts))
         return features
 
     def _run_multi_step(self, names: tuple[str, ...], frames: Tensor, rows: Tensor | None) -> list[Tensor]:
-        self._set_layout(self.step, len(names))
+        contract.lay_out(self, all_steps=True, steps=self.step, streams=len(names))
         self.reset()
         currents = self.stem(frames.contiguous(memory_format=torch.channels_last))
         features = self.encode(currents if rows is None else _shown(currents, rows))
@@ -320,17 +369,19 @@ class SpikingNetwork(BaseModule):
         """Run a part of the encoder; with `recompute`, keep its input only."""
         return recomputed(layer, x) if self.recompute and self.execution == "multi_step" else layer(x)
 
-    def _set_layout(self, steps: int, streams: int) -> None:
-        """Tell the norms how their inputs are made up: all steps of all streams, the event stream last."""
-        for norm in self.norms:
-            norm.steps, norm.streams, norm.step, norm.has_events = steps, streams, 0, True
+    def run_stage(self, stage: nn.Module, x: Tensor) -> Tensor:
+        """Run a sequence of layers; with `recompute`, keep the input of each only."""
+        if not isinstance(stage, nn.Sequential) or watched(stage):
+            return self.run_layer(stage, x)
+        for layer in stage:
+            x = self.run_layer(layer, x)
+        return x
 
     def _release(self) -> None:
-        """Drop all state, so that no node keeps a graph alive; traces asked for with `requires_fp` stay."""
+        """Drop the state of nodes, so that none keeps a graph alive; what they were asked to keep stays."""
+        tapped = [node for recorder in self._recorders for node in recorder.nodes.values()]
         for node in self.nodes:
-            trace = node.feature_map
-            node.n_reset()
-            node.feature_map = trace
+            contract.release(node, as_it_is=node in tapped)
 
 
 def _sides(size: Any) -> tuple[int, int]:

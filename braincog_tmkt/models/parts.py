@@ -6,7 +6,8 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -93,7 +94,7 @@ def keywords_of(target: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
         if isinstance(made, type):
             inner, is_open = keywords_of(made)
             own, passes_on = _own_keywords(target)
-            return ({**inner, **own}, is_open) if passes_on else (own, False)
+            return ({**inner, **own}, is_open) if passes_on else (dict(own), False)
         chain = [target]
     found: dict[str, Any] = {}
     for function in chain:
@@ -106,7 +107,9 @@ def keywords_of(target: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
     return found, not isinstance(target, type)
 
 
-def _own_keywords(function: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
+@cache
+def _own_keywords(function: Callable[..., Any]) -> tuple[Mapping[str, Any], bool]:
+    """Kept, since Python parses a whole file to find the source of one function in it."""
     parameters, hints = inspect.signature(function).parameters, hints_of(function)
     takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
     found: dict[str, Any] = {}
@@ -118,7 +121,7 @@ def _own_keywords(function: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
             continue
         default = type(parameter.default) if isinstance(parameter.default, bool | int | float | str) else Any
         found[name] = hints.get(name, default)
-    return found, takes_any
+    return MappingProxyType(found), takes_any
 
 
 def taken(target: Callable[..., Any], settings: Mapping[str, Any]) -> dict[str, Any]:

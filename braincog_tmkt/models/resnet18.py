@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from . import MODELS
-from .multi_step import normalised
+from .contract import LARGE_STEM
+from .multi_step import normalised, watched
 from .network import SpikingNetwork
 from .parts import ann_by_default
 from .two_stream import TwoStream
@@ -40,11 +41,13 @@ class Block(nn.Module):
         """`[N, C, H, W]` -> `[N, C', H', W']`."""
         out = self.conv1(normalised(self.node1, self.bn1, x))
         out = self.conv2(normalised(self.node2, self.bn2, out))
-        if self.downsample is None:
-            return out + x
-        norm, node, conv = self.downsample
-        shortcut: Tensor = conv(normalised(node, norm, x))
-        return out + shortcut
+        return out + (x if self.downsample is None else self._shortcut(self.downsample, x))
+
+    def _shortcut(self, layers: nn.Module, x: Tensor) -> Any:
+        if watched(layers) or not isinstance(layers, nn.Sequential) or len(layers) != 3:
+            return layers(x)
+        norm, node, conv = layers
+        return conv(normalised(node, norm, x))
 
 
 class ResNet18(SpikingNetwork):
@@ -53,6 +56,9 @@ class ResNet18(SpikingNetwork):
     11.2 million parameters with 10 classes. Shapes: frames `[B, T, C, H, W]` of any size; D = 512 * width. For the
     arguments see `SpikingNetwork`.
     """
+
+    any_size = True
+    other_stem = LARGE_STEM
 
     def build(self) -> None:
         """Make the layers, and initialise the convolutions as BrainCog does."""
@@ -80,8 +86,7 @@ class ResNet18(SpikingNetwork):
         """The first block's input `[N, C, H, W]` -> pooled output of the last batch norm `[N, D]`."""
         x = currents
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            for block in stage:
-                x = self.run_layer(block, x)
+            x = self.run_stage(stage, x)
         return torch.flatten(self.avgpool(self.bn1(x)), 1)
 
 

@@ -54,6 +54,7 @@ class ResNet19(SpikingNetwork):
     Shapes: frames `[B, T, C, H, W]` of any size; D = 256 * width. For the arguments see `SpikingNetwork`.
     """
 
+    any_size = True
     default_norm = "tdbn"
 
     def build(self) -> None:
@@ -86,8 +87,7 @@ class ResNet19(SpikingNetwork):
         """Currents of the first node `[N, C, H, W]` -> output of the 256-unit node `[N, D]`."""
         x = normalised(self.node1, self.bn1, currents)
         for stage in (self.layer1, self.layer2, self.layer3):
-            for block in stage:
-                x = self.run_layer(block, x)
+            x = self.run_stage(stage, x)
         result: Tensor = self.node2(self.fc1(torch.flatten(self.avgpool(x), 1)))
         return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ..errors import RecipeError
 from . import MODELS
 from .network import SpikingNetwork
 from .two_stream import TwoStream
@@ -49,8 +50,17 @@ class SCNN(SpikingNetwork):
     def stem(self) -> nn.Conv2d:
         """The first convolution."""
         stem = self.feature[0]
-        assert isinstance(stem, nn.Conv2d)
+        if not isinstance(stem, nn.Conv2d):
+            raise RecipeError(
+                f"the first layer of 'feature' must be the convolution that gets the frames, not a"
+                f" {type(stem).__name__}: put other layers behind it"
+            )
         return stem
+
+    @property
+    def bypassed(self) -> dict[str, nn.Module]:
+        """The sequence of layers, of which the network calls the parts."""
+        return {"feature": self.feature}
 
     def encode(self, currents: Tensor) -> Tensor:
         """Currents of the first node `[N, C, H, W]` -> spikes `[N, D]`."""

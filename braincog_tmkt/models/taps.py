@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from ..bridge import BaseNode
 from ..errors import RecipeError
 from ..registry import did_you_mean
-from .multi_step import MultiStep
+from . import contract
+from .multi_step import MultiStep, Tap
 from .recompute import recomputing
 
 POOLED = "pooled"
@@ -52,13 +53,14 @@ class Recorder:
         with ExitStack() as stack:
             for tap, node in self.nodes.items():
                 kind = tap.partition(":")[0]
+                stack.callback(contract.release, node, as_it_is=True)
                 potentials: list[Tensor] = []
                 if kind != "spikes":
                     stack.enter_context(_attributes(node, requires_mem=True))
                 if kind == "potential":
                     fire = partial(_keep_potential, node, node.calc_spike, potentials)
                     stack.enter_context(_attributes(node, walks=True, calc_spike=fire))
-                hook = node.register_forward_hook(partial(self._see, tap, kind, potentials))
+                hook = node.register_forward_hook(Tap(partial(self._see, tap, kind, potentials)))
                 stack.callback(hook.remove)
             yield
 
@@ -66,7 +68,7 @@ class Recorder:
         """The forward hook of a node: take what it recorded at its last steps."""
         if recomputing() or tap not in self._steps:
             return
-        count = node.step if isinstance(node, MultiStep) else 1
+        count = node.input_steps if isinstance(node, MultiStep) else 1
         if kind == "spikes":
             seen = list(output.unflatten(0, (count, -1)).unbind()) if isinstance(node, MultiStep) else [output]
         else:

@@ -61,7 +61,7 @@ class TwoStream(SpikingNetwork):
         names = self.stream_names
         with self.taps(self.aligned) as seen:
             if appearance is None:
-                frames = torch.stack([self.encoder(mixed), self.encoder(events)], dim=1)  # [T, S, B, C, H, W]
+                frames = torch.stack([self.encoded(mixed), self.encoded(events)], dim=1)  # [T, S, B, C, H, W]
                 features = self._run(names, frames.flatten(0, 2), len(frames))
             else:
                 features = self._run(names, *_shared_frames(mixed, events, appearance))

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..errors import RecipeError
 from . import MODELS
 from .multi_step import normalised
 from .network import SpikingNetwork
@@ -66,23 +67,30 @@ class VGGSNN(SpikingNetwork):
         """A linear classifier; second of two layers, as BrainCog numbers it."""
         return nn.Sequential(nn.Identity(), super().head())
 
-    def classifier(self, stream: str) -> nn.Module:
-        """The linear layer of stream `mixed` or `events`."""
-        head: Any = super().classifier(stream)
-        linear: nn.Module = head[1]
-        return linear
-
     @property
     def stem(self) -> nn.Conv2d:
         """The first convolution."""
-        first: Any = self.feature[0]
-        stem: nn.Conv2d = first.conv
+        stem: nn.Conv2d = self._first.conv
         return stem
+
+    @property
+    def bypassed(self) -> dict[str, nn.Module]:
+        """The sequence of layers, and the first of them, of which the network calls the parts."""
+        return {"feature": self.feature, "feature.0": self._first}
+
+    @property
+    def _first(self) -> Any:
+        first = self.feature[0]
+        if not isinstance(first, ConvLayer):
+            raise RecipeError(
+                f"the first layer of 'feature' must be a ConvLayer, whose convolution gets the frames, not a"
+                f" {type(first).__name__}: change its parts, or put other layers behind it"
+            )
+        return first
 
     def encode(self, currents: Tensor) -> Tensor:
         """Currents of the first node `[N, C, H, W]` -> pooled spikes `[N, D]`."""
-        first: Any = self.feature[0]
-        x = normalised(first.node, first.bn, currents)
+        x = normalised(self._first.node, self._first.bn, currents)
         for layer in self.feature[1:]:  # a pooling keeps nothing, so there is nothing to compute again
             x = layer(x) if isinstance(layer, nn.AvgPool2d) else self.run_layer(layer, x)
         return x.flatten(1)

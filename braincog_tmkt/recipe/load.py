@@ -8,18 +8,20 @@ method than the file it extends starts with empty `method` and `stages` sections
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import is_dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import is_dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any, get_args
 
 from ..errors import RecipeError
 from ..files import user_path
+from ..own_code import COPY, Code, digests, find_code, read_copy, unlike
 from ..registry import did_you_mean
 from ..value_types import hints_of
 from .check import check_layer, check_ranges, hint_of
-from .identity import flat
+from .identity import flat, relevant
 from .schema import MODEL_DEFAULTS, Recipe
 from .text import read_value, read_yaml
 
@@ -36,9 +38,54 @@ def load_recipe(path: str | Path, overrides: Iterable[str] = (), tier: str | Non
         tier: one of the recipe's tiers, or `paper`: the recipe as it stands, with its full settings.
 
     Raises:
-        RecipeError: naming the file (or override), the key, and the nearest valid key or the values it may have.
+        RecipeError: naming the file (or override), the key, and the nearest valid key or the values it may have; and
+            as `load_with_code` does.
     """
-    return recipe_from_dict(merged_values(path, overrides, tier), str(path))
+    return load_with_code(path, overrides, tier)[0]
+
+
+def load_with_code(path: str | Path, overrides: Iterable[str] = (), tier: str | None = None) -> tuple[Recipe, Code]:
+    """A recipe, see `load_recipe`, and the user's own code that it leads to.
+
+    The code is looked for in the current folder, and beside the recipe file and the files that it extends. The recipe
+    in a run folder leads to the copy there.
+
+    Raises:
+        RecipeError: as `load_recipe` and `own_code.find_code` do, or if the recipe states other `code` than there is.
+        TrainingError: if the copy in the run folder is not what the recipe states.
+    """
+    recipe = recipe_from_dict(merged_values(path, overrides, tier), str(path))
+    code = _code_of(recipe, Path(path))
+    return replace(recipe, code=digests(code)), code
+
+
+def _code_of(recipe: Recipe, path: Path) -> Code:
+    if recipe.code and (copy := path.parent / COPY).is_file():
+        return read_copy(copy, recipe.code)
+    names = named_code(recipe)
+    code = find_code(names, [Path.cwd(), *_folders(path)]) if names else {}
+    if recipe.code and (changed := unlike(code, recipe.code)):
+        raise RecipeError(f"{path} states other code than there is: {changed} differs")
+    return code
+
+
+def named_code(recipe: Recipe) -> list[str]:
+    """The `imports` of a recipe, and all that looks like a dotted path in its settings."""
+    return [*recipe.imports, *_dotted(relevant(recipe.as_dict()))]
+
+
+def _dotted(value: Any) -> Iterator[str]:
+    """The dotted paths in a plain value: `my_net.Net`."""
+    if isinstance(value, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", value):
+        yield value
+    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _dotted(inner)
+
+
+def _folders(path: Path) -> list[Path]:
+    """Those of a recipe file and of the files that it extends."""
+    base = _read(path).get("extends")
+    return [path.parent, *(_folders(path.parent / user_path(base)) if base else ())]
 
 
 def merged_values(path: str | Path, overrides: Iterable[str] = (), tier: str | None = None) -> dict[str, Any]:

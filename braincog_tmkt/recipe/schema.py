@@ -145,7 +145,10 @@ class Recipe:
             `stages.stage_recipe`.
         tiers: named sets of overrides, as `{smoke: {train.epochs: 1}}`.
         extends: another recipe file, relative to this one, whose keys lie below these.
-        imports: modules of yours to import first, e.g. one that registers a method; found from the current folder.
+        imports: modules of yours to import first, e.g. one that registers a method. They are looked for in the current
+            folder, beside the recipe and the files it extends, and then wherever Python looks.
+        code: the files of your own that `imports` and dotted paths lead to, with their digests (`own_code.digests`).
+            It is found; a recipe that states it, such as the one in a run folder, takes no other code.
     """
 
     name: str = ""
@@ -158,6 +161,7 @@ class Recipe:
     tiers: dict[str, dict[str, Any]] = field(default_factory=dict)
     extends: str | None = None
     imports: list[str] = field(default_factory=list)
+    code: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for records; `recipe_from_dict` is its inverse."""

@@ -4,7 +4,8 @@ A record has everything needed to judge and to repeat a run; `schema` says what 
 
 A record is a dictionary of plain values. Accuracies are shares in [0, 1], of the test recordings unless named `val_*`:
 
-- `name`, `recipe`, `recipe_hash`, `seed`: what was trained; the recipe is resolved, with every default.
+- `name`, `recipe`, `recipe_hash`, `seed`: what was trained; the recipe is resolved, with every default; its
+  `code` has the digests of the user's own files (see `own_code`), which `code.zip` in the run folder keeps.
 - `data`: `set`, `kind` (real, simulated, embedded), `fingerprint`, `complete` (whether it has as many recordings as the
   official set), `classes`, `protocol`, `leaky`, `split` (a hash) and the sizes of its parts; `names`, only where names
   of recordings and images disagree: how.

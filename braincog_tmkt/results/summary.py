@@ -63,7 +63,9 @@ def summarise(records: Iterable[Record], select: str = "last", against: str = "b
     """
     require_selection(select)
     groups = {group: _conditions(group) for group in group_runs(records)}
-    varying = differing(groups.values())
+    varying = [
+        key for key in differing(groups.values()) if not key.startswith("code.") or _several(groups.values(), key)
+    ]
     rows = [_row(group, _reference(group, groups, against), groups[group], varying, select) for group in groups]
     return sorted(rows, key=lambda row: (row.conditions, row.recipe))
 
@@ -108,6 +110,11 @@ def _footnotes(rows: list[Row]) -> list[str]:
     return lines + [f"{MARK} {row.recipe}, {words}" for row in rows for words in row.warnings]
 
 
+def _several(groups: Iterable[Mapping[str, Any]], key: str) -> bool:
+    """Whether those that have a key have several values of it."""
+    return len({conditions[key] for conditions in groups if key in conditions}) > 1
+
+
 def _conditions(group: Runs) -> dict[str, Any]:
     """The settings that are no part of the method."""
     return {key: value for key, value in relevant(group.first["recipe"]).items() if not key.startswith("method.")}
@@ -117,6 +124,7 @@ def _reference(group: Runs, groups: Mapping[Runs, dict[str, Any]], against: str)
     """The group of the reference recipe under the conditions of this one."""
     for other, conditions in groups.items():
         free = {"data.static_pool"} if other.first["recipe"]["method"]["name"] == "baseline" else set()
+        free |= {key for key in groups[group].keys() ^ conditions.keys() if key.startswith("code.")}  # one's alone
         keys = (groups[group].keys() | conditions.keys()) - free
         alike = all(groups[group].get(key) == conditions.get(key) for key in keys)
         kinds = {each.first["data"]["kind"] for each in (group, other)}

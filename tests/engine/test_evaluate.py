@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from braincog_tmkt.data.batch import Batch, BatchRNG
+from braincog_tmkt.data.batch import Batch
 from braincog_tmkt.engine.devices import make_fabric
 from braincog_tmkt.engine.evaluate import evaluate, measure_activity
 from braincog_tmkt.methods import METHODS, Method
@@ -78,7 +78,7 @@ def test_training_goes_on_after_an_evaluation(execution, node):
     method = METHODS.build("baseline", backbone).train()
     for look in (evaluate, measure_activity):
         look(method, pairs, rows, 4, make_fabric())
-    method(Batch(frames[:, 0], frames, label, rows, BatchRNG(0, 0, 4, 4)), 0.0)["loss"].backward()
+    method(Batch.of(frames[:, 0], frames, label), 0.0)["loss"].backward()
     assert backbone.feature[0].weight.grad.norm() > 0
 
 

@@ -4,7 +4,7 @@ import timm
 import torch
 
 import braincog_tmkt  # noqa: F401  registers the backbones
-from braincog_tmkt.data.batch import Batch, BatchRNG
+from braincog_tmkt.data.batch import Batch
 from braincog_tmkt.losses import cka
 from braincog_tmkt.methods import METHODS
 
@@ -38,14 +38,8 @@ def run(golden, mode, execution="multi_step", part="loss", **flags):
     seen = []
     inner = net.streams
     net.streams = lambda *frames: seen.append(inner(*frames)) or seen[-1]
-    batch = Batch(
-        static=torch.from_numpy(golden.static[:, 0]),
-        events=torch.from_numpy(golden.events),
-        label=torch.from_numpy(golden.label),
-        index=torch.arange(len(golden.label)),
-        rng=BatchRNG(seed=0, start=0, rows=len(golden.label), total=len(golden.label)),
-    )
-    parts = method(batch, progress=0.0)
+    static, events, label = (torch.from_numpy(each) for each in (golden.static[:, 0], golden.events, golden.label))
+    parts = method(Batch.of(static, events, label, seed=0), progress=0.0)
     parts[part].backward()
     (mixed, dvs), numpy = seen[0], lambda x: x.detach().numpy()
     return {

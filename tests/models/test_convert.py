@@ -100,15 +100,14 @@ def test_every_layer_of_a_converted_network_is_the_ann_s_for_what_it_gets(levels
     snn.set_steps(levels)
     seen = {}
     hooks = [
-        node.register_forward_hook(lambda node, got, out, i=i: seen.update({i: (got[0], out.detach())}))
+        node.register_forward_hook(lambda node, got, out, i=i: seen.update({i: (got[0].detach(), out.detach())}))
         for i, node in enumerate(ann.nodes)
     ]
-    norms = [layer.bn for layer in ann.feature if hasattr(layer, "bn")]
     ann.event_logits(pictures(ann))
     for hook in hooks:
         hook.remove()
     for i, node in enumerate(snn.nodes):
-        current, wanted = norms[i](seen[i][0]).detach(), seen[i][1]
+        current, wanted = seen[i]
         node.n_reset()
         fired = node(current.repeat(levels, 1, 1, 1)).unflatten(0, (levels, -1)).mean(0)
         place = current / node.threshold * levels + 0.5

@@ -71,6 +71,20 @@ def test_the_baseline_is_the_reference_of_both_pools_but_not_of_other_numbers_of
     assert rows["static_pool=partners, train_per_class=20"].difference is None
 
 
+def test_code_of_one_side_alone_is_no_condition_but_two_versions_of_what_both_use_are():
+    def coded(name, accuracy, **files):
+        one = record(name, 1, accuracy, recipe_hash=f"{name}{files}")
+        one["recipe"]["code"] = {f"{file}.py": digest for file, digest in files.items()}
+        return one
+
+    rows = summarise([coded("set/baseline", 0.8), coded("set/own", 0.9, own="ab")])
+    assert [(row.conditions, row.difference) for row in rows] == [("", None), ("", pytest.approx(10.0))]
+    old, new = (coded("set/baseline", 0.8, net="ab"), coded("set/baseline", 0.7, net="cd"))
+    rows = summarise([old, new, coded("set/own", 0.9, own="ab", net="cd")])
+    assert [(row.recipe, row.conditions) for row in rows if row.difference] == [("set/own", "net.py=cd")]
+    assert next(row.difference for row in rows if row.difference) == pytest.approx(20.0)
+
+
 def test_the_table_is_the_stored_text():
     got = [" ".join(line.split()) for line in render(summarise(RECORDS)).splitlines()]
     assert [line for line in got if not line.startswith("-")] == [

@@ -21,8 +21,13 @@ def recurrence_of(kind: type) -> Declaration | None:
     return vars(kind).get("recurrence") or _RECURRENCES.get(kind)
 
 
-def _constant(node: Any, value: float) -> Tensor:
-    return torch.full((), value, dtype=torch.float32, device=node.threshold.device)
+def _constant(node: Any, value: Any) -> Tensor:
+    """A number or a tensor, such as BrainCog's `set_n_tau` makes of tau."""
+    return torch.as_tensor(value, dtype=torch.float32, device=node.threshold.device)
+
+
+def _learnt(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.requires_grad
 
 
 def _threshold(node: Any) -> Tensor:
@@ -30,12 +35,16 @@ def _threshold(node: Any) -> Tensor:
     return threshold
 
 
-def _if(node: Any) -> dict[str, Any]:
+def _if(node: Any) -> dict[str, Any] | None:
+    if _learnt(node.dt):
+        return None
     return {"decay": _constant(node, node.dt), "threshold": _threshold(node)}
 
 
-def _lif(node: Any) -> dict[str, Any]:
+def _lif(node: Any) -> dict[str, Any] | None:
     """BrainCog's LIF ignores `dt` and `sigmoid_thres`."""
+    if _learnt(node.tau):
+        return None
     decay = _constant(node, node.tau)
     return {"leak": True, "divide": True, "decay": decay, "threshold": node.threshold.detach().float()}
 

@@ -50,8 +50,7 @@ class StepBatchNorm2d(nn.BatchNorm2d):
     """Batch norm over a flat `[T*S*B, C, H, W]`, normalised per step and stream in training, as in BrainCog.
 
     `steps` (T) and `streams` (S) say how the first axis is made up; with 1 and 1 it is `nn.BatchNorm2d`. In evaluation
-    the running statistics serve all steps, as in BrainCog. With several processes the statistics are those of the
-    global batch (deviation D-06: BrainCog's scripts leave them to each process, which changes the objective).
+    the running statistics serve all steps, as in BrainCog.
 
     In front of a node that has a kernel, `fused_bn_neuron.fire` does this layer's work and only uses its parameters.
 
@@ -64,12 +63,16 @@ class StepBatchNorm2d(nn.BatchNorm2d):
     shared: ClassVar[bool] = False
     """Whether all steps have their statistics together."""
 
-    circumstances: ClassVar[tuple[str, ...]] = ("steps", "streams", "step", "has_events", "training")
+    circumstances: ClassVar[tuple[str, ...]] = ("steps", "streams", "first_step", "has_events", "training")
+
+    synchronised: bool = False
+    """Whether several processes take the statistics of their global batch (deviation D-06), as recipes have it; else
+    each takes its own, as in BrainCog's scripts."""
 
     steps: int = 1
     streams: int = 1
 
-    step: int = 0
+    first_step: int = 0
     """Number of the first step in the input; above 0 where the network runs step by step."""
 
     has_events: bool = True
@@ -84,11 +87,24 @@ class StepBatchNorm2d(nn.BatchNorm2d):
     @property
     def one_set(self) -> bool:
         """Whether all of the input has its statistics together, in this process alone: torch's own operator does."""
-        return self.streams == 1 and (self.shared or self.steps == 1) and world_size() == 1 and self.watch is None
+        return self.streams == 1 and (self.shared or self.steps == 1) and self.processes == 1 and self.watch is None
+
+    @property
+    def processes(self) -> int:
+        """Number of processes whose samples have their statistics together."""
+        return world_size() if self.synchronised else 1
+
+    @property
+    def fuses(self) -> bool:
+        """Whether `fire` may do this layer's work: it does what the `forward` of our classes does."""
+        owner = next(cls for cls in type(self).__mro__ if "forward" in vars(cls))
+        known = owner.__module__.startswith(__package__)
+        return known and self.weight is not None and self.running_mean is not None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise `[T*S*B, C, H, W]`."""
-        if not self.training or (self.one_set and not recomputing()):
+        """Normalise `[T*S*B, C, H, W]`; without running statistics as in training, as `nn.BatchNorm2d` does."""
+        batch_statistics = self.training or self.running_mean is None
+        if not batch_statistics or (self.one_set and not recomputing()):
             return super().forward(x)
         if self.one_set:  # the same operator again; the running statistics have seen these frames already
             return functional.batch_norm(x, *self.running(), self.weight, self.bias, True, 0.0, self.eps)
@@ -96,13 +112,16 @@ class StepBatchNorm2d(nn.BatchNorm2d):
         groups = x.float().unflatten(0, (steps, self.streams, -1))
         axes = (0, 2, 4, 5) if self.shared else (2, 4, 5)
         mean = groups.mean(axes, keepdim=True)
-        mean = _MeanOverRanks.apply(mean) if world_size() > 1 else mean
+        mean = _MeanOverRanks.apply(mean) if self.processes > 1 else mean
         centred = groups - mean
         var = centred.square().mean(axes, keepdim=True)
-        var = _MeanOverRanks.apply(var) if world_size() > 1 else var
-        count = x.numel() // mean.numel() * world_size()
-        self.update_running_stats(mean.detach()[:, :, 0, :, 0, 0], var.detach()[:, :, 0, :, 0, 0], count)
-        normal = centred * (self.weight[:, None, None] * torch.rsqrt(var + self.eps)) + self.bias[:, None, None]
+        var = _MeanOverRanks.apply(var) if self.processes > 1 else var
+        count = x.numel() // mean.numel() * self.processes
+        if self.training and self.running_mean is not None:
+            self.update_running_stats(mean.detach()[:, :, 0, :, 0, 0], var.detach()[:, :, 0, :, 0, 0], count)
+        normal = centred * torch.rsqrt(var + self.eps)
+        if self.weight is not None:
+            normal = centred * (self.weight[:, None, None] * torch.rsqrt(var + self.eps)) + self.bias[:, None, None]
         return normal.flatten(0, 2).to(x.dtype)
 
     def running(self) -> tuple[Tensor, Tensor]:

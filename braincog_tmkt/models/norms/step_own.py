@@ -56,7 +56,7 @@ class StepOwnBatchNorm2d(StepBatchNorm2d):
 
     def evaluation_stats(self) -> tuple[Tensor, Tensor]:
         """Mean and variance `[T, S, C]`: of each step for the event stream, the one running set for the other."""
-        last = self.step + self.steps
+        last = self.first_step + self.steps
         if last > len(self.step_mean):
             raise RecipeError(
                 f"norm step_own keeps statistics of {len(self.step_mean)} steps, but the network runs for {last}:"
@@ -66,7 +66,7 @@ class StepOwnBatchNorm2d(StepBatchNorm2d):
         for one, own in zip(self.running(), (self.step_mean, self.step_var), strict=True):
             sets = one.expand(self.steps, self.streams, -1).clone()
             if self.has_events:
-                sets[:, -1] = own[self.step : last]
+                sets[:, -1] = own[self.first_step : last]
             found.append(sets)
         return found[0], found[1]
 
@@ -82,7 +82,7 @@ class StepOwnBatchNorm2d(StepBatchNorm2d):
             return
         assert self.momentum is not None
         for own, moments in ((self.step_mean, mean), (self.step_var, var)):
-            own[self.step : self.step + len(moments)].lerp_(moments[:, -1].to(own.dtype), self.momentum)
+            own[self.first_step : self.first_step + len(moments)].lerp_(moments[:, -1].to(own.dtype), self.momentum)
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *args: Any) -> None:
         steps = len(self.step_mean)
