@@ -15,6 +15,7 @@ from braincog_tmkt.bridge import brain_cog_module
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.models.contract import CHANNELS, NO_MEANING, ONLY
 from braincog_tmkt.models.parts import node_class, surrogate_class
+from tests.children import execute, run
 
 from .pairs import pair
 from .test_script_loop import SCRIPT
@@ -136,3 +137,9 @@ def test_the_page_has_every_keyword_and_data_set():
         assert f"`{key}`" in PAGE, key
     for name in CHANNELS:
         assert f"`{name}`" in PAGE, name
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
+def test_blocks_of_the_page_run(code):
+    done = run(execute, code)
+    assert done.returncode == 0, done.stderr
