@@ -55,3 +55,22 @@ def _narrow(node: Any) -> nn.Sequential:
 def frames(batch: int = 2, seed: int = 0) -> Tensor:
     """Events `[B, T, 2, H, W]`."""
     return 3 * torch.rand(batch, STEPS, 2, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
+
+
+def passed(net: Any, training: bool) -> dict[str, Tensor]:
+    """Everything that one forward and backward pass gives."""
+    net.train(training)
+    events = frames().to(next(net.parameters()).dtype).requires_grad_()
+    logits = net(events)
+    logits.square().sum().backward()
+    grads = {name.replace("dvs_fc", "fc"): part.grad for name, part in net.named_parameters() if part.grad is not None}
+    buffers = {name: value for name, value in net.named_buffers() if "num_batches" not in name}
+    return {"logits": logits.detach(), "events": events.grad, **grads, **buffers}
+
+
+def assert_same(found: dict[str, Tensor], wanted: dict[str, Tensor], what: str = "") -> None:
+    """Fail if two results of `passed` differ by more than rounding."""
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        scale = float(value.abs().max()) + 1e-6
+        torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-4 * scale, msg=f"{what} {name}")

@@ -17,9 +17,8 @@ from braincog_tmkt.models.contract import CHANNELS, NO_MEANING, ONLY
 from braincog_tmkt.models.parts import node_class, surrogate_class
 from tests.children import execute, run
 
-from .pairs import pair
+from .pairs import assert_same, pair, passed
 from .test_script_loop import SCRIPT
-from .test_surface import assert_same, passed
 
 NETWORKS = ("tmkt_vggsnn", "tmkt_resnet18", "tmkt_scnn", "hsd_vggsnn", "hsd_resnet18", "hsd_resnet19")
 is_dvs_data = brain_cog_module("datasets").is_dvs_data
