@@ -270,7 +270,7 @@ def test_two_processes_take_the_step_of_brain_cogs_own(tmp_path):
         for key, value in own.items():
             change, wanted = (each.float() - before[key] for each in (net[our_key(key, name)], value))
             off.append(float((change - wanted).norm() / (wanted.norm() + 1e-9)))
-        assert sum(off) / len(off) <= 0.2, name  # statistics of the whole batch: above 0.5
+        assert sum(off) / len(off) <= 0.2, name  # statistics of the whole batch: 0.48 or more
 
 
 def two_processes(rank, folder):
