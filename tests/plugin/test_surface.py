@@ -3,6 +3,7 @@
 The truth is BrainCog's own VGG_SNN and ResNet, step by step, with the same layers and weights.
 """
 
+import copy
 import inspect
 import warnings
 
@@ -114,6 +115,25 @@ def test_what_a_script_reads_after_a_forward_pass(name, execution):
         assert len(found) == len(wanted) > 0, what
         for here, there in zip(found, wanted, strict=True):
             torch.testing.assert_close(here, there, rtol=1e-4, atol=1e-5, msg=what, check_dtype=False)
+
+    for traces in nets[0].get_fp(temporal_info=True) + nets[0].get_mem(temporal_info=True):
+        assert [trace.view(len(trace), -1).shape[0] for trace in traces] == [2] * STEPS  # as scripts flatten them
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_network_can_be_copied_and_saved_as_a_whole(name, execution, tmp_path):
+    net, theirs = pair(name, execution)
+    for one in (net, theirs):
+        one(frames()).sum().backward()
+    with pytest.raises(RuntimeError, match="deepcopy"):  # its nodes keep the graph
+        copy.deepcopy(theirs)
+    torch.save(net, tmp_path / "net.pt")
+    twins = [copy.deepcopy(net), torch.load(tmp_path / "net.pt", weights_only=False)]
+    logits = net.eval()(frames(seed=4))
+    for twin in twins:
+        assert [type(node) for node in nodes(twin)] == [type(node) for node in nodes(net)]
+        assert torch.equal(twin.eval()(frames(seed=4)), logits)
 
 
 @pytest.mark.parametrize("execution", EXECUTIONS)
