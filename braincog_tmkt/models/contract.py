@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..bridge import BaseNode
 from ..errors import RecipeError
 from ..registry import did_you_mean
-from .multi_step import MultiStep, watched
+from .multi_step import MultiStep
 from .norms.step import StepBatchNorm2d
 from .parts import keywords_of
 
@@ -221,20 +221,6 @@ def check_switches(network: Any) -> None:
     for name, value in switches.items():
         if value:
             raise RecipeError(f"{name} cannot be turned on in a finished network: give it when the network is built")
-
-
-def refuse_hooks(bypassed: Mapping[str, nn.Module]) -> None:
-    """Refuse hooks on containers that are never called as a whole.
-
-    Args:
-        bypassed: these containers, by name.
-
-    Raises:
-        RecipeError: if one of them has a hook.
-    """
-    for name, part in bypassed.items():
-        if watched(part):
-            raise RecipeError(f"a hook on '{name}' would never be called: put it on the layers in it")
 
 
 class Released:

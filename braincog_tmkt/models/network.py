@@ -25,7 +25,7 @@ from .multi_step import multi_step_node, watched
 from .norms.step import StepBatchNorm2d
 from .parts import node_class, norm_class, surrogate_class, surrogate_factory, taken
 from .recompute import recomputed
-from .spikes import SpikeConv2d, SpikePool2d
+from .spikes import SpikeConv2d, SpikePool2d, shown_rows
 from .taps import Recorder
 
 EXECUTIONS = ("multi_step", "step")
@@ -213,9 +213,13 @@ class SpikingNetwork(BaseModule):
         return self.rgb_fc if stream == "mixed" else self.dvs_fc
 
     @property
-    def bypassed(self) -> dict[str, nn.Module]:
-        """Containers, by name, whose layers are called one by one, so that a hook on them would see nothing."""
-        return {}
+    def bypassed(self) -> tuple[nn.Module, ...]:
+        """Containers of which `encode` calls the parts alone; if one of them has a hook, `encode_whole` runs."""
+        return ()
+
+    def encode_whole(self, frames: Tensor) -> Tensor:
+        """Frames `[N, C, H, W]` -> F `[N, D]`, as `encode` of the stem's output, by calling these containers."""
+        return self.encode(self.stem(frames))
 
     # BrainCog's contract, and ours.
 
@@ -333,7 +337,6 @@ class SpikingNetwork(BaseModule):
         """
         contract.check_frames(self, frames, steps)
         contract.check_switches(self)
-        contract.refuse_hooks(self.bypassed)
         for recorder in self._recorders:
             recorder.begin()
         run = self._run_multi_step if self.execution == "multi_step" else self._run_step
@@ -354,16 +357,23 @@ class SpikingNetwork(BaseModule):
             for step, frame in enumerate(stream):
                 for norm in norms:
                     norm.first_step, norm.has_events = step, name == "events"
-                parts.append(self.encode(self.stem(frame)))
+                parts.append(self._encode_frames(frame))
             features.append(torch.stack(parts))
         return features
 
     def _run_multi_step(self, names: tuple[str, ...], frames: Tensor, rows: Tensor | None) -> list[Tensor]:
         contract.lay_out(self, all_steps=True, steps=self.step, streams=len(names))
         self.reset()
-        currents = self.stem(frames.contiguous(memory_format=torch.channels_last))
-        features = self.encode(currents if rows is None else _shown(currents, rows))
+        frames = frames.contiguous(memory_format=torch.channels_last)
+        features = self._encode_frames(frames, rows)
         return list(features.unflatten(0, (self.step, len(names), -1)).unbind(1))
+
+    def _encode_frames(self, frames: Tensor, rows: Tensor | None = None) -> Tensor:
+        """F `[N, D]` of frames `[U, C, H, W]`, or of the rows of them that are shown."""
+        if any(watched(part) for part in self.bypassed):
+            return self.encode_whole(frames if rows is None else frames.index_select(0, rows))
+        currents = self.stem(frames)
+        return self.encode(currents if rows is None else shown_rows(currents, rows))
 
     def run_layer(self, layer: nn.Module, x: Tensor) -> Tensor:
         """Run a part of the encoder; with `recompute`, keep its input only."""
@@ -386,9 +396,3 @@ class SpikingNetwork(BaseModule):
 
 def _sides(size: Any) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else tuple(size)
-
-
-def _shown(currents: Tensor, rows: Tensor) -> Tensor:
-    """Rows of `[U, C, H, W]`, in channels-last memory as the input."""
-    pixels = currents.permute(0, 2, 3, 1)
-    return pixels.flatten(1).index_select(0, rows).unflatten(1, pixels.shape[1:]).permute(0, 3, 1, 2)

@@ -58,9 +58,13 @@ class SCNN(SpikingNetwork):
         return stem
 
     @property
-    def bypassed(self) -> dict[str, nn.Module]:
-        """The sequence of layers, of which the network calls the parts."""
-        return {"feature": self.feature}
+    def bypassed(self) -> tuple[nn.Module, ...]:
+        """The sequence of layers, whose first convolution runs apart."""
+        return (self.feature,)
+
+    def encode_whole(self, frames: Tensor) -> Tensor:
+        """Frames `[N, C, H, W]` -> spikes `[N, D]`."""
+        return self.node1(self.fc1(self.feature(frames).flatten(1)))
 
     def encode(self, currents: Tensor) -> Tensor:
         """Currents of the first node `[N, C, H, W]` -> spikes `[N, D]`."""

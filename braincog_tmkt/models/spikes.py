@@ -32,6 +32,12 @@ def levels_of(x: Tensor) -> int | None:
     return getattr(x, "spike_levels", None)
 
 
+def shown_rows(currents: Tensor, rows: Tensor) -> Tensor:
+    """Rows of `[U, C, H, W]`, in channels-last memory as the input."""
+    pixels = currents.permute(0, 2, 3, 1)
+    return pixels.flatten(1).index_select(0, rows).unflatten(1, pixels.shape[1:]).permute(0, 3, 1, 2)
+
+
 class SpikeConv2d(nn.Conv2d):
     """`nn.Conv2d` that keeps spikes, and their means from a `SpikePool2d`, as whole numbers of 8 bits."""
 

@@ -74,9 +74,13 @@ class VGGSNN(SpikingNetwork):
         return stem
 
     @property
-    def bypassed(self) -> dict[str, nn.Module]:
-        """The sequence of layers, and the first of them, of which the network calls the parts."""
-        return {"feature": self.feature, "feature.0": self._first}
+    def bypassed(self) -> tuple[nn.Module, ...]:
+        """The sequence of layers, and the first of them, whose convolution runs apart."""
+        return self.feature, self._first
+
+    def encode_whole(self, frames: Tensor) -> Tensor:
+        """Frames `[N, C, H, W]` -> pooled spikes `[N, D]`."""
+        return self.run_layer(self.feature, frames).flatten(1)
 
     @property
     def _first(self) -> Any:

@@ -111,7 +111,7 @@ def doubled(module, inputs):
 
 
 def stage(net):
-    return [net.feature[4]] if hasattr(net, "feature") else [net.layer2, net.layer3[0].downsample]
+    return [net.feature, net.feature[0]] if hasattr(net, "feature") else [net.layer2, net.layer3[0].downsample]
 
 
 SAME = {

@@ -13,9 +13,10 @@ from torch import nn
 
 from braincog_tmkt.bridge import BaseModule, BaseNode, brain_cog_module
 from braincog_tmkt.errors import RecipeError
+from braincog_tmkt.models import build_backbone
 
 from . import changes
-from .changes import NEVER, NOT_IN_MULTI_STEP, SAME, drop_layer, each, halved, nodes
+from .changes import NEVER, NOT_IN_MULTI_STEP, SAME, drop_layer, each, nodes
 from .pairs import NAMES, SIDE, STEPS, assert_same, frames, pair, passed
 
 EXECUTIONS = ("multi_step", "step")
@@ -168,12 +169,19 @@ def test_a_script_is_told_that_set_attr_step_changes_nothing(execution):
 
 
 @pytest.mark.parametrize("execution", EXECUTIONS)
-def test_hooks_on_containers_that_are_never_called_are_refused(execution):
-    for part in ("feature", "feature.0"):
-        net = pair("tmkt_vggsnn", execution)[0]
-        net.get_submodule(part).register_forward_hook(halved)
-        with pytest.raises(RecipeError, match=f"a hook on '{part}' would never be called: put it on the layers"):
-            net(frames())
+@pytest.mark.parametrize("name", ["tmkt_vggsnn", "tmkt_resnet18", "tmkt_scnn", "hsd_resnet19"])
+def test_a_hook_on_every_module_sees_each_of_them(name, execution):
+    """As tools that count operations register them; logits and gradients stay."""
+    norm = {} if execution == "multi_step" or name == "tmkt_scnn" else {"norm": "step"}
+    net = build_backbone(name, 5, STEPS, 28, width=0.1, node_type="LIFNode", execution=execution, **norm)
+    events = torch.rand(2, STEPS, 2, 28, 28)
+    wanted = net.eval()(events)
+    seen = set()
+    for key, part in net.named_modules():
+        part.register_forward_hook(lambda part, inputs, output, key=key: seen.add(key))
+    torch.testing.assert_close(net(events), wanted)
+    unused = {"rgb_fc", "rgb_fc.0", "rgb_fc.1", "coefficient"}  # of the other stream
+    assert {key for key, _ in net.named_modules()} - seen <= unused
 
 
 @pytest.mark.parametrize("change", [lambda net: net.feature.insert(0, nn.Dropout()), drop_layer])
