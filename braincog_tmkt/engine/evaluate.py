@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from ..data.pairs import PairSet
 from ..methods.base import Method
-from ..models.multi_step import Tap
+from ..models.hooks import Tap
 from .devices import reduced
 
 

@@ -227,6 +227,8 @@ def is_finished(cell: RunSpec, runs: Path) -> bool:
     note = f" (warning: the files of the data set have changed since, or are copies: tmkt eval {folder} compares them)"
     if facts["fingerprint"] == record["data"]["fingerprint"]:
         note = ""
+    if cell.code and not (folder / COPY).exists():
+        write_whole(folder / COPY, pack(cell.code))
     print(f"finished already: {_report(record, folder, note)}")
     return True
 

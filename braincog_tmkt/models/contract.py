@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any, NoReturn
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..bridge import BaseNode
+from ..bridge import BaseNode, brain_cog_module
 from ..errors import RecipeError
 from ..registry import did_you_mean
 from .multi_step import MultiStep
 from .norms.step import StepBatchNorm2d
 from .parts import keywords_of
+
+Encoder: Any = brain_cog_module("base.encoder.encoder").Encoder
 
 ONLY: dict[str, Any] = {
     "temporal_flatten": False,
@@ -33,8 +36,8 @@ ONLY: dict[str, Any] = {
 }
 """BrainCog's keywords whose other values would make another network, and the value that is taken."""
 
-NO_MEANING = ("n_encode_type", "sew_cnf", "conv_type")
-"""Those that BrainCog's script passes for other networks; BrainCog's own VGG_SNN and ResNets ignore them, too."""
+NO_MEANING = ("n_encode_type", "sew_cnf", "conv_type", "drop_rate", "drop_path_rate", "bn_tf")
+"""Those that BrainCog's scripts pass for other networks; BrainCog's own VGG_SNN and ResNets ignore them, too."""
 
 CHANNELS = {
     **dict.fromkeys(("dvsg", "dvsc10", "ncaltech101", "ncars", "ucf101dvs", "hmdbdvs", "bullyingdvs"), 2),
@@ -47,6 +50,8 @@ CHANNELS = {
 
 LARGE_STEM = ("imnet", "esimnet")
 """Data sets for which BrainCog's ResNet-18 has another first convolution, of 7x7 pixels and stride 2."""
+
+EXECUTIONS = ("multi_step", "step")
 
 ENCODINGS = ("direct", "rate", "ttfs", "phase", "auto")
 BROKEN_ENCODINGS = ("ttfs", "phase", "auto")
@@ -98,6 +103,8 @@ def norm_for(name: str, norm: Any, usual: str, layer_by_layer: bool | None) -> A
     """
     if layer_by_layer is None:
         return norm or usual
+    if not isinstance(layer_by_layer, bool):
+        raise RecipeError(f"{name}: layer_by_layer must be True or False, not {layer_by_layer!r}")
     chosen = norm or ({"step": "shared"} if layer_by_layer else {"shared": "step"}).get(usual, usual)
     over_all = {"shared": True, "tdbn": True, "step": False, "step_own": False}.get(chosen, layer_by_layer)
     if over_all != layer_by_layer:
@@ -179,6 +186,37 @@ def _lay_out_node(name: str, node: Any, all_steps: bool, steps: int) -> None:
         )
 
 
+def check_numbers(name: str, width: float, img_size: Any, **whole: Any) -> None:
+    """Refuse sizes that no network can have: whole numbers below 1, a width or a side that is not above 0."""
+    sides = (img_size,) * 2 if isinstance(img_size, Integral) else img_size
+    if not isinstance(sides, tuple | list) or len(sides) != 2:
+        raise RecipeError(f"{name}: img_size must be one whole number or two, not {img_size!r}")
+    for key, value in {**whole, "img_size": sides[0], "img_size ": sides[1]}.items():
+        if not isinstance(value, Integral) or value < 1:
+            raise RecipeError(f"{name}: {key.strip()} must be a whole number from 1 on, not {value!r}")
+    if not width > 0:
+        raise RecipeError(f"{name}: width must be above 0, not {width!r}")
+
+
+def check_execution(network: Any, norm: Any) -> None:
+    """Refuse an unknown execution, frames that are too small, and a norm that does not fit the `SpikingNetwork`."""
+    name = type(network).__name__
+    if min(network.frame_size) < network.least_size:
+        least, size = f"{network.least_size}x{network.least_size}", "x".join(map(str, network.frame_size))
+        raise RecipeError(
+            f"{name} needs frames of {least} or larger, not {size}: set data.size={network.least_size} or more"
+        )
+    if network.execution not in EXECUTIONS:
+        raise RecipeError(f"execution must be one of {', '.join(EXECUTIONS)}, not '{network.execution}'")
+    if network.only_norm is not None and norm != network.only_norm:
+        raise RecipeError(f"{name} has no place for norm '{norm}': it takes '{network.only_norm}' only")
+    if getattr(network._norm, "shared", False) and network.execution != "multi_step":
+        raise RecipeError(
+            f"norm '{norm}' normalises over all steps together, so execution must be multi_step, not"
+            f" '{network.execution}'; the norms step, step_own and none have both"
+        )
+
+
 def check_encoding(name: str) -> None:
     """Refuse a name that BrainCog's encoder does not know."""
     if name not in ENCODINGS:
@@ -198,10 +236,11 @@ def check_frames(network: Any, frames: Tensor, steps: int) -> None:
     if steps != network.step:
         raise RecipeError(f"the network runs for {network.step} time steps, the frames have {steps}")
     channels, *size = frames.shape[1:]
-    if channels != network.stem.in_channels:
+    wanted = getattr(network.stem, "in_channels", channels)
+    if channels != wanted:
         raise RecipeError(
-            f"the network takes frames of {network.stem.in_channels} channels, but these have {channels}: build it"
-            f" with in_chans={channels}"
+            f"the network takes frames of {wanted} channels, but these have {channels}: build it with"
+            f" in_chans={channels}"
         )
     if not network.any_size and tuple(size) != network.frame_size:
         built, given = ("x".join(map(str, each)) for each in (network.frame_size, size))
@@ -213,11 +252,13 @@ def check_switches(network: Any) -> None:
     switches = {
         "layer_by_layer": network.layer_by_layer,
         "warm_up": network.warm_up,
-        "encoder.layer_by_layer": network.encoder.layer_by_layer,
-        "encoder.temporal_flatten": network.encoder.temporal_flatten,
-        "encoder.no_encode": network.encoder.no_encode,
-        "encoder.groups": network.encoder.groups != 1,
     }
+    if isinstance(network.encoder, Encoder):
+        encoder = network.encoder
+        switches["encoder.layer_by_layer"] = encoder.layer_by_layer
+        switches["encoder.temporal_flatten"] = encoder.temporal_flatten
+        switches["encoder.no_encode"] = encoder.no_encode
+        switches["encoder.groups"] = encoder.groups != 1
     for name, value in switches.items():
         if value:
             raise RecipeError(f"{name} cannot be turned on in a finished network: give it when the network is built")
@@ -239,8 +280,13 @@ class Released:
             f"a node's {name} is not kept after a forward pass: call {how} before it, or n_reset() to begin anew"
         )
 
-    def _refuse(self, *_: Any) -> NoReturn:
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise RecipeError(self._words)
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> NoReturn:
+        parts = [part for each in args for part in (each if isinstance(each, list | tuple) else [each])]
+        next(part for part in (*parts, MEM) if isinstance(part, cls))._refuse()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # what copy and pickle look for
@@ -248,6 +294,8 @@ class Released:
         self._refuse()
 
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
+    __floordiv__ = __pow__ = __neg__ = __abs__ = __matmul__ = __array__ = __eq__ = __ne__ = __setitem__ = _refuse
+    __hash__ = object.__hash__
     __getitem__ = __iter__ = __len__ = __float__ = __bool__ = __lt__ = __gt__ = __le__ = __ge__ = _refuse
 
 
@@ -263,6 +311,8 @@ def release(node: Any, as_it_is: bool = False) -> None:
         as_it_is: leave the memory layout. Otherwise traces become contiguous, since scripts take views of them, and in
             `multi_step` they are channels-last.
     """
+    if isinstance(node, MultiStep):
+        node.steps = 0
     if not node.requires_fp:
         node.spike, node.feature_map = SPIKE, []
     if not node.requires_mem:

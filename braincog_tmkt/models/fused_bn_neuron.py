@@ -7,16 +7,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..bridge import surrogate_classes
+from ..bridge import node_classes, surrogate_classes
+from .hooks import watched
 from .kernels import SLOPES, Kernels, Neuron, backend
 from .nodes.braincog import recurrence_of
 from .norms.step import StepBatchNorm2d, mean_over_ranks
 from .recompute import recomputing
 from .spikes import mark
 
-OF_CLASS = frozenset({"integral", "calc_spike", "get_thres"})
+OF_CLASS = frozenset({"integral", "calc_spike", "get_thres", "n_reset"})
 """Methods of BrainCog's nodes that make up the recurrence; one that is replaced in a single node is called."""
 
+
+def _methods(kind: type) -> tuple[Any, ...]:
+    return tuple(getattr(kind, name, None) for name in (*sorted(OF_CLASS), "forward", "act_fun"))
+
+
+PRISTINE = {kind: _methods(kind) for kind in (*node_classes().values(), *surrogate_classes().values())}
 KNOWN = {surrogate_classes()[name]: number for name, number in SLOPES.items()}
 
 
@@ -31,7 +38,9 @@ def neuron_of(node: Any) -> Neuron | None:
         or node.walks
         or not isinstance(start, int | float)
         or type(node.act_fun) not in KNOWN
-        or node.act_fun._forward_hooks
+        or watched(node.act_fun)
+        or "act_fun" in vars(node.act_fun)
+        or _patched(node.plain, type(node.act_fun))
         or node.threshold.requires_grad
         or node.mem_detach
         or not OF_CLASS.isdisjoint(vars(node))
@@ -43,6 +52,11 @@ def neuron_of(node: Any) -> Neuron | None:
     if any(number.numel() != 1 for number in numbers):  # a threshold for each channel
         return None
     return Neuron(surrogate=surrogate, alpha=alpha, v_init=start, **recurrence)
+
+
+def _patched(*kinds: type) -> bool:
+    """Whether somebody has replaced a method of a class of BrainCog's since it was imported."""
+    return any(PRISTINE.get(kind, now) != now for kind in kinds for now in [_methods(kind)])
 
 
 def fire(node: Any, currents: Tensor, norm: StepBatchNorm2d | None) -> Tensor | None:

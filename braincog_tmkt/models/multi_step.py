@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
-from torch.nn.modules import module as modules
 
 from ..bridge import BaseNode
 from .fused_bn_neuron import fire
+from .hooks import watched
 from .norms.step import StepBatchNorm2d
 from .recompute import recomputing
 
@@ -66,7 +65,7 @@ class MultiStep:
         return walked
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _empty, (self.plain,), vars(self)
+        return _empty, (self.plain,), self.__getstate__()
 
 
 @cache
@@ -88,17 +87,6 @@ def _empty(plain: Any) -> Any:
     return kind.__new__(kind)
 
 
-@dataclass(frozen=True)
-class Tap:
-    """A forward hook of ours on a node, which looks at the output only."""
-
-    see: Callable[[nn.Module, Any, Tensor], None]
-
-    def __call__(self, node: nn.Module, inputs: Any, output: Tensor) -> None:
-        """Hand on what PyTorch gives to a forward hook."""
-        self.see(node, inputs, output)
-
-
 def normalised(node: nn.Module, norm: nn.Module, currents: Tensor) -> Tensor:
     """Spikes of a node for currents that pass a norm first, together where the node sees all steps.
 
@@ -107,13 +95,6 @@ def normalised(node: nn.Module, norm: nn.Module, currents: Tensor) -> Tensor:
     together = isinstance(node, MultiStep) and not watched(node)
     spikes: Tensor = node(currents, norm) if together else node(norm(currents))
     return spikes
-
-
-def watched(part: nn.Module) -> bool:
-    """Whether a module has hooks other than taps, or a `forward` of its own instance, and so must be called alone."""
-    before = part._forward_pre_hooks, part._backward_hooks, part._backward_pre_hooks
-    after = any(not isinstance(hook, Tap) for hook in part._forward_hooks.values())
-    return after or any(before) or "forward" in vars(part) or modules._has_any_global_hook()
 
 
 @contextmanager

@@ -21,14 +21,13 @@ from torch import Tensor, nn
 from ..bridge import BaseModule, BaseNode
 from ..errors import RecipeError
 from . import contract
-from .multi_step import multi_step_node, watched
+from .hooks import divisible
+from .multi_step import multi_step_node
 from .norms.step import StepBatchNorm2d
 from .parts import node_class, norm_class, surrogate_class, surrogate_factory, taken
 from .recompute import recomputed
 from .spikes import SpikeConv2d, SpikePool2d, shown_rows
 from .taps import Recorder
-
-EXECUTIONS = ("multi_step", "step")
 
 
 class SpikingNetwork(BaseModule):
@@ -103,9 +102,10 @@ class SpikingNetwork(BaseModule):
     ) -> None:
         name = type(self).__name__
         contract.check_encoding(encode_type)
+        channels = contract.channels_for(name, dataset, in_chans, self.other_stem)
+        contract.check_numbers(name, width, img_size, step=step, num_classes=num_classes, in_chans=channels)
         super().__init__(step, encode_type)
-        self.num_classes, self.width = num_classes, width
-        self.in_chans = contract.channels_for(name, dataset, in_chans, self.other_stem)
+        self.num_classes, self.width, self.in_chans = num_classes, width, channels
         self.img_size, self.frame_size = img_size, _sides(img_size)
         self.execution, self.recompute, self.tet_loss = execution, recompute, tet_loss or not sum_output
         self.node_kwargs = {
@@ -121,26 +121,9 @@ class SpikingNetwork(BaseModule):
         self._recorders: list[Recorder] = []
         parts = self._node, surrogate_class(act_fun), self._norm
         contract.check_keywords(name, kwargs, parts, inspect.signature(SpikingNetwork.__init__).parameters)
-        self._check(norm)
+        contract.check_execution(self, norm)
         self.build()
         self.build_heads()
-
-    def _check(self, norm: Any) -> None:
-        name = type(self).__name__
-        if min(self.frame_size) < self.least_size:
-            least, size = f"{self.least_size}x{self.least_size}", "x".join(map(str, self.frame_size))
-            raise RecipeError(
-                f"{name} needs frames of {least} or larger, not {size}: set data.size={self.least_size} or more"
-            )
-        if self.execution not in EXECUTIONS:
-            raise RecipeError(f"execution must be one of {', '.join(EXECUTIONS)}, not '{self.execution}'")
-        if self.only_norm is not None and norm != self.only_norm:
-            raise RecipeError(f"{name} has no place for norm '{norm}': it takes '{self.only_norm}' only")
-        if getattr(self._norm, "shared", False) and self.execution != "multi_step":
-            raise RecipeError(
-                f"norm '{norm}' normalises over all steps together, so execution must be multi_step, not"
-                f" '{self.execution}'; the norms step, step_own and none have both"
-            )
 
     # The parts, for the constructors of layers.
 
@@ -213,8 +196,11 @@ class SpikingNetwork(BaseModule):
         return self.rgb_fc if stream == "mixed" else self.dvs_fc
 
     @property
-    def bypassed(self) -> tuple[nn.Module, ...]:
-        """Containers of which `encode` calls the parts alone; if one of them has a hook, `encode_whole` runs."""
+    def bypassed(self) -> tuple[tuple[nn.Module, type[nn.Module]], ...]:
+        """Containers of which `encode` calls the parts alone, and their classes.
+
+        If one of them has a hook or another `forward`, `encode_whole` runs.
+        """
         return ()
 
     def encode_whole(self, frames: Tensor) -> Tensor:
@@ -284,12 +270,21 @@ class SpikingNetwork(BaseModule):
         else:
             frames = self.encoded(events)
             features = self._run(("events",), frames.flatten(0, 1), len(frames))
-        logits: Tensor = self.classifier("events")(features[0]).float()
+        logits = self.classified("events", features[0])
+        self._release()
         return logits
+
+    def classified(self, stream: str, features: Tensor) -> Tensor:
+        """Per-step logits `[T, B, K]` of features `[T, B, D]`."""
+        head = self.classifier(stream)
+        if self.execution == "step":
+            return torch.stack([head(part) for part in features]).float()
+        logits: Tensor = head(features.flatten(0, 1)).float()
+        return logits.unflatten(0, (len(features), -1))
 
     def encoded(self, inputs: Tensor) -> Tensor:
         """Frames `[T, B, C, H, W]` of events `[B, T, C, H, W]`, or of images `[B, C, H, W]` by BrainCog's encoder."""
-        contract.check_inputs(inputs, self.encoder.encode_type)
+        contract.check_inputs(inputs, getattr(self.encoder, "encode_type", ""))
         frames: Tensor = self.encoder(inputs)
         return frames
 
@@ -327,7 +322,7 @@ class SpikingNetwork(BaseModule):
     # The executions.
 
     def _run(self, names: tuple[str, ...], frames: Tensor, steps: int, rows: Tensor | None = None) -> list[Tensor]:
-        """Features `[T, B, D]` of named streams in the chosen execution; leaves no graph in the nodes.
+        """Features `[T, B, D]` of named streams in the chosen execution; `_release` must follow.
 
         Args:
             names: of the S streams.
@@ -343,7 +338,6 @@ class SpikingNetwork(BaseModule):
         features = run(names, frames, rows)
         for recorder in self._recorders:
             recorder.finish(steps, features)
-        self._release()
         return features
 
     def _run_step(self, names: tuple[str, ...], frames: Tensor, rows: Tensor | None) -> list[Tensor]:
@@ -370,7 +364,7 @@ class SpikingNetwork(BaseModule):
 
     def _encode_frames(self, frames: Tensor, rows: Tensor | None = None) -> Tensor:
         """F `[N, D]` of frames `[U, C, H, W]`, or of the rows of them that are shown."""
-        if any(watched(part) for part in self.bypassed):
+        if not all(divisible(part, kind) for part, kind in self.bypassed):
             return self.encode_whole(frames if rows is None else frames.index_select(0, rows))
         currents = self.stem(frames)
         return self.encode(currents if rows is None else shown_rows(currents, rows))
@@ -381,7 +375,7 @@ class SpikingNetwork(BaseModule):
 
     def run_stage(self, stage: nn.Module, x: Tensor) -> Tensor:
         """Run a sequence of layers; with `recompute`, keep the input of each only."""
-        if not isinstance(stage, nn.Sequential) or watched(stage):
+        if not (isinstance(stage, nn.Sequential) and divisible(stage)):
             return self.run_layer(stage, x)
         for layer in stage:
             x = self.run_layer(layer, x)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from . import MODELS
 from .contract import LARGE_STEM
-from .multi_step import normalised, watched
+from .hooks import divisible
+from .multi_step import normalised
 from .network import SpikingNetwork
 from .parts import ann_by_default
 from .two_stream import TwoStream
@@ -44,7 +45,7 @@ class Block(nn.Module):
         return out + (x if self.downsample is None else self._shortcut(self.downsample, x))
 
     def _shortcut(self, layers: nn.Module, x: Tensor) -> Any:
-        if watched(layers) or not isinstance(layers, nn.Sequential) or len(layers) != 3:
+        if not (isinstance(layers, nn.Sequential) and divisible(layers) and len(layers) == 3):
             return layers(x)
         norm, node, conv = layers
         return conv(normalised(node, norm, x))

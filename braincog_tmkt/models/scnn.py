@@ -58,9 +58,9 @@ class SCNN(SpikingNetwork):
         return stem
 
     @property
-    def bypassed(self) -> tuple[nn.Module, ...]:
+    def bypassed(self) -> tuple[tuple[nn.Module, type[nn.Module]], ...]:
         """The sequence of layers, whose first convolution runs apart."""
-        return (self.feature,)
+        return ((self.feature, nn.Sequential),)
 
     def encode_whole(self, frames: Tensor) -> Tensor:
         """Frames `[N, C, H, W]` -> spikes `[N, D]`."""

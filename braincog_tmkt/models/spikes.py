@@ -17,19 +17,21 @@ MOST = 127
 
 def mark(x: Tensor, levels: int) -> Tensor:
     """Note on a tensor that its numbers are multiples of 1 / `levels` in [0, 1]; operations do not pass the note on."""
-    x.spike_levels = levels  # type: ignore[attr-defined]
+    if not x.is_inference():  # of which no backward pass keeps anything, and which has no version
+        x.spike_levels = levels, x._version  # type: ignore[attr-defined]
     return x
 
 
 def levels_of(x: Tensor) -> int | None:
-    """What `mark` noted on this very tensor, or None.
+    """What `mark` noted on this very tensor, or None if there is no note or the tensor was changed in place since.
 
     Example:
         >>> x = mark(torch.zeros(3), 1)
         >>> levels_of(x), levels_of(0.37 * x)
         (1, None)
     """
-    return getattr(x, "spike_levels", None)
+    levels, version = getattr(x, "spike_levels", (None, None))
+    return levels if levels is not None and x._version == version else None
 
 
 def shown_rows(currents: Tensor, rows: Tensor) -> Tensor:
@@ -44,7 +46,8 @@ class SpikeConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """`[N, C, H, W]` -> `[N, C', H', W']`."""
         x, weight, bias, levels = self._safe(input), self.weight, self.bias, levels_of(input)
-        if levels is None or not (torch.is_grad_enabled() and weight.requires_grad):
+        plain = self.padding_mode == "zeros" and not isinstance(self.padding, str)
+        if levels is None or not plain or not (torch.is_grad_enabled() and weight.requires_grad):
             return super().forward(x)
         if torch.is_autocast_enabled(x.device.type):
             dtype = torch.get_autocast_dtype(x.device.type)
@@ -66,7 +69,8 @@ class SpikeConv2d(nn.Conv2d):
 class _Convolve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Any, levels: int) -> Tensor:
-        whole = (x if levels == 1 else x * levels).to(torch.int8)  # torch's conversion to uint8 is not vectorised
+        whole = x if levels == 1 else (x * levels).round_()
+        whole = whole.to(torch.int8)  # torch's conversion to uint8 is not vectorised
         ctx.save_for_backward(whole, weight)
         ctx.geometry, ctx.levels, ctx.has_bias = geometry, levels, bias is not None
         return torch.conv2d(x, weight, bias, *geometry)
@@ -92,7 +96,8 @@ class SpikePool2d(nn.AvgPool2d):
     def forward(self, input: Tensor) -> Tensor:
         """`[N, C, H, W]` -> `[N, C, H/k, W/k]`, k the side of a window."""
         side: Any = self.kernel_size
-        if side != self.stride or self.padding != 0 or input.shape[2] % side or input.shape[3] % side:
+        usual = side == self.stride and self.padding == 0 and self.divisor_override is None
+        if not usual or input.shape[2] % side or input.shape[3] % side:
             return super().forward(input)
         means, levels = _Pool.apply(input, side), levels_of(input)
         finer = None if levels is None else levels * side**2

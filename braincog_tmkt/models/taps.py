@@ -14,7 +14,8 @@ from ..bridge import BaseNode
 from ..errors import RecipeError
 from ..registry import did_you_mean
 from . import contract
-from .multi_step import MultiStep, Tap
+from .hooks import Tap
+from .multi_step import MultiStep
 from .recompute import recomputing
 
 POOLED = "pooled"

@@ -67,9 +67,9 @@ class TwoStream(SpikingNetwork):
                 features = self._run(names, *_shared_frames(mixed, events, appearance))
         aligned = seen[self.aligned].unflatten(1, (len(names), -1))
         one, other = (
-            StreamOutput(self.classifier(name)(features[i]).float(), features[i], aligned[:, i])
-            for i, name in enumerate(names)
+            StreamOutput(self.classified(name, features[i]), features[i], aligned[:, i]) for i, name in enumerate(names)
         )
+        self._release()
         return one, other
 
 

@@ -74,9 +74,9 @@ class VGGSNN(SpikingNetwork):
         return stem
 
     @property
-    def bypassed(self) -> tuple[nn.Module, ...]:
+    def bypassed(self) -> tuple[tuple[nn.Module, type[nn.Module]], ...]:
         """The sequence of layers, and the first of them, whose convolution runs apart."""
-        return self.feature, self._first
+        return (self.feature, nn.Sequential), (self._first, ConvLayer)
 
     def encode_whole(self, frames: Tensor) -> Tensor:
         """Frames `[N, C, H, W]` -> pooled spikes `[N, D]`."""

@@ -62,6 +62,10 @@ def load_with_code(path: str | Path, overrides: Iterable[str] = (), tier: str | 
 def _code_of(recipe: Recipe, path: Path) -> Code:
     if recipe.code and (copy := path.parent / COPY).is_file():
         return read_copy(copy, recipe.code)
+    for name in recipe.imports:
+        if not all(map(str.isidentifier, str(name).split("."))):
+            module = Path(str(name)).stem
+            raise RecipeError(f"{path}: imports takes names of modules, not '{name}': write {module}")
     names = named_code(recipe)
     code = find_code(names, [Path.cwd(), *_folders(path)]) if names else {}
     if recipe.code and (changed := unlike(code, recipe.code)):

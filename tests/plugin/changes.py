@@ -114,6 +114,56 @@ def stage(net):
     return [net.feature, net.feature[0]] if hasattr(net, "feature") else [net.layer2, net.layer3[0].downsample]
 
 
+class Half(nn.Sequential):
+    """A sequence with a `forward` of its own."""
+
+    def forward(self, x):
+        return 0.5 * super().forward(x)
+
+
+def halve_a_sequence(net):
+    if hasattr(net, "feature"):
+        net.feature = Half(*net.feature)
+    else:
+        net.layer1, net.layer2[0].downsample = Half(*net.layer1), Half(*net.layer2[0].downsample)
+
+
+def other_classifier(*layers):
+    """The same linear layer between others."""
+
+    def change(net):
+        linear = [part for part in net.dvs_fc.modules() if isinstance(part, nn.Linear)][-1]
+        net.dvs_fc = net.fc = nn.Sequential(*(linear if layer is None else copy.deepcopy(layer) for layer in layers))
+        if hasattr(net, "rgb_fc"):
+            del net.fc
+
+    return change
+
+
+def less_the_mean(module, inputs, output):
+    return output - 0.5 * output.mean(0, keepdim=True)
+
+
+def surrogates(net):
+    return [node.act_fun for node in nodes(net)]
+
+
+def wide(surrogate):
+    act_fun = type(surrogate).act_fun
+    surrogate.act_fun = lambda x, alpha: act_fun(x + 0.05, alpha)
+
+
+def last_convolution(net):
+    return [[part for part in net.modules() if isinstance(part, nn.Conv2d)][-1]]
+
+
+def affine(weight, bias):
+    def change(norm):
+        norm.weight, norm.bias = norm.weight if weight else None, norm.bias if bias else None
+
+    return each(norms, change)
+
+
 SAME = {
     "step 1": attribute("step", 1),
     "step 2": attribute("step", 2),
@@ -150,6 +200,22 @@ SAME = {
     "hook on norms": hook(norms, halved),
     "pre-hook on norms": hook(norms, doubled, "register_forward_pre_hook"),
     "hook on surrogates": hook(lambda net: [node.act_fun for node in nodes(net)], halved),
+    "pre-hook on surrogates": hook(surrogates, lambda module, inputs: (inputs[0] - 0.05,), "register_forward_pre_hook"),
+    "function of surrogates": each(surrogates, wide),
+    "hook that changes spikes in place": hook(nodes, lambda module, inputs, output: output.mul_(0.7)),
+    "hook on the classifier, over the batch": hook(lambda net: [net.dvs_fc], less_the_mean),
+    "softmax": other_classifier(nn.Flatten(), None, nn.Softmax(dim=1)),
+    "a bounded classifier": other_classifier(nn.Flatten(), None, nn.Tanh()),
+    "sequences of their own": halve_a_sequence,
+    "padding mode": each(last_convolution, lambda conv: setattr(conv, "padding_mode", "circular")),
+    "divisor of poolings": each(
+        lambda net: [part for part in net.modules() if isinstance(part, nn.AvgPool2d)],
+        lambda pool: setattr(pool, "divisor_override", 2),
+    ),
+    "statistics that stand still": each(norms, lambda norm: setattr(norm, "track_running_stats", False)),
+    "norms without a weight": affine(False, True),
+    "norms without a bias": affine(True, False),
+    "norms without a count": each(norms, lambda norm: setattr(norm, "num_batches_tracked", None)),
     "hook on convolutions": hook(lambda net: [part for part in net.modules() if isinstance(part, nn.Conv2d)], halved),
     "hook on stages": hook(stage, halved),
     "hook on the classifier": hook(lambda net: [net.dvs_fc], halved),

@@ -7,6 +7,7 @@ import copy
 import inspect
 import warnings
 
+import numpy
 import pytest
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from torch import nn
 from braincog_tmkt.bridge import BaseModule, BaseNode, brain_cog_module
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.models import build_backbone
+from braincog_tmkt.models.parts import node_class, surrogate_class
 
 from . import changes
 from .changes import NEVER, NOT_IN_MULTI_STEP, SAME, drop_layer, each, nodes
@@ -137,6 +139,42 @@ def test_a_network_can_be_copied_and_saved_as_a_whole(name, execution, tmp_path)
         assert torch.equal(twin.eval()(frames(seed=4)), logits)
 
 
+@pytest.mark.parametrize("owner", ["LIFNode", "QGateGrad"])
+def test_a_class_of_brain_cogs_that_is_patched_is_used_as_it_is_now(owner, monkeypatch):
+    ours, theirs = pair("tmkt_vggsnn", "multi_step")
+    if owner == "LIFNode":
+        monkeypatch.setattr(node_class(owner), "calc_spike", changes.fire_late)
+    else:
+        other = staticmethod(surrogate_class("GateGrad").act_fun)
+        monkeypatch.setattr(surrogate_class(owner), "act_fun", other)
+    assert_same(passed(ours, True), passed(theirs, True))
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+def test_a_threshold_may_change_before_the_backward_pass(execution):
+    results = []
+    for net in pair("tmkt_vggsnn", execution):
+        logits = net(frames())
+        with torch.no_grad():
+            for node in nodes(net):
+                node.threshold.mul_(0.5)
+        logits.square().sum().backward()
+        results.append(
+            net.feature[2].weight.grad if hasattr(net.feature[2], "weight") else net.feature[1].conv.weight.grad
+        )
+    torch.testing.assert_close(*results)
+
+
+def test_a_node_alone_takes_its_own_number_of_steps():
+    ours, theirs = pair("tmkt_vggsnn", "multi_step")
+    ours(frames())
+    node, plain = nodes(ours)[0], nodes(theirs)[0]
+    node.n_reset()
+    node.step = 6
+    x = torch.rand(12, 8, 4, 4)
+    assert torch.equal(node(x), torch.cat([plain(part) for part in x.chunk(6)]))
+
+
 @pytest.mark.parametrize("execution", EXECUTIONS)
 def test_what_was_not_kept_is_refused_or_empty(execution):
     ours, theirs = pair("tmkt_vggsnn", execution)
@@ -146,7 +184,16 @@ def test_what_was_not_kept_is_refused_or_empty(execution):
     assert ours.get_fire_rate() == theirs.get_fire_rate()
     for name, how in (("mem", "set_requires_mem"), ("spike", "set_requires_fp")):
         kept = ours.get_attr(name)[0]
-        for use in (lambda x: x.mean(), lambda x: x + 1, lambda x: torch.ones(1) - x, lambda x: 2 * x, float, list):
+        functions = (torch.mean, lambda x: torch.stack([x]), lambda x: -x, lambda x: x == 0, numpy.asarray)
+        for use in (
+            *functions,
+            lambda x: x.mean(),
+            lambda x: x + 1,
+            lambda x: torch.ones(1) - x,
+            lambda x: 2 * x,
+            float,
+            list,
+        ):
             with pytest.raises(RecipeError, match=f"{name} is not kept after a forward pass.*{how}"):
                 use(kept)
     for read in ("get_fp", "get_mem"):

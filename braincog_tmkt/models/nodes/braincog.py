@@ -23,7 +23,7 @@ def recurrence_of(kind: type) -> Declaration | None:
 
 def _constant(node: Any, value: Any) -> Tensor:
     """A number or a tensor, such as BrainCog's `set_n_tau` makes of tau."""
-    return torch.as_tensor(value, dtype=torch.float32, device=node.threshold.device)
+    return torch.as_tensor(value, dtype=torch.float32, device=node.threshold.device).clone()
 
 
 def _learnt(value: Any) -> bool:
@@ -31,7 +31,7 @@ def _learnt(value: Any) -> bool:
 
 
 def _threshold(node: Any) -> Tensor:
-    threshold: Tensor = node.get_thres().detach().float()
+    threshold: Tensor = node.get_thres().detach().float().clone()
     return threshold
 
 
@@ -46,7 +46,7 @@ def _lif(node: Any) -> dict[str, Any] | None:
     if _learnt(node.tau):
         return None
     decay = _constant(node, node.tau)
-    return {"leak": True, "divide": True, "decay": decay, "threshold": node.threshold.detach().float()}
+    return {"leak": True, "divide": True, "decay": decay, "threshold": node.threshold.detach().float().clone()}
 
 
 def _plif(node: Any) -> dict[str, Any] | None:

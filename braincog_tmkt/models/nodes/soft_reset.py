@@ -68,5 +68,5 @@ class SoftResetIFNode(BaseNode):
 
     def recurrence(self) -> dict[str, Any]:
         """For the kernels, see `kernels.Neuron`; its potential is in thresholds."""
-        amplitude = self.get_thres().detach().float()
+        amplitude = self.get_thres().detach().float().clone()
         return {"decay": 1 / amplitude, "threshold": torch.ones_like(amplitude), "amplitude": amplitude}

@@ -99,7 +99,7 @@ class StepBatchNorm2d(nn.BatchNorm2d):
         """Whether `fire` may do this layer's work: it does what the `forward` of our classes does."""
         owner = next(cls for cls in type(self).__mro__ if "forward" in vars(cls))
         known = owner.__module__.startswith(__package__)
-        return known and self.weight is not None and self.running_mean is not None
+        return known and not any(part is None for part in (self.weight, self.bias, self.running_mean))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `[T*S*B, C, H, W]`; without running statistics as in training, as `nn.BatchNorm2d` does."""
@@ -117,11 +117,10 @@ class StepBatchNorm2d(nn.BatchNorm2d):
         var = centred.square().mean(axes, keepdim=True)
         var = _MeanOverRanks.apply(var) if self.processes > 1 else var
         count = x.numel() // mean.numel() * self.processes
-        if self.training and self.running_mean is not None:
-            self.update_running_stats(mean.detach()[:, :, 0, :, 0, 0], var.detach()[:, :, 0, :, 0, 0], count)
-        normal = centred * torch.rsqrt(var + self.eps)
-        if self.weight is not None:
-            normal = centred * (self.weight[:, None, None] * torch.rsqrt(var + self.eps)) + self.bias[:, None, None]
+        self.update_running_stats(mean.detach()[:, :, 0, :, 0, 0], var.detach()[:, :, 0, :, 0, 0], count)
+        scale = torch.rsqrt(var + self.eps)
+        normal = centred * (scale if self.weight is None else self.weight[:, None, None] * scale)
+        normal = normal if self.bias is None else normal + self.bias[:, None, None]
         return normal.flatten(0, 2).to(x.dtype)
 
     def running(self) -> tuple[Tensor, Tensor]:
@@ -148,15 +147,15 @@ class StepBatchNorm2d(nn.BatchNorm2d):
         """
         if count == 1:
             raise ValueError("batch norm needs more than 1 value per channel in training, a larger batch or frame")
-        if recomputing():
+        if recomputing() or not (self.training and self.track_running_stats) or self.running_mean is None:
             return
         unbiased = var * count / (count - 1)
         if self.watch is not None:
             return self.watch(mean, unbiased)
-        assert self.num_batches_tracked is not None
-        moves = len(mean) * self.streams
-        before = self.num_batches_tracked.double()
-        self.num_batches_tracked.add_(moves)
+        moves, before = len(mean) * self.streams, mean.new_zeros((), dtype=torch.float64)
+        if self.num_batches_tracked is not None:
+            before = self.num_batches_tracked.double()
+            self.num_batches_tracked.add_(moves)
         # One move is r = (1 - m) r + m s; of many in a row, the k-th counts m_k times all (1 - m) that come after it.
         number = torch.arange(1, moves + 1, device=mean.device, dtype=torch.float64)
         momentum = 1 / (before + number) if self.momentum is None else torch.full_like(number, self.momentum)

@@ -78,7 +78,7 @@ class StepOwnBatchNorm2d(StepBatchNorm2d):
             mean: `[T, S, C]`.
             var: unbiased, `[T, S, C]`.
         """
-        if not self.has_events:
+        if not (self.has_events and self.track_running_stats):
             return
         assert self.momentum is not None
         for own, moments in ((self.step_mean, mean), (self.step_var, var)):
