@@ -1,6 +1,8 @@
 """`tmkt train --devices 2`: the global batch is the same, and so are loss and gradients."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -13,7 +15,8 @@ from .command import ROOT, SMALL, finish, run_folder, start, weights
 # One step of SGD: the change of the weights is the gradient, times a constant.
 ONE_STEP = ("train.batch=80", "train.epochs=1", "optim.name=sgd", "optim.lr=0.1", "optim.warmup_epochs=0")
 
-MIXED = {"imports": ["tests.engine.toys"], "data": {"augment": ["crop", "blend"]}}
+TOYS = Path(__file__).parent / "toys.py"
+MIXED = {"imports": ["toys"], "data": {"augment": ["crop", "blend"]}}
 """A recipe whose augmentation mixes recordings of both processes."""
 
 
@@ -23,6 +26,7 @@ def test_two_processes_take_the_step_of_one(tmp_path, cache):
     for name, changes in (("tmkt", {}), ("baseline", MIXED)):
         files.append(tmp_path / "cases" / f"{name}.yaml")
         files[-1].parent.mkdir(exist_ok=True)
+        shutil.copy(TOYS, files[-1].parent)  # as a module of one's own beside the recipe
         files[-1].write_text(yaml.safe_dump({"extends": str(ROOT / f"experiments/digits/{name}.yaml"), **changes}))
     settings = (str(files[1]), *SMALL, *ONE_STEP, "optim.weight_decay=0.0")
     for devices in ("1", "2"):

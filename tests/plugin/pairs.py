@@ -1,5 +1,7 @@
 """A network of ours and BrainCog's own with the same layers and weights."""
 
+import copy
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,6 +22,12 @@ def pair(name: str, execution: str, layer_by_layer: bool = False, **keywords: An
 
     BrainCog's VGG_SNN has fixed widths, so its layers are replaced by narrow ones of its own classes.
     """
+    return copy.deepcopy(prototypes(name, execution, layer_by_layer, **keywords))
+
+
+@cache
+def prototypes(name: str, execution: str, layer_by_layer: bool = False, **keywords: Any) -> tuple[Any, Any]:
+    """What `pair` copies, for tests that need one of the two."""
     torch.manual_seed(0)
     ours = build_backbone(name, CLASSES, STEPS, SIDE, width=0.125, execution=execution, **keywords)
     kind = node_class(keywords.pop("node_type", "LIFNode"))

@@ -19,7 +19,7 @@ from braincog_tmkt.models.parts import node_class, surrogate_class
 
 from . import changes
 from .changes import NEVER, NOT_IN_MULTI_STEP, SAME, drop_layer, each, nodes
-from .pairs import NAMES, SIDE, STEPS, assert_same, frames, pair, passed
+from .pairs import NAMES, SIDE, STEPS, assert_same, frames, pair, passed, prototypes
 
 EXECUTIONS = ("multi_step", "step")
 Encoder = brain_cog_module("base.encoder.encoder").Encoder
@@ -29,8 +29,8 @@ Encoder = brain_cog_module("base.encoder.encoder").Encoder
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("change", SAME)
 def test_a_change_acts_as_on_brain_cogs_own_network(change, name):
-    theirs = pair(name, "multi_step")[1]
-    ours = {execution: pair(name, execution)[0] for execution in EXECUTIONS}
+    theirs = copy.deepcopy(prototypes(name, "multi_step")[1])
+    ours = {execution: copy.deepcopy(prototypes(name, execution)[0]) for execution in EXECUTIONS}
     for net in (theirs, *ours.values()):
         SAME[change](net)
     for training in (True, False):
