@@ -19,7 +19,7 @@ from ..errors import RecipeError
 from ..registry import did_you_mean
 from .multi_step import MultiStep
 from .norms.step import StepBatchNorm2d
-from .parts import keywords_of
+from .parts import keywords_of, norm_class
 
 Encoder: Any = brain_cog_module("base.encoder.encoder").Encoder
 
@@ -106,7 +106,7 @@ def norm_for(name: str, norm: Any, usual: str, layer_by_layer: bool | None) -> A
     if not isinstance(layer_by_layer, bool):
         raise RecipeError(f"{name}: layer_by_layer must be True or False, not {layer_by_layer!r}")
     chosen = norm or ({"step": "shared"} if layer_by_layer else {"shared": "step"}).get(usual, usual)
-    over_all = {"shared": True, "tdbn": True, "step": False, "step_own": False}.get(chosen, layer_by_layer)
+    over_all = getattr(norm_class(chosen), "shared", layer_by_layer)
     if over_all != layer_by_layer:
         how = "all time steps together" if over_all else "each time step by itself"
         raise RecipeError(
@@ -133,7 +133,7 @@ def check_keywords(name: str, settings: Mapping[str, Any], parts: tuple[Any, ...
         if key in ONLY and value != ONLY[key]:
             raise RecipeError(f"{name} takes {key}={ONLY[key]} only, not {value!r}")
         if key not in known:
-            nearest = did_you_mean(key, sorted(known))
+            nearest = did_you_mean(key, known)
             warnings.warn(f"{name} ignores the keyword '{key}', as BrainCog's networks do: {nearest}", stacklevel=4)
 
 
@@ -191,9 +191,9 @@ def check_numbers(name: str, width: float, img_size: Any, **whole: Any) -> None:
     sides = (img_size,) * 2 if isinstance(img_size, Integral) else img_size
     if not isinstance(sides, tuple | list) or len(sides) != 2:
         raise RecipeError(f"{name}: img_size must be one whole number or two, not {img_size!r}")
-    for key, value in {**whole, "img_size": sides[0], "img_size ": sides[1]}.items():
+    for key, value in [*whole.items(), *(("img_size", side) for side in sides)]:
         if not isinstance(value, Integral) or value < 1:
-            raise RecipeError(f"{name}: {key.strip()} must be a whole number from 1 on, not {value!r}")
+            raise RecipeError(f"{name}: {key} must be a whole number from 1 on, not {value!r}")
     if not width > 0:
         raise RecipeError(f"{name}: width must be above 0, not {width!r}")
 

@@ -1,5 +1,6 @@
 """BrainCog's keywords: with the meaning that they have for BrainCog's own networks, or refused."""
 
+import copy
 import re
 import warnings
 from functools import partial
@@ -17,7 +18,7 @@ from braincog_tmkt.models.contract import CHANNELS, NO_MEANING, ONLY
 from braincog_tmkt.models.parts import node_class, surrogate_class
 from tests.children import execute, run
 
-from .pairs import assert_same, pair, passed
+from .pairs import assert_same, pair, passed, steadily
 from .test_script_loop import SCRIPT
 
 NETWORKS = ("tmkt_vggsnn", "tmkt_resnet18", "tmkt_scnn", "hsd_vggsnn", "hsd_resnet18", "hsd_resnet19")
@@ -74,7 +75,7 @@ def test_layer_by_layer_decides_over_what_a_batch_norm_takes_its_statistics(name
     missing, unexpected = ours.load_state_dict(state, strict=False)
     assert not unexpected
     assert all(key.startswith(("coefficient", "rgb_fc")) for key in missing)
-    assert_same(passed(ours, True), passed(theirs, True))
+    steadily(lambda seed: assert_same(*(passed(copy.deepcopy(net), True, seed) for net in (ours, theirs))))
 
 
 def test_layer_by_layer_that_does_not_fit_is_refused():
@@ -98,7 +99,7 @@ def test_sum_output_of_resnet19(sum_output):
     theirs.load_state_dict(ours.state_dict())
     images = torch.rand(2, 3, 8, 8)
     with torch.no_grad():
-        torch.testing.assert_close(ours(images), theirs(images))
+        torch.testing.assert_close(ours(images), theirs(images), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -5,6 +5,7 @@ The truth is BrainCog's own VGG_SNN and ResNet, step by step, with the same laye
 
 import copy
 import inspect
+import re
 import warnings
 
 import numpy
@@ -19,7 +20,7 @@ from braincog_tmkt.models.parts import node_class, surrogate_class
 
 from . import changes
 from .changes import NEVER, NOT_IN_MULTI_STEP, SAME, drop_layer, each, nodes
-from .pairs import NAMES, SIDE, STEPS, assert_same, frames, pair, passed, prototypes
+from .pairs import NAMES, SIDE, STEPS, assert_same, frames, pair, passed, prototypes, steadily
 
 EXECUTIONS = ("multi_step", "step")
 Encoder = brain_cog_module("base.encoder.encoder").Encoder
@@ -29,14 +30,17 @@ Encoder = brain_cog_module("base.encoder.encoder").Encoder
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("change", SAME)
 def test_a_change_acts_as_on_brain_cogs_own_network(change, name):
-    theirs = copy.deepcopy(prototypes(name, "multi_step")[1])
-    ours = {execution: copy.deepcopy(prototypes(name, execution)[0]) for execution in EXECUTIONS}
-    for net in (theirs, *ours.values()):
-        SAME[change](net)
-    for training in (True, False):
-        wanted = passed(theirs, training)
-        for execution, net in ours.items():
-            assert_same(passed(net, training), wanted, execution)
+    def check(seed):
+        theirs = copy.deepcopy(prototypes(name, "multi_step")[1])
+        ours = {execution: copy.deepcopy(prototypes(name, execution)[0]) for execution in EXECUTIONS}
+        for net in (theirs, *ours.values()):
+            SAME[change](net)
+        for training in (True, False):
+            wanted = passed(theirs, training, seed)
+            for execution, net in ours.items():
+                assert_same(passed(net, training, seed), wanted, execution)
+
+    steadily(check)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -68,10 +72,13 @@ def test_a_change_of_the_kind_of_network_is_refused(change, name, execution):
     "change", ["learnt threshold", "dt", "v_reset", "sigmoid_thres", "mem_detach", "another surrogate"]
 )
 def test_attributes_of_other_nodes(change, node):
-    nets = pair("tmkt_vggsnn", "multi_step", node_type=node)
-    for net in nets:
-        SAME[change](net)
-    assert_same(*(passed(net, True) for net in nets))
+    def check(seed):
+        nets = pair("tmkt_vggsnn", "multi_step", node_type=node)
+        for net in nets:
+            SAME[change](net)
+        assert_same(*(passed(net, True, seed) for net in nets))
+
+    steadily(check)
 
 
 READ = {
@@ -111,14 +118,18 @@ def test_what_a_script_reads_after_a_forward_pass(name, execution):
         net.set_requires_mem(True)
         if name == "tmkt_resnet18":  # which gives its nodes no number of steps
             each(nodes, lambda node: setattr(node, "step", STEPS))(net)
-        for seed in (1, 2):  # traces are those of the last pass
-            net(frames(seed=seed))
-    for what, read in READ.items():
-        found, wanted = (tensors(read(net)) for net in nets)
-        assert len(found) == len(wanted) > 0, what
-        for here, there in zip(found, wanted, strict=True):
-            torch.testing.assert_close(here, there, rtol=1e-4, atol=1e-5, msg=what, check_dtype=False)
 
+    def check(seed):
+        for net in nets:
+            for number in (seed + 1, seed):  # traces are those of the last pass
+                net(frames(seed=number))
+        for what, read in READ.items():
+            found, wanted = (tensors(read(net)) for net in nets)
+            assert len(found) == len(wanted) > 0, what
+            for here, there in zip(found, wanted, strict=True):
+                torch.testing.assert_close(here, there, rtol=1e-3, atol=1e-4, msg=what, check_dtype=False)
+
+    steadily(check)
     for traces in nets[0].get_fp(temporal_info=True) + nets[0].get_mem(temporal_info=True):
         assert [trace.view(len(trace), -1).shape[0] for trace in traces] == [2] * STEPS  # as scripts flatten them
 
@@ -141,28 +152,28 @@ def test_a_network_can_be_copied_and_saved_as_a_whole(name, execution, tmp_path)
 
 @pytest.mark.parametrize("owner", ["LIFNode", "QGateGrad"])
 def test_a_class_of_brain_cogs_that_is_patched_is_used_as_it_is_now(owner, monkeypatch):
-    ours, theirs = pair("tmkt_vggsnn", "multi_step")
     if owner == "LIFNode":
         monkeypatch.setattr(node_class(owner), "calc_spike", changes.fire_late)
     else:
         other = staticmethod(surrogate_class("GateGrad").act_fun)
         monkeypatch.setattr(surrogate_class(owner), "act_fun", other)
-    assert_same(passed(ours, True), passed(theirs, True))
+    steadily(lambda seed: assert_same(*(passed(net, True, seed) for net in pair("tmkt_vggsnn", "multi_step"))))
 
 
 @pytest.mark.parametrize("execution", EXECUTIONS)
 def test_a_threshold_may_change_before_the_backward_pass(execution):
-    results = []
-    for net in pair("tmkt_vggsnn", execution):
-        logits = net(frames())
-        with torch.no_grad():
-            for node in nodes(net):
-                node.threshold.mul_(0.5)
-        logits.square().sum().backward()
-        results.append(
-            net.feature[2].weight.grad if hasattr(net.feature[2], "weight") else net.feature[1].conv.weight.grad
-        )
-    torch.testing.assert_close(*results)
+    def check(seed):
+        results = []
+        for net in pair("tmkt_vggsnn", execution):
+            logits = net(frames(seed=seed))
+            with torch.no_grad():
+                for node in nodes(net):
+                    node.threshold.mul_(0.5)
+            logits.square().sum().backward()
+            results.append({"weight": net.feature[1].conv.weight.grad})
+        assert_same(*results)
+
+    steadily(check)
 
 
 def test_a_node_alone_takes_its_own_number_of_steps():
@@ -226,7 +237,7 @@ def test_a_hook_on_every_module_sees_each_of_them(name, execution):
     seen = set()
     for key, part in net.named_modules():
         part.register_forward_hook(lambda part, inputs, output, key=key: seen.add(key))
-    torch.testing.assert_close(net(events), wanted)
+    torch.testing.assert_close(net(events), wanted, rtol=1e-3, atol=1e-3)
     unused = {"rgb_fc", "rgb_fc.0", "rgb_fc.1", "coefficient"}  # of the other stream
     assert {key for key, _ in net.named_modules()} - seen <= unused
 
@@ -264,7 +275,7 @@ def test_images_are_encoded_by_brain_cogs_encoder(encode_type, execution):
     for net in (ours, theirs):
         torch.manual_seed(3)
         results.append(net(frames()[:, 0]))
-    torch.testing.assert_close(*results)
+    torch.testing.assert_close(*results, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("encode_type", ["ttfs", "phase", "auto"])
@@ -291,4 +302,4 @@ def test_every_entry_of_brain_cogs_surface_is_covered_here():
     inner = {"rearrange2node", "rearrange2op", "requires_grad", "training", "mem_collect", "feature_map"}
     for kind in (BaseModule, BaseNode, Encoder):
         for name in public(kind) - elsewhere - inner:
-            assert name in text, f"{kind.__name__}.{name}"
+            assert re.search(rf"\b{name}\b", text), f"{kind.__name__}.{name}"
