@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["braincog_tmkt.data.cache", "braincog_tmkt.launch.plan", "braincog.model_zoo.resnet"])
+FORKED.set_forkserver_preload(["tests.preloaded"])
 
 
 class Child:
