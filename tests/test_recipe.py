@@ -164,6 +164,12 @@ OTHER_VALUES = {
     "train.precision": "bf16-mixed", "optim.schedule": "step", "optim.step_rate": 0.5, "data.static_pool": "open",
     "data.val_portion": 0.2, "data.train_portion": 0.5, "train.threads": 3, "train.eval_batch": 3, "train.seeds": [7],
     "data.sensor": [720, 1280],
+    "data.columns": {"t": "stamp", "p": 3},
+    "data.time_unit": "ms",
+    "data.group": "TD",
+    "data.camera": "dvs128",
+    "data.turn": ["transpose"],
+    "data.set": "ASLDVS",
 }  # fmt: skip
 
 

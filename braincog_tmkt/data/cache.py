@@ -119,6 +119,7 @@ def prepare(
         "sensor": None if dataset.own_extent else getattr(dataset, "sensor", None),
         "reader_version": READER_VERSION,
         "fingerprint": dataset.fingerprint(index),
+        **({"own": dict(dataset.own)} if dataset.own else {}),
         **({"code": code} if code else {}),
     }
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]

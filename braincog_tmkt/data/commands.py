@@ -47,7 +47,7 @@ def prepare(
     from .cache import prepare as make_frames
     from .frames import check_spec
 
-    dataset = build_dataset(name, root, static_root, sensor)
+    dataset = build_dataset(name, root, static_root, **({} if sensor is None else {"sensor": sensor}))
     spec = replace(spec, antialias=dataset.averages if antialias is None else antialias)
     check_spec(spec)
     index = dataset.index()

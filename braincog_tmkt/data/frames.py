@@ -44,7 +44,7 @@ RESIZES: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {
 }
 """Kind of frames -> its published resize, where that looks at single pixels, as functions of (pixels, size)."""
 
-READER_VERSION = 2
+READER_VERSION = 3
 """Raise it when a reader, a kind of frames or `static.static_channel` gives other numbers: old caches are void then."""
 
 MAX_PIXELS = 2**24

@@ -86,7 +86,7 @@ def open_dataset(data: DataConfig) -> tuple[DataSet, Index]:
         DataError: if its files are not there.
         RecipeError: for an unknown data set, or another sensor than its own.
     """
-    dataset = build_dataset(data.name, data.root, data.static_root, data.sensor)
+    dataset = build_dataset(data.name, data.root, data.static_root, **data.own)
     return dataset, dataset.index()
 
 

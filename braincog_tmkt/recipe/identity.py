@@ -12,7 +12,7 @@ from .schema import Recipe
 ADDED: dict[str, Any] = {
     "data.frames": "time",
     "data.antialias": False,
-    "data.sensor": None,
+    **dict.fromkeys(f"data.{key}" for key in ("sensor", "columns", "time_unit", "group", "camera", "turn", "set")),
     "data.appearance": "value",
     "model.levels": 4,
 }

@@ -23,7 +23,13 @@ class DataConfig:
         static_pool: `partners` of the training recordings, or `open` (see `data.splits.Protocol`).
         frames: what a frame holds, see `data.frames.FRAMES`.
         antialias: whether the resize of the frames averages over all pixels, instead of leaving some out.
-        sensor: height and width of the sensor, for the data set `folder`, which does not know it.
+        sensor: height and width of the sensor, for recordings of one's own, which do not say it.
+        columns: letter of a column (`t`, `x`, `y`, `p`) -> its name or number, for recordings of one's own.
+        time_unit: unit of their times (`s`, `ms`, `us`, `ns`), where it is not certain.
+        group: which structure, group, array or topic of their files has the events.
+        camera: which camera wrote AER-DAT 2.0 files that do not name it.
+        turn: how to turn them upright: `transpose`, `flip_x`, `flip_y`, in the order given.
+        set: which of tonic's data sets, for the data set `tonic`.
         appearance: which channels stand for a static image, see `data.static.APPEARANCES`.
         augment: augmentations of the event frames, in order, each a name or `{name: rotate, degrees: 10}`; see
             `data.augment.AUGMENTS`.
@@ -43,6 +49,12 @@ class DataConfig:
     frames: str = "time"
     antialias: bool = False
     sensor: list[int] | None = None
+    columns: dict[str, str | int] | None = None
+    time_unit: str | None = None
+    group: str | None = None
+    camera: str | None = None
+    turn: list[str] | None = None
+    set: str | None = None
     appearance: str = "value"
     augment: list[str | dict[str, Any]] = field(default_factory=list)
     cache: str = "cache"
@@ -50,6 +62,12 @@ class DataConfig:
     def __post_init__(self) -> None:
         if isinstance(self.size, list) and len(self.size) == 2 and self.size[0] == self.size[1]:
             self.size = self.size[0]  # one square, one hash
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """What is said about recordings of one's own, by key; see `data.sets.build_dataset`."""
+        keys = ("sensor", "columns", "time_unit", "group", "camera", "turn", "set")
+        return {key: value for key in keys if (value := getattr(self, key)) is not None}
 
 
 MODEL_DEFAULTS: dict[str, Any] = {

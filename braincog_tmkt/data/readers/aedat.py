@@ -12,6 +12,7 @@ import numpy as np
 from ...errors import DataError
 from ..types import EVENT_DTYPE
 from .check import AGAIN, check_events, check_writable, read_bytes, write_bytes
+from .reading import AS_STORED, Reading
 
 VERSION_2, VERSION_3 = b"#!AER-DAT2", b"#!AER-DAT3"
 DVS128 = 128
@@ -25,7 +26,7 @@ END_OF_HEADER = b"#!END-HEADER"
 EXTERNAL = 2**15
 
 
-def read_aedat(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
+def read_aedat(path: str | Path, sensor: tuple[int, int] | None, reading: Reading = AS_STORED) -> np.ndarray:
     """Read the version that the first line names, as `read_aedat2` or `read_aedat3` does."""
     content = read_bytes(path)
     return _events_of_3(content, path, sensor) if content.startswith(VERSION_3) else _events_of_2(content, path, sensor)

@@ -20,6 +20,7 @@ import zstandard
 
 from ..types import EVENT_DTYPE
 from .check import MAX_EVENTS, check_events, check_writable, damage_named, read_bytes, unpacked_limit, write_bytes
+from .reading import AS_STORED, Reading
 
 MAGIC = b"#!AER-DAT4.0\r\n"
 HEADER_LIMIT = 2**20
@@ -51,7 +52,7 @@ DESCRIPTION = """<dv version="2.0">
 """
 
 
-def read_aedat4(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
+def read_aedat4(path: str | Path, sensor: tuple[int, int] | None, reading: Reading = AS_STORED) -> np.ndarray:
     """Read the event stream with the lowest number, as tonic's `read_aedat4` does.
 
     Packets are uncompressed, LZ4 or Zstandard; times stay as written, often microseconds since 1970.

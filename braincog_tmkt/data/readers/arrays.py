@@ -10,11 +10,12 @@ from ...errors import DataError
 from .check import check_writable, damage_named, read_bytes, unpacked_limit, write_bytes
 from .columns import events_of_columns, find_columns
 from .pickled import array_of, array_state, unpickled
+from .reading import AS_STORED, Reading
 
 ORDER = ("t", "x", "y", "p")
 
 
-def read_npy(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
+def read_npy(path: str | Path, sensor: tuple[int, int] | None, reading: Reading = AS_STORED) -> np.ndarray:
     """Read a structured array with fields t, x, y and p in any order, or a plain `[N, 4]` with columns t, x, y, p.
 
     A plain array in another order is nearly always an error: its first column is not sorted or its last is no polarity.
@@ -29,7 +30,7 @@ def read_npy(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
     return events_of_columns(find_columns([_fields(array)], path), path, sensor)
 
 
-def read_npz(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
+def read_npz(path: str | Path, sensor: tuple[int, int] | None, reading: Reading = AS_STORED) -> np.ndarray:
     """Read the arrays t, x, y and p, or one structured array with these fields, compressed or not.
 
     Arguments, result and errors are those of `readers.read_events`.

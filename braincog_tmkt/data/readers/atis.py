@@ -12,6 +12,7 @@ from ...errors import DataError
 from ...jit import compiled
 from ..types import EVENT_DTYPE
 from .check import AGAIN, check_events, check_writable, read_bytes, write_bytes
+from .reading import AS_STORED, Reading
 
 ROW = np.dtype([("x", "u1"), ("y", "u1"), ("p", "u1"), ("middle", "u1"), ("low", "u1")])
 """The five bytes; `p` has the polarity as its first bit, and then the first seven of the time."""
@@ -21,7 +22,7 @@ OVERFLOW_STEP = 2**13
 TIME_LIMIT = 2**23
 
 
-def read_atis(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
+def read_atis(path: str | Path, sensor: tuple[int, int] | None, reading: Reading = AS_STORED) -> np.ndarray:
     """Read one recording, with the time overflow marks taken in as tonic's `read_mnist_file` does.
 
     Time never goes backwards in the real files (checked on 500 N-MNIST recordings), and bins of time have no meaning

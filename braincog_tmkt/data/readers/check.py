@@ -51,6 +51,16 @@ def read_bytes(path: str | Path) -> bytes:
         raise DataError(f"{path} cannot be read ({error.strerror}): {AGAIN}") from error
 
 
+def first_bytes(path: str | Path, count: int = 64) -> bytes:
+    """The first `count` bytes of the file at `path`, fewer of a shorter one; a DataError as `read_bytes` raises."""
+    file_size(path)
+    try:
+        with open(path, "rb") as file:
+            return file.read(count)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): {AGAIN}") from error
+
+
 @contextmanager
 def damage_named(path: str | Path, kind: str) -> Iterator[None]:
     """Turn whatever a parser raises for damaged bytes into a `DataError` that names `path`.

@@ -17,6 +17,7 @@ from ...errors import DataError
 from . import names
 from .check import AGAIN, damage_named, file_size, unpacked_limit
 from .columns import events_of_columns
+from .reading import AS_STORED, Reading
 
 CHILD = Path(__file__).with_name("hdf5_child.py")
 WHOLE = 3
@@ -26,7 +27,7 @@ START_SECONDS = 30
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # others would take 40 MB each of its bounded memory
 
 
-def read_h5(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
+def read_h5(path: str | Path, sensor: tuple[int, int] | None, reading: Reading = AS_STORED) -> np.ndarray:
     """Read the data sets t, x, y and p at the root of the file or in its group `events`.
 
     Links into other files, and data sets that keep their numbers in other files, are not followed. A compression filter

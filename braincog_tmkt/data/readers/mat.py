@@ -16,6 +16,7 @@ import numpy as np
 from .check import check_writable, damage_named, read_bytes, unpacked_limit, write_bytes
 from .columns import events_of_columns, find_columns
 from .hdf5 import read_h5
+from .reading import AS_STORED, Reading
 
 HEADER = 128
 VERSION = b"\x00\x01IM"
@@ -27,7 +28,7 @@ STORED = {1: "<i1", 2: "<u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 
 SHORTEST = 1000
 
 
-def read_mat(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
+def read_mat(path: str | Path, sensor: tuple[int, int] | None, reading: Reading = AS_STORED) -> np.ndarray:
     """Read variables t (or ts), x, y and p of a file of version 5, 7 or 7.3, or a structure that has these fields.
 
     Times are microseconds. A fraction of one is cut off, as the baseline's reader does, but refused in a recording
@@ -36,7 +37,7 @@ def read_mat(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
     """
     content = read_bytes(path)
     if content.startswith(b"MATLAB 7.3"):
-        return read_h5(path, sensor)
+        return read_h5(path, sensor, reading)
     with damage_named(path, "MATLAB file of version 5"):
         columns = find_columns(_groups(content), path)
     time = columns["t"]

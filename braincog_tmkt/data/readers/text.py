@@ -9,12 +9,13 @@ import numpy as np
 from ...errors import DataError
 from .check import damage_named, read_bytes
 from .columns import events_of_columns, find_columns, labels_of
+from .reading import AS_STORED, Reading
 
 ORDER = ("t", "x", "y", "p")
 EXACT = 2**53
 
 
-def read_text(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
+def read_text(path: str | Path, sensor: tuple[int, int] | None, reading: Reading = AS_STORED) -> np.ndarray:
     """Read lines of numbers, separated by commas, semicolons, tabs or spaces.
 
     The first line may name the columns, also behind a `#`; without names there are four, t, x, y and p, as in the event

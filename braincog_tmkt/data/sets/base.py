@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -64,6 +66,9 @@ class DataSet(ABC):
     protocols: ClassVar[tuple[str, ...]] = ("clean", "published", "published_unsorted")
     """Split protocols that make sense for this data set, see `data.splits.PROTOCOLS`."""
 
+    own: Mapping[str, Any] = MappingProxyType({})
+    """What a recipe says about recordings of one's own, but for the sensor: it changes the frames."""
+
     def __init__(self, root: str | Path, static_root: str | Path | None = None) -> None:
         self.root = user_path(root)
         self.static_root = user_path(static_root) if static_root else self.root
@@ -73,15 +78,21 @@ class DataSet(ABC):
         """Its full name, as its decorator gives it; without one, the name that recipes use."""
         return DATASETS.identity(self.name).title or self.name
 
-    def use_sensor(self, height: int, width: int) -> None:
-        """Take the sensor that a recipe's `data.sensor` names, for a data set that does not know its own.
+    def use(self, sensor: Sequence[int] | None = None, **own: Any) -> None:
+        """Take what a recipe says about recordings of one's own, see `build_dataset`; without it, nothing.
 
-        Other data sets raise a RecipeError for any sensor but theirs.
+        Raises:
+            RecipeError: for a setting that has no meaning for this data set, or another sensor (height, width) than its
+                own.
         """
-        if (width, height) != self.sensor:
+        for key in own:
+            raise RecipeError(
+                f"{self.title} has files of a known format: leave out data.{key}, which is for recordings of your own"
+            )
+        if sensor is not None and tuple(sensor) != self.sensor[::-1]:
             raise RecipeError(
                 f"the sensor of {self.title} is {self.sensor[1]} pixels high and {self.sensor[0]} wide, not"
-                f" {height} and {width}: leave out data.sensor, which is for recordings of your own"
+                f" {sensor[0]} and {sensor[1]}: leave out data.sensor, which is for recordings of your own"
             )
 
     @abstractmethod
@@ -158,15 +169,16 @@ class DataSet(ABC):
         raise DataError(f"{self.title} has no automatic download; get it from {self.card.source}")
 
 
-def build_dataset(
-    name: str, root: str | Path, static_root: str | Path | None = None, sensor: list[int] | None = None
-) -> DataSet:
+def build_dataset(name: str, root: str | Path, static_root: str | Path | None = None, **own: Any) -> DataSet:
     """The data set of that name in `DATASETS`, with the folders of `DataSet`.
 
+    `own` is what a user says about recordings of their own: `sensor`, height and width; `columns`, `time_unit`, `group`
+    and `camera`, as in `readers.Reading`; `turn`, as in `turn.turned`; `set`, the name of a data set of tonic's.
+
     Raises:
-        RecipeError: for an unknown name, or a sensor (height and width) that is not that of the data set.
+        RecipeError: for an unknown name, or as `DataSet.use` does.
     """
     dataset: DataSet = DATASETS.build(name, root, static_root)
-    if sensor is not None:
-        dataset.use_sensor(*sensor)
+    dataset.use(**own)
+    dataset.own = {key: value for key, value in own.items() if key != "sensor"}
     return dataset

@@ -1,16 +1,18 @@
 """A user's own pairs: a folder of recordings and one of images, in the same class folders. No code is needed."""
 
 import os
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ...errors import DataError
+from ...errors import DataError, RecipeError
 from ..images import image_suffixes
 from ..names import composed, names_in_words, nearest_name, unmatched
-from ..readers import READERS, read_events
+from ..readers import AS_STORED, READERS, Reading, read_events
+from ..turn import check_turn, turned
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
 from .listing import distinct, entries, need_file
@@ -36,6 +38,9 @@ class Folder(DataSet):
     sensor = (4096, 4096)
     """A bound for damaged files, larger than the sensors there are."""
     own_extent = True
+    camera_sensor = sensor
+    reading: Reading = AS_STORED
+    turn: Sequence[str] = ()
     averages = True
     protocols = ("clean", "unpaired")
     card = Card(
@@ -60,6 +65,7 @@ ROOT/
         """
         recordings = _list_classes(self.root / EVENTS, READERS)
         items, images = _joined(recordings), self.static_root / STATIC
+        self._refuse_idle_settings(items)
         if self.static_root == self.root and not os.path.lexists(images):
             return Index(tuple(recordings), items, ())
         statics = _list_classes(images, image_suffixes())
@@ -74,28 +80,52 @@ ROOT/
         index = Index(tuple(recordings), items, _joined(statics))
         return replace(index, twins_known=_are_twins(index))
 
-    def use_sensor(self, height: int, width: int) -> None:
-        """Show the whole sensor in every frame, and refuse events beyond it."""
-        self.sensor, self.own_extent = (width, height), False
+    def _refuse_idle_settings(self, items: Collection[Item]) -> None:
+        """Refuse a setting of `Reading` that says something about none of the files."""
+        there = sorted({item.file.suffix.lower() for item in items})
+        for key in (field.name for field in fields(Reading) if getattr(self.reading, field.name) is not None):
+            if not any(key in READERS[suffix].takes for suffix in there):
+                able = " ".join(suffix for suffix, form in READERS.items() if key in form.takes)
+                raise DataError(
+                    f"data.{key} says nothing about {' '.join(there)}, the recordings in {self.root / EVENTS}: leave it"
+                    f" out; it is for {able}"
+                )
+
+    def use(self, sensor: Sequence[int] | None = None, turn: Sequence[str] = (), **own: Any) -> None:
+        """Read the recordings as a recipe says.
+
+        With a `sensor` (height, width), that of the camera, every frame shows the whole of it, and events beyond are
+        refused. `turn` turns recordings upright, see `turn.turned`; the other settings are those of `readers.Reading`.
+        """
+        if "set" in own:
+            raise RecipeError(f"{self.title} is no data set of tonic's: leave out data.set, or take data.name=tonic")
+        check_turn(turn)
+        self.reading, self.turn = Reading(**own), turn
+        if sensor is not None:
+            height, width = sensor
+            self.camera_sensor, self.own_extent = (width, height), False
+            self.sensor = (height, width) if list(turn).count("transpose") % 2 else (width, height)
 
     def events(self, item: Item) -> np.ndarray:
         """Read one recording: events `[N]` of `EVENT_DTYPE`, without stray ones where the sensor is not known.
 
         A DataError names a file that `read_events` refuses, or an event beyond the sensor.
         """
-        events = read_events(item.file, Folder.sensor)
+        events = read_events(item.file, Folder.sensor, self.reading)
         if self.own_extent:
             from ..lost import without_strays  # torch
 
-            return without_strays(events)
-        width, height = self.sensor
+            events = without_strays(events)
+            size = int(events["x"].max()) + 1, int(events["y"].max()) + 1  # a frame shows the extent alone
+            return turned(events, self.turn, size) if self.turn else events
+        width, height = self.camera_sensor
         beyond = events[(events["x"] >= width) | (events["y"] >= height)]
         if len(beyond):
             raise DataError(
                 f"{item.file} has {len(beyond)} of {len(events)} events beyond the sensor of height {height} and width"
                 f" {width}, the first at x = {beyond['x'][0]}, y = {beyond['y'][0]}: remove them, or mend data.sensor"
             )
-        return events
+        return turned(events, self.turn, self.camera_sensor) if self.turn else events
 
     def places(self) -> list[Path]:
         """The folder of the recordings."""
