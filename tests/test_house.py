@@ -23,7 +23,7 @@ ALLOWED = {
     "registry": {"errors", "own_code", "value_types"},
     "recipe": {"errors", "own_code", "files", "registry", "value_types"},
     "bridge": {"errors"},
-    "data": {"jit", "errors", "own_code", "files", "registry"},
+    "data": {"jit", "errors", "own_code", "files", "progress", "registry"},
     "models": {"jit", "errors", "registry", "bridge", "value_types"},
     "losses": {"errors", "registry"},
     "methods": {"errors", "registry", "data", "losses", "models"},

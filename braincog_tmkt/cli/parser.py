@@ -138,7 +138,12 @@ def _add_data(data: argparse.ArgumentParser) -> None:
         command = commands.add_parser(name, help=words)
         command.set_defaults(verb=verbs.data, action=name)
         add = command.add_argument
-        add("set", metavar="SET", help="data set, see `tmkt list`")
+        words = "data set, see `tmkt list`"
+        add(
+            "set",
+            metavar="SET",
+            help=words if name == "simulate" else f"{words}; data.KEY=VALUE sets what a recipe may",
+        )
         if name == "simulate":
             add("--static", required=True, help="class folders of images", **folder)
             add("--out", required=True, help="where the recordings go", **folder)
@@ -146,15 +151,21 @@ def _add_data(data: argparse.ArgumentParser) -> None:
         else:
             add("--root", default=Path("data"), help="folder of the official folders (data)", **folder)
             add("--static-root", help="folder of the images, if it is another one", **folder)
+            command.set_defaults(overrides=[])
+        if name == "check":
+            words = "recordings to read of each format (20; all of them: all)"
+            add("--files", type=_files, default=20, metavar="N", help=words)
+            words = "draw frames of some recordings beside their images"
+            add("--figure", type=_path, metavar="FILE", help=words)
         if name == "prepare":
-            add("--steps", type=_whole(1), default=10, metavar="T", help="frames of a recording (10)")
+            add("--steps", type=_whole(1), metavar="T", help="frames of a recording (10)")
             words = "height and width of a frame (48)"
-            add("--size", nargs="+", type=_whole(1), default=[48], metavar="N", help=words)
-            add("--frames", default="time", metavar="KIND", help="what a frame holds (time)")
+            add("--size", nargs="+", type=_whole(1), metavar="N", help=words)
+            add("--frames", metavar="KIND", help="what a frame holds (time)")
             words = "average over pixels when resizing (only for folder)"
             add("--antialias", action=argparse.BooleanOptionalAction, default=None, help=words)
             add("--sensor", nargs=2, type=_whole(1), metavar=("H", "W"), help="for folder: its sensor")
-            add("--cache", default=Path("cache"), help="folder of the frame cache (cache)", **folder)
+            add("--cache", help="folder of the frame cache (cache)", **folder)
         if name in ("prepare", "simulate"):
             add("--workers", type=_whole(1, 256), metavar="N", help="processes (default: all CPU cores)")
 
@@ -164,6 +175,10 @@ def _path(text: str) -> Path:
         return user_path(text)
     except DataError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _files(text: str) -> int | None:
+    return None if text == "all" else _whole(1)(text)
 
 
 def _whole(least: int, most: int = LARGEST) -> Callable[[str], int]:

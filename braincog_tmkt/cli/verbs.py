@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from contextlib import redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
@@ -218,15 +219,32 @@ def doctor(arguments: argparse.Namespace) -> bool:
 def data(arguments: argparse.Namespace) -> bool:
     """Check, audit, download, prepare or simulate a data set."""
     from ..data import commands
-    from ..data.types import FrameSpec
 
     if arguments.action == "simulate":
         places = arguments.static, arguments.out
         return commands.simulate(arguments.set, *places, arguments.limit_per_class, arguments.workers)
-    where = arguments.set, arguments.root, arguments.static_root
+    from ..data.sets import build_dataset
+    from ..data.splits import Protocol
+    from ..data.types import FrameSpec
+    from ..recipe.load import data_section
+
+    options = {"name": arguments.set, "root": arguments.root, "static_root": arguments.static_root}
     if arguments.action == "prepare":
-        size = arguments.size[0] if len(arguments.size) == 1 else arguments.size
-        spec, choices = FrameSpec(arguments.steps, size, arguments.frames), (arguments.antialias, arguments.sensor)
-        return commands.prepare(*where, spec, arguments.cache, arguments.workers, *choices)
-    verb = {"check": commands.check, "audit": commands.report_audit, "download": commands.download}[arguments.action]
-    return verb(*where)
+        size = arguments.size[0] if arguments.size and len(arguments.size) == 1 else arguments.size
+        options |= {"steps": arguments.steps, "size": size, "frames": arguments.frames, "cache": arguments.cache}
+        options |= {"antialias": arguments.antialias, "sensor": arguments.sensor}
+    given = {
+        key: str(value) if isinstance(value, Path) else value for key, value in options.items() if value is not None
+    }
+    config = data_section(given, arguments.overrides)
+    dataset = build_dataset(config.name, config.root, config.static_root, **config.own)
+    if arguments.action == "check":
+        return commands.check(dataset, arguments.files, arguments.figure)
+    if arguments.action == "audit":
+        how = config.train_portion, config.val_portion, config.train_per_class, config.static_pool
+        return commands.report_audit(dataset, Protocol("clean", *how))
+    if arguments.action == "download":
+        return commands.download(dataset)
+    averages = config.antialias if "antialias" in given else dataset.averages
+    spec = FrameSpec(config.steps, config.size, config.frames, averages, config.appearance)
+    return commands.prepare(dataset, spec, config.cache, arguments.workers)

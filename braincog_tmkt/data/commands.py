@@ -5,20 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from tabulate import tabulate
 
 from ..errors import DataError, RecipeError
 from .audit import Audit, audit
 from .names import names_note
-from .sets import DATASETS, DataSet, build_dataset
+from .sets import DataSet
 from .splits import Protocol, Split, make_split
+from .survey import print_survey
 from .types import FrameSpec, Index
 
 
-def check(name: str, root: str, static_root: str | None = None) -> bool:
-    """Print what is there; if something is missing, what should be there and where to get it."""
-    dataset: DataSet = DATASETS.build(name, root, static_root)
+def check(dataset: DataSet, files: int | None = None, figure: Path | None = None) -> bool:
+    """Print what is there; if something is missing, what should be there and where to get it.
+
+    Args:
+        dataset: its recordings are read if their formats are not known beforehand, see `DataSet.surveyed`.
+        files: at most so many of each format; None reads all.
+        figure: where to draw frames of some recordings beside their images.
+    """
     try:
         index = dataset.index()
     except DataError as error:
@@ -30,25 +37,20 @@ def check(name: str, root: str, static_root: str | None = None) -> bool:
         if found != expected:
             print(f"note: the full set has {expected} {what}, this one {found}")
     _print_names_note(dataset, index)
-    return True
+    sound = print_survey(dataset, index, files) if dataset.surveyed else True
+    if figure:
+        from .sheet import draw_sheet
+
+        draw_sheet(dataset, index, figure)
+        print(f"drawn: {figure}")
+    return sound
 
 
-def prepare(
-    name: str,
-    root: str,
-    static_root: str | None,
-    spec: FrameSpec,
-    cache: str,
-    workers: int | None,
-    antialias: bool | None = None,
-    sensor: list[int] | None = None,
-) -> bool:
-    """Make the frames that a recipe with these settings will use; `antialias` None takes the data set's default."""
+def prepare(dataset: DataSet, spec: FrameSpec, cache: str, workers: int | None) -> bool:
+    """Make the frames that a recipe with these settings will use."""
     from .cache import prepare as make_frames
     from .frames import check_spec
 
-    dataset = build_dataset(name, root, static_root, **({} if sensor is None else {"sensor": sensor}))
-    spec = replace(spec, antialias=dataset.averages if antialias is None else antialias)
     check_spec(spec)
     index = dataset.index()
     frames = make_frames(dataset, index, spec, cache, workers)
@@ -58,18 +60,17 @@ def prepare(
     return True
 
 
-def report_audit(name: str, root: str, static_root: str | None = None) -> bool:
-    """Print the audit of every protocol of the data set.
+def report_audit(dataset: DataSet, how: Protocol) -> bool:
+    """Print the audit of every protocol of the data set, with the portions and the pool of `how`.
 
     Returns:
         False if a protocol that does not call itself leaky leaks, or leaves a class without training or test.
     """
     from .duplicates import find_duplicates
 
-    dataset: DataSet = DATASETS.build(name, root, static_root)
     index = dataset.index()
     duplicates = find_duplicates(dataset, index)
-    verdicts = [(split, audit(index, split, duplicates)) for split in _splits(dataset, index)]
+    verdicts = [(split, audit(index, split, duplicates)) for split in _splits(dataset, index, how)]
     print(f"{dataset.title}: {_counts(index)}, {dataset.kind()} data\n{_audit_table(verdicts)}\n")
     print(*(verdict.sentence() for _, verdict in verdicts), sep="\n")
     for what, groups in zip(("recordings", "images"), duplicates, strict=True):
@@ -84,11 +85,11 @@ def _print_names_note(dataset: DataSet, index: Index) -> None:
         print(f"note: {words}")
 
 
-def _splits(dataset: DataSet, index: Index) -> Iterator[Split]:
+def _splits(dataset: DataSet, index: Index, how: Protocol) -> Iterator[Split]:
     """The splits of all protocols that suit the data set; those that do not suit the files at hand are named."""
     for protocol in dataset.protocols:
         try:
-            yield make_split(index, Protocol(protocol))
+            yield make_split(index, replace(how, name=protocol))
         except RecipeError as error:
             print(f"{protocol}: not for these files ({error})")
 
@@ -122,11 +123,10 @@ def _verdict(split: Split, verdict: Audit) -> str:
     return "LEAKS" if verdict.leaks else "PARTIAL" if verdict.partial else "clean"
 
 
-def download(name: str, root: str, static_root: str | None = None) -> bool:
+def download(dataset: DataSet) -> bool:
     """Fetch the official files, then check them."""
-    dataset: DataSet = DATASETS.build(name, root, static_root)
     dataset.download()
-    return check(name, root, static_root)
+    return check(dataset)
 
 
 def simulate(name: str, static: str, out: str, limit_per_class: int | None, workers: int | None) -> bool:

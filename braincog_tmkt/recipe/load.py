@@ -22,7 +22,7 @@ from ..registry import did_you_mean
 from ..value_types import hints_of
 from .check import check_layer, check_ranges, hint_of
 from .identity import flat, relevant
-from .schema import MODEL_DEFAULTS, Recipe
+from .schema import MODEL_DEFAULTS, DataConfig, Recipe
 from .text import read_value, read_yaml
 
 PAPER = "paper"
@@ -147,6 +147,22 @@ def with_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
     """
     values = reduce(_over, map(parse_override, overrides), recipe.as_dict())
     return recipe_from_dict(values)
+
+
+def data_section(settings: Mapping[str, Any], overrides: Iterable[str] = ()) -> DataConfig:
+    """The section `data` of a recipe from its keys and values, with overrides such as `data.time_unit=ms` applied.
+
+    Raises:
+        RecipeError: naming the override or the key, as `load_recipe` does, or if an override is of another section.
+    """
+    overrides = list(overrides)
+    for override in overrides:
+        if not override.startswith("data."):
+            raise RecipeError(
+                f"override '{override}': this command takes keys of the section data, as data.time_unit=ms"
+            )
+    values = reduce(_over, map(parse_override, overrides), {"data": dict(settings)})
+    return recipe_from_dict({**values, "name": "data", "method": {"name": "baseline"}}, "command line").data
 
 
 def _merged_files(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -63,6 +63,8 @@ class DataSet(ABC):
     """Whether all T frames of a recording are the same one, which is then stored once."""
     pairs_by_name: ClassVar[bool] = True
     """Whether an image of a recording's name is the one it shows."""
+    surveyed: ClassVar[bool] = False
+    """Whether `tmkt data check` reads recordings: they are a user's own, of any format."""
     protocols: ClassVar[tuple[str, ...]] = ("clean", "published", "published_unsorted")
     """Split protocols that make sense for this data set, see `data.splits.PROTOCOLS`."""
 

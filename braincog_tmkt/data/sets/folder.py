@@ -41,7 +41,7 @@ class Folder(DataSet):
     camera_sensor = sensor
     reading: Reading = AS_STORED
     turn: Sequence[str] = ()
-    averages = True
+    averages = surveyed = True
     protocols = ("clean", "unpaired")
     card = Card(
         source="your own recordings and images",
