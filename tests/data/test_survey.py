@@ -10,7 +10,7 @@ from PIL import Image
 
 from braincog_tmkt.cli import main
 from braincog_tmkt.data.cache import prepare
-from braincog_tmkt.data.readers import READERS, Reading, read_events
+from braincog_tmkt.data.readers import READERS, read_events
 from braincog_tmkt.data.readers.atis import write_atis
 from braincog_tmkt.data.sets import DATASETS, build_dataset
 from braincog_tmkt.data.sheet import OFF, ON, choose, coloured
@@ -205,8 +205,3 @@ def test_files_of_another_format_are_named(tmp_path: Path) -> None:
     (tmp_path / "b.bin").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     with pytest.raises(DataError, match="git lfs pull"):
         read_events(tmp_path / "b.bin")
-
-
-def test_a_reading_says_what_it_was_told() -> None:
-    reading = Reading(columns={"t": "stamp", "x": 1}, time_unit="ms", group="TD", camera="davis240")
-    assert (reading.columns, reading.time_unit) == ({"t": "stamp", "x": 1}, "ms")
