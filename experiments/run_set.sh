@@ -4,7 +4,9 @@ STATIC="${STATIC:-$DATA}"
 TIER="${TIER:-paper}"
 RECIPES="${RECIPES:-baseline knowledge_transfer tsm tmkt}"
 install_project
-tmkt data check "$set_name" --root "$DATA" --static-root "$STATIC" || {
+data_keys=()
+for key in "$@"; do [[ "$key" != data.* ]] || data_keys+=("$key"); done
+tmkt data check "$set_name" --root "$DATA" --static-root "$STATIC" "${data_keys[@]}" || {
   echo "Then run this again, with DATA=/path/to/data (and STATIC=/path/to/images, if they lie elsewhere)."
   exit 1
 }
