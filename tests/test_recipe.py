@@ -169,6 +169,7 @@ OTHER_VALUES = {
     "data.group": "TD",
     "data.camera": "dvs128",
     "data.turn": ["transpose"],
+    "data.formats": {"csv": {"time_unit": "ms"}},
     "data.set": "ASLDVS",
 }  # fmt: skip
 

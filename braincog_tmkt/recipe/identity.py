@@ -12,7 +12,9 @@ from .schema import Recipe
 ADDED: dict[str, Any] = {
     "data.frames": "time",
     "data.antialias": False,
-    **dict.fromkeys(f"data.{key}" for key in ("sensor", "columns", "time_unit", "group", "camera", "turn", "set")),
+    **dict.fromkeys(
+        f"data.{key}" for key in ("sensor", "columns", "time_unit", "group", "camera", "turn", "formats", "set")
+    ),
     "data.appearance": "value",
     "model.levels": 4,
 }

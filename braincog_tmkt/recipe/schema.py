@@ -29,6 +29,7 @@ class DataConfig:
         group: which structure, group, array or topic of their files has the events.
         camera: which camera wrote AER-DAT 2.0 files that do not name it.
         turn: how to turn them upright: `transpose`, `flip_x`, `flip_y`, in the order given.
+        formats: suffix, as `csv` -> other values of the last five for files of that format alone.
         set: which of tonic's data sets, for the data set `tonic`.
         appearance: which channels stand for a static image, see `data.static.APPEARANCES`.
         augment: augmentations of the event frames, in order, each a name or `{name: rotate, degrees: 10}`; see
@@ -54,6 +55,7 @@ class DataConfig:
     group: str | None = None
     camera: str | None = None
     turn: list[str] | None = None
+    formats: dict[str, Any] | None = None
     set: str | None = None
     appearance: str = "value"
     augment: list[str | dict[str, Any]] = field(default_factory=list)
@@ -66,7 +68,7 @@ class DataConfig:
     @property
     def own(self) -> dict[str, Any]:
         """What is said about recordings of one's own, by key; see `data.sets.build_dataset`."""
-        keys = ("sensor", "columns", "time_unit", "group", "camera", "turn", "set")
+        keys = ("sensor", "columns", "time_unit", "group", "camera", "turn", "formats", "set")
         return {key: value for key in keys if (value := getattr(self, key)) is not None}
 
 

@@ -175,6 +175,32 @@ def test_a_setting_that_no_format_takes_is_refused(tmp_path: Path) -> None:
         build_dataset("folder", root, camera="dvs128").index()
 
 
+def test_formats_have_settings_of_their_own(tmp_path: Path) -> None:
+    root = mixed(tmp_path)
+    own = {"turn": ["flip_x"], "formats": {"npy": {"turn": ["transpose"]}, ".bin": {"turn": []}}}
+    plain, told = build_dataset("folder", root), build_dataset("folder", root, **own)
+    for item in told.index().recordings:
+        turn = ["transpose"] if item.file.suffix == ".npy" else []
+        events = plain.events(item)
+        np.testing.assert_array_equal(told.events(item), turned(events, turn, (1, 1)) if turn else events)
+
+
+def test_formats_are_checked(tmp_path: Path) -> None:
+    root = mixed(tmp_path)
+    for formats, words in (
+        ({"np": {}}, "no format 'np': did you mean 'np[yz]'"),
+        ({"bin": {"time_unit": "s"}}, "bin takes turn, .*not time_unit"),
+        ({"npy": "ms"}, "npy takes columns, time_unit, turn, .*not 'ms'"),
+        ({"npy": {"time_unit": "h"}}, "one of s, ms, us, ns"),
+        ({"npy": {"turn": ["transpose"]}}, "all formats are transposed or none"),
+    ):
+        with pytest.raises(RecipeError, match=words):
+            build_dataset("folder", root, sensor=[50, 60], formats=formats)
+    with pytest.raises(DataError, match=r"data\.formats has csv, but .* are \.bin \.npy: leave it out"):
+        build_dataset("folder", root, formats={"csv": {"time_unit": "ms"}}).index()
+    assert main(["data", "check", "folder", "--root", str(root), "data.formats={npy: {time_unit: us}}"]) == 0
+
+
 def test_settings_belong_to_the_key_of_the_cache(tmp_path: Path) -> None:
     root = mixed(tmp_path / "mine")
     for own in ({}, {"turn": ["flip_x"]}, {"turn": ["flip_y"]}, {"time_unit": "us"}):

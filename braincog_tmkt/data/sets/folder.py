@@ -1,14 +1,16 @@
 """A user's own pairs: a folder of recordings and one of images, in the same class folders. No code is needed."""
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from ...errors import DataError, RecipeError
+from ...registry import did_you_mean
 from ..images import image_suffixes
 from ..names import composed, names_in_words, nearest_name, unmatched
 from ..readers import AS_STORED, READERS, Reading, read_events
@@ -39,8 +41,8 @@ class Folder(DataSet):
     """A bound for damaged files, larger than the sensors there are."""
     own_extent = True
     camera_sensor = sensor
-    reading: Reading = AS_STORED
-    turn: Sequence[str] = ()
+    manners: Mapping[str, tuple[Reading, Sequence[str]]] = MappingProxyType({})
+    """Suffix -> how its files are read and turned upright, where a recipe says it."""
     averages = surveyed = True
     protocols = ("clean", "unpaired")
     card = Card(
@@ -81,9 +83,15 @@ ROOT/
         return replace(index, twins_known=_are_twins(index))
 
     def _refuse_idle_settings(self, items: Collection[Item]) -> None:
-        """Refuse a setting of `Reading` that says something about none of the files."""
+        """Refuse a setting that says something about none of the files, so that none is misspelt or forgotten."""
         there = sorted({item.file.suffix.lower() for item in items})
-        for key in (field.name for field in fields(Reading) if getattr(self.reading, field.name) is not None):
+        for suffix in (f".{name.lstrip('.')}" for name in self.own.get("formats", ())):
+            if suffix not in there:
+                raise DataError(
+                    f"data.formats has {suffix[1:]}, but the recordings in {self.root / EVENTS} are"
+                    f" {' '.join(there)}: leave it out"
+                )
+        for key in (field.name for field in fields(Reading) if field.name in self.own):
             if not any(key in READERS[suffix].takes for suffix in there):
                 able = " ".join(suffix for suffix, form in READERS.items() if key in form.takes)
                 raise DataError(
@@ -91,33 +99,45 @@ ROOT/
                     f" out; it is for {able}"
                 )
 
-    def use(self, sensor: Sequence[int] | None = None, turn: Sequence[str] = (), **own: Any) -> None:
+    def use(self, sensor: Sequence[int] | None = None, formats: Mapping[str, Any] | None = None, **own: Any) -> None:
         """Read the recordings as a recipe says.
 
         With a `sensor` (height, width), that of the camera, every frame shows the whole of it, and events beyond are
         refused. `turn` turns recordings upright, see `turn.turned`; the other settings are those of `readers.Reading`.
+        `formats` has other values of these for files of one suffix.
+
+        Raises:
+            RecipeError: naming the key, for a setting or a format that there is not.
         """
         if "set" in own:
             raise RecipeError(f"{self.title} is no data set of tonic's: leave out data.set, or take data.name=tonic")
-        check_turn(turn)
-        self.reading, self.turn = Reading(**own), turn
+        special = {f".{name.lstrip('.')}": settings for name, settings in (formats or {}).items()}
+        for suffix in special.keys() - READERS.keys():
+            raise RecipeError(
+                f"data.formats: no format '{suffix[1:]}': {did_you_mean(suffix[1:], [known[1:] for known in READERS])}"
+            )
+        self.manners = {suffix: _manner(suffix, own, special.get(suffix, {})) for suffix in READERS}
         if sensor is not None:
             height, width = sensor
             self.camera_sensor, self.own_extent = (width, height), False
-            self.sensor = (height, width) if list(turn).count("transpose") % 2 else (width, height)
+            lying = {list(turn).count("transpose") % 2 == 1 for _, turn in self.manners.values()}
+            if len(lying) > 1:
+                raise RecipeError("data.formats: either all formats are transposed or none, where data.sensor is given")
+            self.sensor = (height, width) if lying.pop() else (width, height)
 
     def events(self, item: Item) -> np.ndarray:
         """Read one recording: events `[N]` of `EVENT_DTYPE`, without stray ones where the sensor is not known.
 
         A DataError names a file that `read_events` refuses, or an event beyond the sensor.
         """
-        events = read_events(item.file, Folder.sensor, self.reading)
+        reading, turn = self.manners.get(item.file.suffix.lower(), (AS_STORED, ()))
+        events = read_events(item.file, Folder.sensor, reading)
         if self.own_extent:
             from ..lost import without_strays  # torch
 
             events = without_strays(events)
             size = int(events["x"].max()) + 1, int(events["y"].max()) + 1  # a frame shows the extent alone
-            return turned(events, self.turn, size) if self.turn else events
+            return turned(events, turn, size) if turn else events
         width, height = self.camera_sensor
         beyond = events[(events["x"] >= width) | (events["y"] >= height)]
         if len(beyond):
@@ -125,7 +145,7 @@ ROOT/
                 f"{item.file} has {len(beyond)} of {len(events)} events beyond the sensor of height {height} and width"
                 f" {width}, the first at x = {beyond['x'][0]}, y = {beyond['y'][0]}: remove them, or mend data.sensor"
             )
-        return turned(events, self.turn, self.camera_sensor) if self.turn else events
+        return turned(events, turn, self.camera_sensor) if turn else events
 
     def places(self) -> list[Path]:
         """The folder of the recordings."""
@@ -134,6 +154,20 @@ ROOT/
     def download(self) -> None:
         """Raise a DataError: these are the user's own files."""
         raise DataError(f"there is nothing to download: put your own recordings and images into {self.root}")
+
+
+def _manner(suffix: str, own: Mapping[str, Any], special: Any) -> tuple[Reading, Sequence[str]]:
+    """How files of one suffix are read and turned: the settings for all files, and those for this format over them."""
+    known = [*READERS[suffix].takes, "turn"]
+    if not isinstance(special, Mapping) or (wrong := [key for key in special if key not in known]):
+        raise RecipeError(
+            f"data.formats: {suffix[1:]} takes {', '.join(known)}, as in {{{suffix[1:]}: {{{known[-1]}: ..}}}}, not"
+            f" {wrong[0] if isinstance(special, Mapping) else special!r}"
+        )
+    settings = {**own, **special}
+    turn = settings.pop("turn", ())
+    check_turn(turn)
+    return Reading(**settings), turn
 
 
 def _joined(classes: dict[str, list[Item]]) -> tuple[Item, ...]:
