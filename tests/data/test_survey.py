@@ -189,7 +189,7 @@ def test_formats_are_checked(tmp_path: Path) -> None:
     root = mixed(tmp_path)
     for formats, words in (
         ({"np": {}}, "no format 'np': did you mean 'np[yz]'"),
-        ({"bin": {"time_unit": "s"}}, "bin takes turn, .*not time_unit"),
+        ({"bin": {"time_unit": "s"}}, "bin takes turn, .*not 'time_unit'"),
         ({"npy": "ms"}, "npy takes columns, time_unit, turn, .*not 'ms'"),
         ({"npy": {"time_unit": "h"}}, "one of s, ms, us, ns"),
         ({"npy": {"turn": ["transpose"]}}, "all formats are transposed or none"),
