@@ -40,6 +40,9 @@ def read_mat(path: str | Path, sensor: tuple[int, int] | None, reading: Reading 
     content = read_bytes(path)
     if content.startswith(b"MATLAB 7.3"):
         return read_h5(path, sensor, reading)
+    if content[124:128] == VERSION[::-1] or (len(content) >= HEADER and 0 in content[:4]):
+        kind = "big-endian" if content[124:128] == VERSION[::-1] else "of version 4"
+        raise DataError(f"{path} is a MATLAB file that is {kind}: save it as version 5, for example with scipy")
     with damage_named(path, "MATLAB file of version 5"):
         groups = _groups(content)
     if list(groups[ROOT]) == ["spiketrain"]:

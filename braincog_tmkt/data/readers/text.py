@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
 from collections.abc import Mapping
+from csv import QUOTE_NONE
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ...errors import DataError
 from .check import damage_named, read_bytes
-from .columns import columns_of_matrix, columns_of_names, events_of_columns
+from .columns import columns_of_names, events_of_columns
+from .matrix import columns_without_names
 from .names import choose
 from .reading import AS_STORED, Reading
 
-EXACT = 2**53
-"""Larger whole numbers are parsed as such: floats do not have them all."""
+WIDEST = 100
+"""A line has no more numbers."""
 
 
 @dataclass
@@ -51,22 +51,23 @@ def read_text(path: str | Path, sensor: tuple[int, int] | None, reading: Reading
         text = read_bytes(path).decode("utf-8-sig")
         if not text.strip():
             raise ValueError("it is empty")
-        head = _head(text, {letter: name for letter, name in (reading.columns or {}).items() if isinstance(name, str)})
-        text = text[head.start :]
-        if re.search("true|false", head.first, re.IGNORECASE):
-            text = re.sub("true", "1", re.sub("false", "0", text, flags=re.IGNORECASE), flags=re.IGNORECASE)
-        numbered = any(isinstance(number, int) for number in (reading.columns or {}).values())
+        said = reading.columns or {}
+        head = _head(text, {letter: name for letter, name in said.items() if isinstance(name, str)})
+        numbered = any(isinstance(number, int) for number in said.values())
         if head.names and not numbered:
             numbers, reading = columns_of_names(head.names, range(len(head.names)), path, reading)
         if not head.first:
-            raise ValueError("it has no lines of numbers")
-        table = _table(text, head, path)
+            raise DataError(f"{path} has no lines of numbers: write one of t, x, y and p for each event")
+        table = _table(text[head.start :], head.first, path)
         if head.names and not numbered:
-            if table.shape[1] != len(head.names):
-                raise ValueError(f"it names {len(head.names)} columns and has {table.shape[1]}")
-            columns = {letter: table[:, number] for letter, number in numbers.items()}
+            if len(table) != len(head.names):
+                raise DataError(
+                    f"{path} names {len(head.names)} columns and has {len(table)}: mend its head, or set data.columns to"
+                    " numbers, as {t: 0, x: 1, y: 2, p: 3}"
+                )
+            columns = {letter: table[number] for letter, number in numbers.items()}
         else:
-            columns = columns_of_matrix(table, path, reading, rows=True)
+            columns = columns_without_names(table, path, reading)
     events = events_of_columns(columns, path, sensor, reading)
     if head.size and (events["x"].max() >= head.size[0] or events["y"].max() >= head.size[1]):
         raise DataError(
@@ -111,25 +112,31 @@ def _words(line: str) -> list[str]:
     return [word.strip() for word in line.strip().lstrip("#% ").split(separator)]
 
 
-def _table(text: str, head: _Head, path: str | Path) -> np.ndarray:
-    """The numbers `[N, columns]`, exactly."""
-    options: dict[str, Any] = {
-        "delimiter": next((mark for mark in ",;" if mark in head.first), None),
-        "comments": [mark for mark in "#%" if mark in text] or None,
-        "ndmin": 2,
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numpy warns of a file without lines; it is an error later
-        table = np.loadtxt(io.StringIO(text), **options)
-        if not table.size or not abs(table).max() > EXACT:
-            return table
-        warnings.simplefilter("error", DeprecationWarning)  # a float that is parsed as a whole number
-        try:
-            return np.loadtxt(io.StringIO(text), dtype=np.int64, **options)
-        except (ValueError, DeprecationWarning) as error:
-            raise DataError(
-                f"{path} has numbers beyond 2^53, of which not all are whole: write whole numbers, or smaller ones"
-            ) from error
+def _table(text: str, first: str, path: str | Path) -> list[np.ndarray]:
+    """The columns of numbers; `first` is the first line of them."""
+    import pandas  # takes half a second
+
+    if len(_words(first)) > WIDEST:
+        raise ValueError(f"it has more than {WIDEST} columns")
+    if "%" in text:
+        text = re.sub("%.*", "", text)
+    separator = next((mark for mark in ",;" if mark in first), r"\s+")
+    frame = pandas.read_csv(
+        io.StringIO(text),
+        sep=separator,
+        header=None,
+        index_col=False,
+        comment="#",
+        quoting=QUOTE_NONE,
+        low_memory=False,
+    )
+    columns = [frame[number].to_numpy() for number in frame]
+    for number, column in enumerate(columns):
+        if column.dtype.kind not in "biuf":
+            raise DataError(f"{path} has something else than numbers in column {number}: write numbers, or remove it")
+        if (missing := np.isnan(column)).any():
+            raise DataError(f"{path} has no number in column {number} of event {missing.argmax()}: mend that line")
+    return columns
 
 
 def _is_number(word: str) -> bool:

@@ -29,7 +29,8 @@ def microseconds(time: np.ndarray, path: str | Path, unit: str | None = None) ->
     ... of 1e18 to 2.6e18, a clock since 1970                    nanoseconds
     ... of 1e12 to 2.6e12                                        asked for (ms since 1970, us)
     ... more than 100 events within fewer than 1,000 units       asked for (s, ms, us)
-    ... more than 100, over an hour of us, less than one a ms    asked for (us, ns)
+    ... more than 100, but less than one in 1,000 units, over    asked for (us, ns)
+    more than an hour of us, or all multiples of 1,000
     with fractions, 1e9 to 2.6e9, a clock since 1970             seconds
     ... 1e12 to 2.6e12                                           milliseconds
     ... all multiples of 0.001                                   asked for (s, ms, us)
@@ -87,7 +88,7 @@ def _certain_unit(time: np.ndarray, path: str | Path) -> str:
         likely = {
             "us or ms": clocks["ms"],
             "us, ms or s": span < SHORTEST and time.size > MANY,
-            "us or ns": span > HOUR * 10**6 and MANY < time.size < span / 1000,
+            "us or ns": MANY < time.size < span / 1000 and (span > HOUR * 10**6 or bool((time % 1000 == 0).all())),
         }
         if not any(likely.values()):
             return "us"
