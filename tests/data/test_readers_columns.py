@@ -280,6 +280,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "nothing": ({"frames": np.zeros((10, 2, 9))}, {}, r"has frames \[10, 2, 9\], neither columns t, x, y and p nor a"),
     "no_such_column": (columns(EVENTS), {"columns": {"t": "stamp"}}, "no 'stamp'.*: mend data.columns"),
     "numbers": (columns(EVENTS), {"columns": {"t": 0}}, "has names of columns, t, x, y, p: give names"),
+    "small": ({"box": PLAIN[:1], "frames": np.zeros((9, 9))}, {}, "has columns box, frames"),
     "other_names": ({"a": EVENTS["t"], "x": EVENTS["x"]}, {}, "has columns a, x, but no t, y, p: name it"),
     "milliseconds": ({**columns(EVENTS), "t": EVENTS["t"] / 1e3}, {}, "may be s, ms or us: set data.time_unit"),
 }

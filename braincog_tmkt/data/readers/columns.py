@@ -12,8 +12,8 @@ import numpy as np
 from ...errors import DataError
 from ..types import EVENT_DTYPE
 from .check import AGAIN, MAX_EVENTS, check_events
-from .matrix import columns_of_matrix, is_matrix
-from .names import ROOT, choose, choose_group, missing, one_of, unit_of
+from .matrix import FEW, columns_of_matrix, is_matrix
+from .names import EVENTS, ROOT, choose, choose_group, missing, one_of, unit_of
 from .reading import AS_STORED, LETTERS, Reading
 from .times import microseconds
 
@@ -41,7 +41,7 @@ def columns_of_groups(
         (label if name == ROOT else f"{name}/{label}"): array
         for name, group in groups.items()
         for label, array in group.items()
-        if is_matrix(array, reading)
+        if is_matrix(array, reading) and (array.size >= 4 * FEW or label.lower() in EVENTS)
     }
     names = {letter: name for letter, name in (reading.columns or {}).items() if isinstance(name, str)}
     if not any(_told(path, choose, group, names) for group in named.values()) or reading.group in matrices:
@@ -162,7 +162,7 @@ def _flat(column: np.ndarray, name: str, path: str | Path) -> np.ndarray:
 def _pixels(column: np.ndarray, name: str, path: str | Path) -> np.ndarray:
     """The column, refused where a number is no pixel."""
     highest = np.iinfo(EVENT_DTYPE[name]).max
-    if column.size and not (column.min() >= 0 and column.max() <= float(highest)):  # refuses NaN, too
+    if column.size and not (column.min() >= 0 and column.max().item() <= highest):  # refuses NaN, too
         raise DataError(
             f"{path} has values of {name} from {column.min()} to {column.max()}, outside 0..{highest}: data.columns"
             f" says which column is {name}"

@@ -62,8 +62,8 @@ def read_text(path: str | Path, sensor: tuple[int, int] | None, reading: Reading
         if head.names and not numbered:
             if len(table) != len(head.names):
                 raise DataError(
-                    f"{path} names {len(head.names)} columns and has {len(table)}: mend its head, or set data.columns to"
-                    " numbers, as {t: 0, x: 1, y: 2, p: 3}"
+                    f"{path} names {len(head.names)} columns and has {len(table)}: mend its head, or set data.columns"
+                    " to numbers, as {t: 0, x: 1, y: 2, p: 3}"
                 )
             columns = {letter: table[number] for letter, number in numbers.items()}
         else:

@@ -55,7 +55,7 @@ def microseconds(time: np.ndarray, path: str | Path, unit: str | None = None) ->
     """
     if not time.size:
         return time.astype(np.int64)
-    low, high = time.min(), time.max()
+    low, high = time.min().item(), time.max().item()
     if not (low >= 0 and high < np.inf):  # refuses NaN, too
         raise DataError(
             f"{path} has values of t from {low} to {high}, no times from 0 on: data.columns says which column is t"
