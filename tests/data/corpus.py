@@ -156,11 +156,21 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
             lambda path: write_mat(path, events),
             lambda path: path.write_bytes(saved_mat(seconds)),
             lambda path: path.write_bytes(saved_mat({"data": {"events": columns(events)}})),
+            lambda path: path.write_bytes(saved_mat({"EM": columns(events[:9]), "TD": columns(events)})),
+            lambda path: path.write_bytes(saved_mat({"events": plain[:, [1, 2, 3, 0]]}, do_compression=True)),
         ],
-        ".npy": [lambda path: np.save(path, plain)],
-        ".npz": [lambda path: np.savez_compressed(path, events=events)],
+        ".npy": [lambda path: np.save(path, plain), lambda path: np.save(path, plain[:, [1, 2, 0, 3]].T)],
+        ".npz": [
+            lambda path: np.savez_compressed(path, events=events),
+            lambda path: np.savez(path, xyp=plain[:, 1:], t=plain[:, 0]),
+            lambda path: np.savez(path, pos=plain[events["p"]][:, 2::-1], neg=plain[~events["p"]][:, 2::-1]),
+        ],
         ".h5": [lambda path: write_h5(path, columns(events))],
-        ".csv": [lambda path: np.savetxt(path, plain / [1e6, 1, 1, 1], fmt="%.6f %d %d %d")],
+        ".csv": [
+            lambda path: np.savetxt(path, plain / [1e6, 1, 1, 1], fmt="%.6f %d %d %d"),
+            lambda path: np.savetxt(path, plain, "%d", header="geometry:128,128\n t_us x y p", comments="%"),
+            lambda path: path.write_text("".join(f"{x};{y};{p > 0};{t}\n" for t, x, y, p in plain.tolist())),
+        ],
         ".dict": [lambda path: write_events_npy(path, events)],
     }
     made: dict[str, list[bytes]] = {}

@@ -2,23 +2,26 @@
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import DataError
+from ..notes import remark
 from .check import check_writable, damage_named, read_bytes, unpacked_limit, write_bytes
-from .columns import events_of_columns, find_columns
+from .columns import columns_of_groups, columns_of_names, events_of_columns
+from .matrix import columns_of_matrix, columns_without_names
+from .names import ROOT
 from .pickled import array_of, array_state, unpickled
-from .reading import AS_STORED, Reading
+from .reading import AS_STORED, MICROSECONDS, Reading
 
 ORDER = ("t", "x", "y", "p")
 
 
 def read_npy(path: str | Path, sensor: tuple[int, int] | None, reading: Reading = AS_STORED) -> np.ndarray:
-    """Read a structured array with fields t, x, y and p in any order, or a plain `[N, 4]` with columns t, x, y, p.
+    """Read a structured array with fields t, x, y and p in any order, or a plain `[N, 4]` (`columns_of_matrix`).
 
-    A plain array in another order is nearly always an error: its first column is not sorted or its last is no polarity.
     Arguments, result and errors are those of `readers.read_events`.
     """
     with damage_named(path, ".npy file"):
@@ -27,12 +30,23 @@ def read_npy(path: str | Path, sensor: tuple[int, int] | None, reading: Reading 
         raise DataError(
             f"{path} holds Python objects, which are not loaded: save a structured array with t, x, y and p"
         )
-    return events_of_columns(find_columns([_fields(array)], path), path, sensor)
+    if array.dtype.names:
+        columns, reading = columns_of_names(array.dtype.names, list(_fields(array).values()), path, reading)
+    elif array.ndim == 2 and array.dtype.kind in "biuf":
+        columns = columns_of_matrix(array, path, reading)
+    else:
+        raise DataError(
+            f"{path} has numbers of type {array.dtype} and shape {array.shape}, no events: save an array [N, 4], or a"
+            " structured one with t, x, y and p"
+        )
+    return events_of_columns(columns, path, sensor, reading)
 
 
 def read_npz(path: str | Path, sensor: tuple[int, int] | None, reading: Reading = AS_STORED) -> np.ndarray:
-    """Read the arrays t, x, y and p, or one structured array with these fields, compressed or not.
+    """Read the arrays t, x, y and p (or xyp and t), one structured array with these fields, or one plain `[N, 4]`.
 
+    Arrays `pos` and `neg` `[N, 3]` are ON and OFF events, as ES-ImageNet has them. The archive may be compressed or
+    not. See `columns.columns_of_groups` for which arrays count.
     Arguments, result and errors are those of `readers.read_events`.
     """
     content = read_bytes(path)
@@ -50,7 +64,14 @@ def read_npz(path: str | Path, sensor: tuple[int, int] | None, reading: Reading 
             with archive.open(member) as file:  # with a size: without one a lying directory lets it grow
                 arrays[name], _ = _parse_npy(file.read(member.file_size + 1))
     numbers = {name: array for name, array in arrays.items() if not array.dtype.hasobject}
-    return events_of_columns(find_columns([numbers, *map(_fields, numbers.values())], path), path, sensor)
+    signed = [numbers[name] for name in ("pos", "neg") if name in numbers]
+    if reading.group is None and len(signed) == 2 and all(map(_is_list, signed)):
+        columns = _signed(*signed, path, reading)
+        return events_of_columns(columns, path, sensor, reading)
+    groups = {name: _fields(array) for name, array in numbers.items() if array.dtype.names}
+    plain = {name: array for name, array in numbers.items() if not array.dtype.names}
+    columns, reading = columns_of_groups({ROOT: plain, **groups}, path, reading)
+    return events_of_columns(columns, path, sensor, reading)
 
 
 def read_events_npy(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
@@ -64,8 +85,8 @@ def read_events_npy(path: str | Path, sensor: tuple[int, int] | None) -> np.ndar
         if not array.dtype.hasobject:
             raise ValueError("it holds a plain array")
         _, _, _, _, (dictionary,) = array_state(unpickled(rest))
-        columns = find_columns([{name: array_of(column) for name, column in dictionary.items()}], path)
-    return events_of_columns(columns, path, sensor)
+        columns, _ = columns_of_groups({ROOT: {name: array_of(column) for name, column in dictionary.items()}}, path)
+    return events_of_columns(columns, path, sensor, MICROSECONDS)
 
 
 def write_events_npy(path: str | Path, events: np.ndarray) -> None:
@@ -77,11 +98,33 @@ def write_events_npy(path: str | Path, events: np.ndarray) -> None:
     write_bytes(path, out.getvalue())
 
 
+def _is_list(array: np.ndarray) -> bool:
+    """Whether it has rows of three numbers."""
+    return array.ndim == 2 and array.shape[1] == 3 and array.dtype.kind in "biuf"
+
+
+def _signed(on: np.ndarray, off: np.ndarray, path: str | Path, reading: Reading) -> dict[str, np.ndarray]:
+    """The columns of ES-ImageNet's lists of ON and OFF events, rows of y, x and t, sorted by time.
+
+    The order is that of SpikingJelly's `ESImageNet` and of the authors' loader: first the row, then the column.
+    """
+    numbers = {"y": 0, "x": 1, "t": 2, "p": 3, **(reading.columns or {})}
+    if reading.columns is None:
+        remark(
+            "columns of pos and neg are taken as y, x, t, as SpikingJelly reads ES-ImageNet, in",
+            f"{len(on)} and {len(off)} events",
+            "to say it yourself, set data.columns: {y: 0, x: 1, t: 2}, with other numbers if it is wrong",
+            0.0,
+        )
+    rows = np.concatenate([np.c_[on, np.ones(len(on), on.dtype)], np.c_[off, np.zeros(len(off), off.dtype)]])
+    columns = columns_without_names(rows.T, path, replace(reading, columns=numbers))
+    order = np.argsort(columns["t"], kind="stable")
+    return {letter: column[order] for letter, column in columns.items()}
+
+
 def _fields(array: np.ndarray) -> dict[str, np.ndarray]:
-    """The columns of a structured array, or of a plain `[N, 4]`."""
-    if array.dtype.names is not None:
-        return {name: array[name] for name in array.dtype.names}
-    return dict(zip(ORDER, array.T, strict=True)) if array.ndim == 2 and array.shape[1] == len(ORDER) else {}
+    """The columns of a structured array."""
+    return {name: array[name] for name in array.dtype.names or ()}
 
 
 def _parse_npy(content: bytes) -> tuple[np.ndarray, memoryview]:

@@ -1,57 +1,148 @@
 """Recordings as text: `.csv` and `.txt`, one event a line."""
 
+from __future__ import annotations
+
 import io
-import warnings
+import re
+from collections.abc import Mapping
+from csv import QUOTE_NONE
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import DataError
 from .check import damage_named, read_bytes
-from .columns import events_of_columns, find_columns, labels_of
+from .columns import columns_of_names, events_of_columns
+from .matrix import columns_without_names
+from .names import choose
 from .reading import AS_STORED, Reading
 
-ORDER = ("t", "x", "y", "p")
-EXACT = 2**53
+WIDEST = 100
+"""A line has no more numbers."""
+
+
+@dataclass
+class _Head:
+    """What the lines before the events say.
+
+    Args:
+        names: of the columns, if there are any.
+        size: width and height of the sensor.
+        first: the first line of numbers.
+        start: where it starts in the text.
+    """
+
+    names: list[str] | None = None
+    size: tuple[int, int] | None = None
+    first: str = ""
+    start: int = 0
 
 
 def read_text(path: str | Path, sensor: tuple[int, int] | None, reading: Reading = AS_STORED) -> np.ndarray:
     """Read lines of numbers, separated by commas, semicolons, tabs or spaces.
 
-    The first line may name the columns, also behind a `#`; without names there are four, t, x, y and p, as in the event
-    camera data sets of the Robotics and Perception Group. Times are whole microseconds, unless one of them has a
-    fraction: then they are seconds, rounded to microseconds. Other lines that start with `#` are comments.
+    A line above them may name the columns, also behind `#` or `%`; without names, see `columns.columns_of_matrix`.
+    Another may say width and height of the sensor, as `240 180` or `%geometry:240,180`; events beyond are an error.
+    Other lines that start with `#` or `%` are comments. Polarities may be True and False.
     Arguments, result and errors are those of `readers.read_events`.
     """
     with damage_named(path, "text of events"):
         text = read_bytes(path).decode("utf-8-sig")
-        first = text.lstrip().split("\n", 1)[0]
-        if not first:
+        if not text.strip():
             raise ValueError("it is empty")
-        separator = next((mark for mark in ",;" if mark in first), None)
-        names = [name.strip() for name in first.lstrip("# ").split(separator)]
-        named = bool(labels_of(names, path))
-        if not named and not first.startswith("#") and not _is_number(names[0]):
-            find_columns([dict.fromkeys(names)], path)  # an error that lists the names
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # numpy warns of a file without lines; it is an error below
-            table = np.loadtxt(io.StringIO(text), delimiter=separator, skiprows=int(named), ndmin=2)
-        if not named and table.shape[1] != len(ORDER):
-            raise ValueError(f"it has {table.shape[1]} columns without names: name t, x, y and p in its first line")
-        columns = find_columns([dict(zip(names if named else ORDER, table.T, strict=True))], path)
-    time = columns["t"]
-    if (time != np.floor(time)).any():
-        with np.errstate(over="ignore"):
-            time = columns["t"] = np.rint(time * 1e6)
-    if time.size and not abs(time).max() <= EXACT:
-        raise DataError(f"{path} has times beyond {EXACT} microseconds: it is corrupt or has another unit")
-    return events_of_columns(columns, path, sensor)
+        said = reading.columns or {}
+        head = _head(text, {letter: name for letter, name in said.items() if isinstance(name, str)})
+        numbered = any(isinstance(number, int) for number in said.values())
+        if head.names and not numbered:
+            numbers, reading = columns_of_names(head.names, range(len(head.names)), path, reading)
+        if not head.first:
+            raise DataError(f"{path} has no lines of numbers: write one of t, x, y and p for each event")
+        table = _table(text[head.start :], head.first, path)
+        if head.names and not numbered:
+            if len(table) != len(head.names):
+                raise DataError(
+                    f"{path} names {len(head.names)} columns and has {len(table)}: mend its head, or set data.columns"
+                    " to numbers, as {t: 0, x: 1, y: 2, p: 3}"
+                )
+            columns = {letter: table[number] for letter, number in numbers.items()}
+        else:
+            columns = columns_without_names(table, path, reading)
+    events = events_of_columns(columns, path, sensor, reading)
+    if head.size and (events["x"].max() >= head.size[0] or events["y"].max() >= head.size[1]):
+        raise DataError(
+            f"{path} says that the sensor is {head.size[0]} wide and {head.size[1]} high, but has events at x up to"
+            f" {events['x'].max()} and y up to {events['y'].max()}: mend that line, or say in data.columns which"
+            " columns are x and y"
+        )
+    return events
+
+
+def _head(text: str, columns: Mapping[str, str]) -> _Head:
+    """What stands above the events; `columns` are names that a user says."""
+    head = _Head()
+    for line in io.StringIO(text):
+        words, bare = _words(line), line.strip()
+        if re.match(r"[#%]", bare):
+            if size := re.match(r"[#%]\s*geometry:?\s*(\d+)\D+(\d+)", bare, re.IGNORECASE):
+                head.size = int(size[1]), int(size[2])
+            elif _name_columns(words, columns):
+                head.names = words
+        elif bare and not all(map(_is_number, words)):
+            head.names = head.names or words
+        elif len(words) == 2 and not head.size and all(map(str.isdecimal, words)):
+            head.size = int(words[0]), int(words[1])
+        elif bare:
+            head.first = line
+            break
+        head.start += len(line)
+    return head
+
+
+def _name_columns(words: list[str], columns: Mapping[str, str]) -> bool:
+    """Whether the words behind a `#` name the columns; also where it is not certain which."""
+    try:
+        return bool(choose(words, columns))
+    except ValueError:
+        return True
+
+
+def _words(line: str) -> list[str]:
+    separator = next((mark for mark in ",;\t" if mark in line.strip()), None)
+    return [word.strip() for word in line.strip().lstrip("#% ").split(separator)]
+
+
+def _table(text: str, first: str, path: str | Path) -> list[np.ndarray]:
+    """The columns of numbers; `first` is the first line of them."""
+    import pandas  # takes half a second
+
+    if len(_words(first)) > WIDEST:
+        raise ValueError(f"it has more than {WIDEST} columns")
+    if "%" in text:
+        text = re.sub("%.*", "", text)
+    separator = next((mark for mark in ",;" if mark in first), r"\s+")
+    frame = pandas.read_csv(
+        io.StringIO(text),
+        sep=separator,
+        header=None,
+        index_col=False,
+        comment="#",
+        quoting=QUOTE_NONE,
+        low_memory=False,
+    )
+    columns = [frame[number].to_numpy() for number in frame]
+    for number, column in enumerate(columns):
+        if column.dtype.kind not in "biuf":
+            raise DataError(f"{path} has something else than numbers in column {number}: write numbers, or remove it")
+        if (missing := np.isnan(column)).any():
+            raise DataError(f"{path} has no number in column {number} of event {missing.argmax()}: mend that line")
+    return columns
 
 
 def _is_number(word: str) -> bool:
-    """Whether a word of the first line is a value, so that the line names no columns."""
+    """Whether a word is a value, so that its line names no columns."""
     try:
         float(word)
     except ValueError:
-        return False
+        return word.lower() in ("true", "false")
     return True
