@@ -142,9 +142,9 @@ def _decoded(rows: np.ndarray, name: str, path: str | Path, sensor: tuple[int, i
     """The events of the camera's pixels."""
     camera = CODES[name]
     address = rows["address"].astype(np.uint32)
-    if (address & camera.never).any():
+    if np.bitwise_or.reduce(address) & camera.never:
         raise DataError(f"{path} has addresses beyond 16 bits: it is corrupt or not of a DVS128 camera; {AGAIN}")
-    pixels = address & camera.others == 0
+    pixels = np.flatnonzero(address & camera.others == 0)
     address = address[pixels]
     events = np.empty(address.size, dtype=EVENT_DTYPE)
     events["t"] = _unfolded(rows["t"][pixels].astype(np.int64))
@@ -241,19 +241,16 @@ def write_aedat3(path: str | Path, events: np.ndarray) -> None:
 
 
 def _end_of_lines(content: bytes, path: str | Path) -> int:
-    """Where the lines of text end and the events start."""
-    position = 0
-    while content[position : position + 1] == b"#":
-        end = content.find(b"\n", position) + 1
-        if b"\0" in content[position : end or None]:  # no text, but events whose first address starts like it
-            break
-        if not end:
-            raise DataError(f"{path} ends inside its text header: it is truncated; {AGAIN}")
-        last = content.startswith(END_OF_HEADER, position)
-        position = end
-        if last:
-            break
-    return position
+    """Where the lines of text end and the events start.
+
+    Without a last line that says so, events may begin with the `#` of a line, but have a NUL byte soon after it.
+    """
+    ending = rb"\r\n" if content[: content.find(b"\n") + 1].endswith(b"\r\n") else rb"\n"
+    lines = re.match(rb"(?:(?!%b)#[^\n\0]*%b)*+(%b[^\n\0]*\n)?" % (END_OF_HEADER, ending, END_OF_HEADER), content)
+    end = lines.end() if lines else 0
+    if lines and lines[1] is None and content.startswith(b"#", end) and b"\0" not in content[end:]:
+        raise DataError(f"{path} ends inside its text header: it is truncated; {AGAIN}")
+    return end
 
 
 def _blocks(content: bytes, position: int, path: str | Path) -> Iterator[tuple[np.ndarray, int]]:
