@@ -14,7 +14,7 @@ from braincog_tmkt.data.readers.aedat4 import write_aedat4
 from braincog_tmkt.data.readers.arrays import read_events_npy, write_events_npy
 from braincog_tmkt.data.readers.atis import write_atis
 from braincog_tmkt.data.readers.check import check_events, file_size, read_bytes, unpacked_limit
-from braincog_tmkt.data.readers.columns import events_of_columns, find_columns
+from braincog_tmkt.data.readers.columns import events_of_columns
 from braincog_tmkt.data.readers.mat import write_mat
 from braincog_tmkt.data.types import EVENT_DTYPE
 from braincog_tmkt.errors import DataError
@@ -202,14 +202,23 @@ def test_columns_become_exactly_their_numbers_or_an_error(made: dict[str, np.nda
     for name in "txy":
         assert [int(value) for value in made[name].ravel()] == events[name].tolist()
         assert all(value == int(value) for value in made[name].ravel())
-    assert [value > 0 for value in made["p"].ravel()] == events["p"].tolist()
+    on = 2 if 2 in made["p"] else 1
+    assert [value == on for value in made["p"].ravel()] == events["p"].tolist()
 
 
-def test_signed_polarity_is_on_above_zero() -> None:
+@pytest.mark.parametrize("codes", [(0, 1), (-1, 1), (1, 2)])
+@pytest.mark.parametrize("kind", ["i1", "f4"])
+def test_the_greater_of_two_polarities_is_on(codes: tuple[int, int], kind: str) -> None:
     made = {name: np.arange(2) for name in "txy"}
-    assert events_of_columns({**made, "p": np.array([-1, 1])}, "made", None)["p"].tolist() == [False, True]
-    with pytest.raises(DataError, match="polarities -1 and 0"):
-        events_of_columns({**made, "p": np.array([-1, 0])}, "made", None)
+    polarities = np.array(codes, kind)
+    assert events_of_columns({**made, "p": polarities}, "made", None)["p"].tolist() == [False, True]
+
+
+@pytest.mark.parametrize("codes", [(-1, 0), (0, 2), (-1, 2), (0, 1, 2), (-1, 0, 1), (1, 3), (0.5, 1), (np.nan, 1)])
+def test_other_polarities_are_refused(codes: tuple[float, ...]) -> None:
+    made = {name: np.arange(len(codes)) for name in "txy"}
+    with pytest.raises(DataError, match=r"values of p from .*, but polarities are 0 and 1, -1 and 1, or 1 and 2"):
+        events_of_columns({**made, "p": np.array(codes)}, "made", None)
 
 
 def test_columns_beyond_the_most_events_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,12 +227,3 @@ def test_columns_beyond_the_most_events_are_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "MAX_EVENTS", 2)
     with pytest.raises(DataError, match="more than 2 events"):
         events_of_columns(dict.fromkeys("txyp", np.zeros(3)), "made", None)
-
-
-def test_the_first_group_with_all_columns_counts_and_the_first_name_in_it() -> None:
-    whole = {"timestamps": 1, "time": 2, "X": 3, "y": 4, "on": 5, "polarity": 6}
-    assert find_columns([{"t": 9}, whole, {"t": 8}], "made") == {"t": 2, "x": 3, "y": 4, "p": 6}
-    with pytest.raises(DataError, match="made has columns a, b, not t, x, y and p"):
-        find_columns([{"a": 0}, {"b": 0}], "made")
-    with pytest.raises(DataError, match="made has columns without names"):
-        find_columns([{}], "made")

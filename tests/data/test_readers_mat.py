@@ -12,6 +12,7 @@ import scipy.io
 from hypothesis import given, settings
 
 from braincog_tmkt.data.readers.mat import read_mat, write_mat
+from braincog_tmkt.data.readers.reading import MICROSECONDS
 from braincog_tmkt.data.types import EVENT_DTYPE
 from braincog_tmkt.errors import DataError
 from tests.data.corpus import columns, random_events, recordings, refuses, saved_mat
@@ -92,10 +93,9 @@ def test_version_7_3_is_read_as_hdf5(tmp_path: Path) -> None:
 def test_a_fraction_of_a_microsecond_is_cut_off_as_the_baseline_does(tmp_path: Path) -> None:
     numbers = {"x": [1, 2], "y": [3, 4], "ts": [0.9, 1000.9], "p": [-1, 1]}
     path = put(tmp_path, saved_mat(numbers))
-    assert read_mat(path, None)["t"].tolist() == [0, 1000]
-    np.testing.assert_array_equal(read_mat(path, None), baseline_events(path))
-    with pytest.raises(DataError, match="t with a fraction"):  # seconds: cutting would leave nothing of them
-        read_mat(put(tmp_path, saved_mat({**numbers, "ts": [0.0, 1.5]})), None)
+    np.testing.assert_array_equal(read_mat(path, None, MICROSECONDS), baseline_events(path))
+    with pytest.raises(DataError, match=r"2 times from 0.9 to 1000.9, which may be s, ms or us: set data.time_unit"):
+        read_mat(path, None)
 
 
 def elements(content: bytes) -> list[bytes]:
@@ -178,8 +178,11 @@ BAD_FILES = {
     "empty_arrays": (saved_mat({name: np.zeros((0, 0)) for name in "txyp"}), "no events"),
     "fraction": (saved_mat({"t": [1, 2], "x": [1.5, 2], "y": [1, 1], "p": [0, 1]}), "x with a fraction"),
     "nan": (saved_mat({"t": [1, np.nan], "x": [1, 2], "y": [1, 1], "p": [0, 1]}), "values of t"),
-    "polarities": (saved_mat({"t": [1, 2, 3], "x": [1, 2, 3], "y": [1, 1, 1], "p": [-1, 0, 1]}), "polarities -1 and 0"),
-    "wide_polarity": (saved_mat({"t": [1, 2], "x": [1, 2], "y": [1, 1], "p": [1, 2]}), "values of p"),
+    "polarities": (
+        saved_mat({"t": [1, 2, 3], "x": [1, 2, 3], "y": [1, 1, 1], "p": [-1, 0, 1]}),
+        "values of p from -1 to 1, but",
+    ),
+    "wide_polarity": (saved_mat({"t": [1, 2], "x": [1, 2], "y": [1, 1], "p": [1, 3]}), "values of p from 1 to 3, but"),
     "wrapping_x": (saved_mat({"t": [1, 2], "x": [1, 65537], "y": [1, 1], "p": [0, 1]}), "values of x"),
     "half_packed": (packed(COMPRESSED, *elements(COMPRESSED), cut=30), "cut off"),
     "not_packed": (HEADER + struct.pack("<II", 15, 8) + b"12345678", "MATLAB file"),

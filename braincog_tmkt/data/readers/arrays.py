@@ -8,17 +8,17 @@ import numpy as np
 
 from ...errors import DataError
 from .check import check_writable, damage_named, read_bytes, unpacked_limit, write_bytes
-from .columns import events_of_columns, find_columns
+from .columns import columns_of_groups, columns_of_matrix, columns_of_names, events_of_columns
+from .names import ROOT
 from .pickled import array_of, array_state, unpickled
-from .reading import AS_STORED, Reading
+from .reading import AS_STORED, MICROSECONDS, Reading
 
 ORDER = ("t", "x", "y", "p")
 
 
 def read_npy(path: str | Path, sensor: tuple[int, int] | None, reading: Reading = AS_STORED) -> np.ndarray:
-    """Read a structured array with fields t, x, y and p in any order, or a plain `[N, 4]` with columns t, x, y, p.
+    """Read a structured array with fields t, x, y and p in any order, or a plain `[N, 4]` (`columns_of_matrix`).
 
-    A plain array in another order is nearly always an error: its first column is not sorted or its last is no polarity.
     Arguments, result and errors are those of `readers.read_events`.
     """
     with damage_named(path, ".npy file"):
@@ -27,12 +27,22 @@ def read_npy(path: str | Path, sensor: tuple[int, int] | None, reading: Reading 
         raise DataError(
             f"{path} holds Python objects, which are not loaded: save a structured array with t, x, y and p"
         )
-    return events_of_columns(find_columns([_fields(array)], path), path, sensor)
+    if array.dtype.names:
+        columns, reading = columns_of_names(array.dtype.names, list(_fields(array).values()), path, reading)
+    elif array.ndim == 2 and array.dtype.kind in "biuf":
+        columns = columns_of_matrix(array, path, reading)
+    else:
+        raise DataError(
+            f"{path} has numbers of type {array.dtype} and shape {array.shape}, no events: save an array [N, 4], or a"
+            " structured one with t, x, y and p"
+        )
+    return events_of_columns(columns, path, sensor, reading)
 
 
 def read_npz(path: str | Path, sensor: tuple[int, int] | None, reading: Reading = AS_STORED) -> np.ndarray:
-    """Read the arrays t, x, y and p, or one structured array with these fields, compressed or not.
+    """Read the arrays t, x, y and p (or xyp and t), one structured array with these fields, or one plain `[N, 4]`.
 
+    The archive may be compressed or not. See `columns.columns_of_groups` for which arrays count.
     Arguments, result and errors are those of `readers.read_events`.
     """
     content = read_bytes(path)
@@ -50,7 +60,10 @@ def read_npz(path: str | Path, sensor: tuple[int, int] | None, reading: Reading 
             with archive.open(member) as file:  # with a size: without one a lying directory lets it grow
                 arrays[name], _ = _parse_npy(file.read(member.file_size + 1))
     numbers = {name: array for name, array in arrays.items() if not array.dtype.hasobject}
-    return events_of_columns(find_columns([numbers, *map(_fields, numbers.values())], path), path, sensor)
+    groups = {name: _fields(array) for name, array in numbers.items() if array.dtype.names}
+    plain = {name: array for name, array in numbers.items() if not array.dtype.names}
+    columns, reading = columns_of_groups({ROOT: plain, **groups}, path, reading)
+    return events_of_columns(columns, path, sensor, reading)
 
 
 def read_events_npy(path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
@@ -64,8 +77,8 @@ def read_events_npy(path: str | Path, sensor: tuple[int, int] | None) -> np.ndar
         if not array.dtype.hasobject:
             raise ValueError("it holds a plain array")
         _, _, _, _, (dictionary,) = array_state(unpickled(rest))
-        columns = find_columns([{name: array_of(column) for name, column in dictionary.items()}], path)
-    return events_of_columns(columns, path, sensor)
+        columns, _ = columns_of_groups({ROOT: {name: array_of(column) for name, column in dictionary.items()}}, path)
+    return events_of_columns(columns, path, sensor, MICROSECONDS)
 
 
 def write_events_npy(path: str | Path, events: np.ndarray) -> None:
@@ -78,10 +91,8 @@ def write_events_npy(path: str | Path, events: np.ndarray) -> None:
 
 
 def _fields(array: np.ndarray) -> dict[str, np.ndarray]:
-    """The columns of a structured array, or of a plain `[N, 4]`."""
-    if array.dtype.names is not None:
-        return {name: array[name] for name in array.dtype.names}
-    return dict(zip(ORDER, array.T, strict=True)) if array.ndim == 2 and array.shape[1] == len(ORDER) else {}
+    """The columns of a structured array."""
+    return {name: array[name] for name in array.dtype.names or ()}
 
 
 def _parse_npy(content: bytes) -> tuple[np.ndarray, memoryview]:

@@ -1,4 +1,4 @@
-"""MATLAB `.mat` recordings, as CEP-DVS ships them: variables x, y, ts and p.
+"""MATLAB `.mat` recordings: variables, structures and matrices of events.
 
 Version 5 (MATLAB's `save` up to `-v7`) is parsed here, not by scipy, because scipy unpacks and allocates whatever a
 file claims. Version 7.3 is HDF5 and read as such.
@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import DataError
 from .check import check_writable, damage_named, read_bytes, unpacked_limit, write_bytes
-from .columns import events_of_columns, find_columns
+from .columns import columns_of_groups, events_of_columns
 from .hdf5 import read_h5
+from .names import ROOT
 from .reading import AS_STORED, Reading
 
+Groups = dict[str, dict[str, np.ndarray]]
 HEADER = 128
 VERSION = b"\x00\x01IM"
 MATRIX, COMPRESSED = 14, 15
@@ -25,25 +28,24 @@ STRUCT = 2
 NUMERIC = range(6, 16)
 COMPLEX = 0x800
 STORED = {1: "<i1", 2: "<u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8", 12: "<i8", 13: "<u8"}
-SHORTEST = 1000
 
 
 def read_mat(path: str | Path, sensor: tuple[int, int] | None, reading: Reading = AS_STORED) -> np.ndarray:
-    """Read variables t (or ts), x, y and p of a file of version 5, 7 or 7.3, or a structure that has these fields.
+    """Read variables t (or ts), x, y and p of a file of version 5, 7 or 7.3, a structure of these, or one `[N, 4]`.
 
-    Times are microseconds. A fraction of one is cut off, as the baseline's reader does, but refused in a recording
-    shorter than 1,000 units, whose times must be in seconds or milliseconds.
+    Of several structures, that of an ATIS's changes (TD) counts, not its exposure measurements (EM). See
+    `columns.columns_of_groups` for other names.
     Arguments, result and errors are those of `readers.read_events`.
     """
     content = read_bytes(path)
     if content.startswith(b"MATLAB 7.3"):
         return read_h5(path, sensor, reading)
     with damage_named(path, "MATLAB file of version 5"):
-        columns = find_columns(_groups(content), path)
-    time = columns["t"]
-    if time.dtype.kind == "f" and time.size and time.max() - time.min() >= SHORTEST:
-        columns["t"] = np.trunc(time)
-    return events_of_columns(columns, path, sensor)
+        groups = _groups(content)
+    if list(groups[ROOT]) == ["spiketrain"]:
+        raise DataError(f"{path} has spike trains of a tactile sensor, as ST-MNIST, not events of a camera: remove it")
+    columns, reading = columns_of_groups(groups, path, reading)
+    return events_of_columns(columns, path, sensor, reading)
 
 
 def write_mat(path: str | Path, events: np.ndarray) -> None:
@@ -58,18 +60,18 @@ def write_mat(path: str | Path, events: np.ndarray) -> None:
     write_bytes(path, out.getvalue())
 
 
-def _groups(content: bytes) -> list[dict[str, np.ndarray]]:
-    """The numeric variables, and for each structure its numeric fields."""
+def _groups(content: bytes) -> Groups:
+    """The numeric variables, and for each structure its numeric fields; a path names a structure in another."""
     if len(content) < HEADER or content[124:128] != VERSION:
         raise ValueError("it has no header of version 5, little-endian")
-    groups: list[dict[str, np.ndarray]] = [{}]
+    groups: Groups = {ROOT: {}}
     allowed = unpacked_limit(len(content))
     for kind, data in _elements(memoryview(content)[HEADER:]):
         if kind == COMPRESSED:
             kind, data = _inflate(data, allowed)
             allowed -= len(data)
         if kind == MATRIX:
-            _add_matrix(data, "", groups, groups[0])
+            _add_matrix(data, "", groups, ROOT)
     return groups
 
 
@@ -105,10 +107,10 @@ def _elements(view: memoryview) -> Iterator[tuple[int, memoryview]]:
         start += step
 
 
-def _add_matrix(data: memoryview, name: str, groups: list[dict[str, np.ndarray]], group: dict[str, np.ndarray]) -> None:
-    """Put a numeric matrix into `group`, or the fields of a structure into a new one; leave out what is neither.
+def _add_matrix(data: memoryview, name: str, groups: Groups, group: str) -> None:
+    """Put a numeric matrix into the group of this name, or the fields of a structure into a new one.
 
-    A variable of the file has its own name; `name` is for fields of a structure.
+    What is neither is left out. A variable of the file has its own name; `name` is for fields of a structure.
     """
     head, dimensions, title, *parts = _elements(data)
     flags, shape = int(_numbers(*head)[0]), tuple(_numbers(*dimensions).tolist())
@@ -118,17 +120,19 @@ def _add_matrix(data: memoryview, name: str, groups: list[dict[str, np.ndarray]]
         numbers = _numbers(*parts[0])
         if min(shape, default=-1) < 0:
             raise ValueError("a variable has a negative size")
-        if name and name in group:
+        if name and name in groups[group]:
             raise ValueError(f"it holds two variables {name}")
-        group[name] = numbers.reshape(shape)
+        groups[group][name] = numbers.reshape(shape, order="F")
     elif kind == STRUCT and shape == (1, 1):
         width, names = int(_numbers(*parts[0])[0]), bytes(parts[1][1])
-        fields: dict[str, np.ndarray] = {}
-        groups.append(fields)
+        path = name if group == ROOT else f"{group}/{name}"
+        if path in groups:
+            raise ValueError(f"it holds two structures {path}")
+        groups[path] = {}
         for number, (_, field) in enumerate(parts[2:]):
             label = names[number * width : (number + 1) * width].split(b"\0")[0].decode("latin-1")
             if field:
-                _add_matrix(field, label, groups, fields)
+                _add_matrix(field, label, groups, path)
 
 
 def _numbers(kind: int, data: memoryview) -> np.ndarray[Any, np.dtype[Any]]:

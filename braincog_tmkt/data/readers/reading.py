@@ -55,3 +55,6 @@ class Reading:
 
 AS_STORED = Reading()
 """Nothing is said: what a file leaves open must be certain."""
+
+MICROSECONDS = Reading(time_unit="us")
+"""For data sets whose times are known to be microseconds."""

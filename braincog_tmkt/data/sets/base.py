@@ -14,7 +14,7 @@ import numpy as np
 from ...errors import DataError, RecipeError
 from ...files import user_path
 from ...registry import Registry
-from ..readers import read_events
+from ..readers import AS_STORED, Reading, read_events
 from ..static import read_static_channel
 from ..types import FrameSpec, Index, Item, Size
 from .listing import fingerprint_files, kind_of
@@ -55,6 +55,8 @@ class DataSet(ABC):
     """Whether a frame shows a recording's own extent (events shifted to 0) instead of the whole sensor."""
     crop: ClassVar[tuple[int, int, int, int] | None] = None
     """Left, top, width and height of the part of the sensor that a frame shows; None shows all of it."""
+    reading: Reading = AS_STORED
+    """How to read the recordings, where their format leaves it open."""
     averages: ClassVar[bool] = False
     """Whether `tmkt data prepare`, as the recipes for this data set, averages over pixels unless told otherwise."""
     channels: ClassVar[int] = 2
@@ -109,7 +111,7 @@ class DataSet(ABC):
         Raises:
             DataError: naming the file, if it is missing, truncated, empty or out of the sensor.
         """
-        return read_events(item.file, self.sensor)
+        return read_events(item.file, self.sensor, self.reading)
 
     def area(self, events: np.ndarray) -> tuple[int, int] | None:
         """Width and height of the counted area; None counts on the recording's own extent."""

@@ -8,6 +8,7 @@ import numpy as np
 from ...errors import DataError
 from ..images import read_image
 from ..readers.check import file_size, read_bytes
+from ..readers.reading import MICROSECONDS
 from ..static import channel_of
 from ..types import Index, Item, Size, height_and_width
 from .base import DATASETS, Card, DataSet
@@ -46,6 +47,7 @@ class CEPDVS(DataSet):
     name = "cepdvs"
     # No public code or text says which sensor it was, so this only bounds what a sound recording can hold.
     sensor = (640, 480)
+    reading = MICROSECONDS  # a fraction of one is cut off, as the baseline does
     protocols = ("clean", "published_cepdvs")
     card = Card(
         source="https://github.com/SuppDoc/EventKD (a OneDrive folder; Deng, Chen, Chen and Li 2021, doi"

@@ -11,6 +11,7 @@ from ...errors import DataError
 from ..readers.aedat import read_aedat3
 from ..readers.check import damage_named, file_size, read_bytes
 from ..readers.columns import events_of_columns
+from ..readers.reading import MICROSECONDS
 from ..types import Index, Item, Size
 from .base import DATASETS, Card, DataSet
 from .listing import class_files, distinct, fetch, fingerprint_files, in_any_case, number_in, subfolders
@@ -220,4 +221,4 @@ def _read_cut(path: Path, sensor: tuple[int, int]) -> np.ndarray:
             raise ValueError("it does not hold rows of x, y, polarity and time")
     x, y, p, milliseconds = np.asarray(rows, np.float64).T
     columns = {"x": x, "y": y, "p": p, "t": np.floor(milliseconds * 1000)}
-    return events_of_columns(columns, path, sensor)
+    return events_of_columns(columns, path, sensor, MICROSECONDS)
