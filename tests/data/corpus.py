@@ -142,6 +142,7 @@ def rows(events: np.ndarray) -> np.ndarray:
 WRITERS: dict[str, Callable[[Path, np.ndarray], object]] = {
     ".bin": write_atis,
     ".aedat": write_aedat2,
+    ".aedat2": write_aedat2,
     ".aedat4": lambda path, events: write_aedat4(path, events, (128, 128)),
     ".mat": lambda path, events: scipy.io.savemat(path, columns(events)),
     ".npy": np.save,

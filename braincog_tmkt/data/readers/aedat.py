@@ -53,12 +53,14 @@ class Camera(NamedTuple):
     half_turn: bool
 
 
-DVS = {"x": (1, 127), "y": (8, 127), "p": (0, 0), "others": 1 << 31 | EXTERNAL, "never": 0x7FFF0000}
-DAVIS = {"x": (12, 2**10 - 1), "y": (22, 2**9 - 1), "p": (11, 1), "others": 1 << 31 | 1 << 10, "never": 0}
-CODES: dict[str, Camera] = {
-    "dvs128": Camera("dvs128|tmpdiff128", (128, 128), **DVS, half_turn=True),
-    "davis240": Camera(r"(davis|dvs)240\w*|sbret[12]0|sbret21", (240, 180), **DAVIS, half_turn=False),
-    "davis346": Camera(r"davis346\w*", (346, 260), **DAVIS, half_turn=True),
+DVS128 = Camera("dvs128|tmpdiff128", (128, 128), (1, 127), (8, 127), (0, 0), 1 << 31 | EXTERNAL, 0x7FFF0000, True)
+DAVIS240 = Camera(
+    r"(davis|dvs)240\w*|sbret[12]0|sbret21", (240, 180), (12, 1023), (22, 511), (11, 1), 1 << 31 | 1 << 10, 0, False
+)
+CODES = {
+    "dvs128": DVS128,
+    "davis240": DAVIS240,
+    "davis346": DAVIS240._replace(chips=r"davis346\w*", size=(346, 260), half_turn=True),
 }
 
 
@@ -187,7 +189,7 @@ def read_cifar10dvs(path: str | Path, sensor: tuple[int, int] | None) -> np.ndar
 
 def write_cifar10dvs(path: str | Path, events: np.ndarray) -> None:
     """Write AER-DAT 2.0, at most 128x128 pixels and 2^32 - 1 microseconds: the inverse of `read_cifar10dvs`."""
-    check_writable(events, path, *CODES["dvs128"].size, last=2**32 - 1)
+    check_writable(events, path, *DVS128.size, last=2**32 - 1)
     x, y = events["x"].astype(np.uint32), events["y"].astype(np.uint32)
     rows = np.empty(events.size, dtype=ROW2)
     rows["address"] = (127 - x) << 8 | (127 - y) << 1 | ~events["p"]

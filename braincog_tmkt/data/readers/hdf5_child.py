@@ -50,7 +50,7 @@ def places_in(file: h5py.File) -> Iterator[tuple[str, Any, list[str]]]:
         links = [label for label in group if isinstance(group.get(label, getlink=True), h5py.HardLink)]
         members = {label: group[label] for label in links if not label.startswith("#")}
         arrays = {label: member for label, member in members.items() if isinstance(member, h5py.Dataset)}
-        yield path or ROOT, group, list(arrays)
+        yield path or ROOT, group, [called(label, data) for label, data in arrays.items()]
         for label, data in arrays.items():
             yield f"{path}/{label}".lstrip("/"), data, list(data.dtype.names or ())
         for label, member in members.items():
@@ -59,6 +59,12 @@ def places_in(file: h5py.File) -> Iterator[tuple[str, Any, list[str]]]:
                 waiting.append((f"{path}/{label}".lstrip("/"), member))
         if len(waiting) + len(arrays) > MOST:
             raise Refusal(f"has more than {MOST} groups or data sets: take the events out into a file of their own")
+
+
+def called(label: str, data: h5py.Dataset) -> str:
+    """The name of a data set, and its shape if it is no column."""
+    shape = data.shape or ()
+    return f"{label} {list(shape)}" if len(shape) > 1 and min(shape) > 1 else label
 
 
 def address_of(group: h5py.Group) -> int:
@@ -172,7 +178,7 @@ def main() -> None:
             said = {"damage": str(error) or type(error).__name__}
         out.write(json.dumps(said).encode() + b"\n")
         for array in arrays:
-            out.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+            out.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         out.flush()
 
 
