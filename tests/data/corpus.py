@@ -174,7 +174,11 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
         ],
         ".npy": [lambda path: np.save(path, plain)],
         ".npz": [lambda path: np.savez_compressed(path, events=events)],
-        ".h5": [lambda path: write_h5(path, columns(events))],
+        ".h5": [
+            lambda path: write_h5(path, columns(events)),
+            lambda path: write_h5(path, {"events": events, "indexes": np.zeros(3)}, "CD"),
+            lambda path: write_h5(path, {"events": plain, "image_ts": np.zeros(3)}, "davis/left", compression="gzip"),
+        ],
         ".csv": [lambda path: np.savetxt(path, plain / [1e6, 1, 1, 1], fmt="%.6f %d %d %d")],
         ".dict": [lambda path: write_events_npy(path, events)],
     }
