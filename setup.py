@@ -11,6 +11,7 @@ REQUIREMENTS = [
 
 RAY = ["ray>=2.9"]
 SPIKINGJELLY = ["spikingjelly>=2"]
+FORMATS = ["hdf5plugin>=4"]
 
 setup(
     name="braincog_tmkt",
@@ -37,9 +38,11 @@ setup(
             "types-PyYAML",
             "types-tqdm",
             "playwright>=1.40",
+            *FORMATS,
             *RAY,
         ],
         "bench": SPIKINGJELLY,
+        "formats": FORMATS,
         "interop": [*SPIKINGJELLY, "snntorch>=0.9"],
         "ray": RAY,
     },

@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
-from braincog_tmkt.data.readers.aedat import read_aedat2
+from braincog_tmkt.data.readers.aedat import read_cifar10dvs
 from braincog_tmkt.data.readers.aedat4 import read_aedat4
 from braincog_tmkt.data.readers.atis import read_atis
 from braincog_tmkt.data.readers.mat import read_mat
@@ -89,7 +89,7 @@ ROWS = (
         end_us=300_000,
     ),
 )
-READERS = {".bin": read_atis, ".aedat4": read_aedat4, ".mat": read_mat, ".aedat": read_aedat2}
+READERS = {".bin": read_atis, ".aedat4": read_aedat4, ".mat": read_mat, ".aedat": read_cifar10dvs}
 
 
 def narrowed(row: Row, folder: Path) -> Path:

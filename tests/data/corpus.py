@@ -14,7 +14,7 @@ import pytest
 import scipy.io
 from hypothesis import strategies as st
 
-from braincog_tmkt.data.readers.aedat import write_aedat2, write_aedat3
+from braincog_tmkt.data.readers.aedat import write_aedat3
 from braincog_tmkt.data.readers.aedat4 import write_aedat4
 from braincog_tmkt.data.readers.arrays import write_events_npy
 from braincog_tmkt.data.readers.atis import write_atis
@@ -123,6 +123,17 @@ def write_h5(path: Path, arrays: dict[str, np.ndarray], group: str = "/", **opti
             file.require_group(group).create_dataset(name, data=array, **options)
 
 
+def write_aedat2(path: Path, events: np.ndarray, chip: str = "DVS128") -> None:
+    """AER-DAT 2.0 by jAER's bits, with the line that names the chip; for a DAVIS with a row of a frame in it."""
+    t, x, y, p = (events[name].astype(np.uint32) for name in "txyp")
+    address = (127 - y) << 8 | (127 - x) << 1 | 1 - p
+    if chip != "DVS128":
+        address = (259 - y) << 22 | (345 - x) << 12 | p << 11
+        address, t = np.append(address, 2**31 | address[-1]), np.append(t, t[-1])
+    head = f"#!AER-DAT2.0\r\n# Timestamps tick is 1 us\r\n# AEChip: chips.{chip}\r\n"
+    path.write_bytes(head.encode() + np.stack([address, t], axis=1).astype(">u4").tobytes())
+
+
 def rows(events: np.ndarray) -> np.ndarray:
     """Columns t, x, y, p of whole numbers."""
     return np.stack([events[name].astype(np.int64) for name in "txyp"], axis=1)
@@ -131,6 +142,7 @@ def rows(events: np.ndarray) -> np.ndarray:
 WRITERS: dict[str, Callable[[Path, np.ndarray], object]] = {
     ".bin": write_atis,
     ".aedat": write_aedat2,
+    ".aedat2": write_aedat2,
     ".aedat4": lambda path, events: write_aedat4(path, events, (128, 128)),
     ".mat": lambda path, events: scipy.io.savemat(path, columns(events)),
     ".npy": np.save,
@@ -150,7 +162,10 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
     seconds = {**columns(events), "ts": events["t"].astype(float)}
     others: dict[str, list[Callable[[Path], object]]] = {
         ".bin": [],
-        ".aedat": [lambda path: write_aedat3(path, events)],
+        ".aedat": [
+            lambda path: write_aedat2(path, events, "Davis346red"),
+            lambda path: write_aedat3(path, events),
+        ],
         ".aedat4": [lambda path: path.write_bytes(aedat4(packets))],
         ".mat": [
             lambda path: write_mat(path, events),
@@ -165,7 +180,11 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
             lambda path: np.savez(path, xyp=plain[:, 1:], t=plain[:, 0]),
             lambda path: np.savez(path, pos=plain[events["p"]][:, 2::-1], neg=plain[~events["p"]][:, 2::-1]),
         ],
-        ".h5": [lambda path: write_h5(path, columns(events))],
+        ".h5": [
+            lambda path: write_h5(path, columns(events)),
+            lambda path: write_h5(path, {"events": events, "indexes": np.zeros(3)}, "CD"),
+            lambda path: write_h5(path, {"events": plain, "image_ts": np.zeros(3)}, "davis/left", compression="gzip"),
+        ],
         ".csv": [
             lambda path: np.savetxt(path, plain / [1e6, 1, 1, 1], fmt="%.6f %d %d %d"),
             lambda path: np.savetxt(path, plain, "%d", header="geometry:128,128\n t_us x y p", comments="%"),

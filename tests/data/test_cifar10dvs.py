@@ -10,7 +10,7 @@ from PIL import Image
 from braincog_tmkt.data.audit import audit, require_clean
 from braincog_tmkt.data.cache import prepare
 from braincog_tmkt.data.frames import FRAMES
-from braincog_tmkt.data.readers.aedat import write_aedat2
+from braincog_tmkt.data.readers.aedat import write_cifar10dvs
 from braincog_tmkt.data.readers.aedat4 import write_aedat4
 from braincog_tmkt.data.sets.cifar10 import CLASSES
 from braincog_tmkt.data.sets.cifar10dvs import CIFAR10DVS, LAYOUTS
@@ -151,7 +151,7 @@ def test_both_formats_hold_the_same_recording(root: Path) -> None:
     made = recording(8, 128, 128)
     folder = root / "CIFAR10DVS/cat"
     (folder / "cifar10_cat_1.aedat").rename(folder / "cifar10_cat_1.aedat4")
-    write_aedat2(folder / "cifar10_cat_0.aedat", made)
+    write_cifar10dvs(folder / "cifar10_cat_0.aedat", made)
     write_aedat4(folder / "cifar10_cat_1.aedat4", made, CIFAR10DVS.sensor)
     dataset = CIFAR10DVS(root)
     for item in dataset.index().recordings[12:14]:
@@ -160,7 +160,7 @@ def test_both_formats_hold_the_same_recording(root: Path) -> None:
 
 def test_frames_of_equal_time_are_tonics_on_the_whole_sensor(root: Path) -> None:
     item = CIFAR10DVS(root).index().recordings[0]
-    write_aedat2(item.path, recording(3, 128, 128, count=5000))
+    write_cifar10dvs(item.path, recording(3, 128, 128, count=5000))
     events = CIFAR10DVS(root).events(item)
     truth = tonic.transforms.ToFrame(tonic.datasets.CIFAR10DVS.sensor_size, n_time_bins=10)(events)
     np.testing.assert_array_equal(CIFAR10DVS(root).frames(item, FrameSpec(steps=10, size=128)), truth)
@@ -173,7 +173,7 @@ def test_the_three_kinds_of_frames_have_a_recipe_each(root: Path, name: str) -> 
     assert recipe.data.frames in FRAMES
     assert recipe.method == {"name": "baseline", "mse_weight": 1e-3}
     item = CIFAR10DVS(root).index().recordings[0]
-    write_aedat2(item.path, recording(3, 128, 128, count=5000))
+    write_cifar10dvs(item.path, recording(3, 128, 128, count=5000))
     made = CIFAR10DVS(root).frames(item, FrameSpec(recipe.data.steps, recipe.data.size, recipe.data.frames))
     assert (made.shape, made.dtype) == ((10, 2, 48, 48), np.float32)
     assert made.any(axis=(1, 2, 3)).all()
@@ -182,7 +182,7 @@ def test_the_three_kinds_of_frames_have_a_recipe_each(root: Path, name: str) -> 
 def test_a_set_without_images_is_prepared(tmp_path: Path) -> None:
     empty_tree(tmp_path / "CIFAR10DVS", count=2)
     for seed, path in enumerate(sorted((tmp_path / "CIFAR10DVS").rglob("*.aedat"))):
-        write_aedat2(path, recording(seed, 128, 128))
+        write_cifar10dvs(path, recording(seed, 128, 128))
     dataset = CIFAR10DVS(tmp_path)
     frames = prepare(dataset, dataset.index(), FrameSpec(4, 24), tmp_path / "cache", workers=1, progress=False)
     assert frames.events.shape == (6, 4, 2, 24, 24)

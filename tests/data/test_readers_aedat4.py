@@ -43,15 +43,21 @@ def dv_events(path: Path, stream: str = "events") -> np.ndarray:
 
 
 @pytest.mark.data
-def test_equal_to_tonic_aedat_and_dv_on_a_real_recording(shared: Path, tmp_path: Path) -> None:
-    path = shared / "data/sample.aedat4"
-    events = read_aedat4(path, (320, 240))
-    assert len(events) == 111_954
-    assert events["t"][0] == 1605537493718345
+@pytest.mark.parametrize(
+    ("name", "count", "start"),
+    [("sample", 111_954, 1605537493718345), ("recordings/other/davis346", 319_512, 1643243628737093)],
+)
+def test_equal_to_tonic_aedat_and_dv_on_a_real_recording(
+    shared: Path, tmp_path: Path, name: str, count: int, start: int
+) -> None:
+    """The one of a DAVIS346 has frames, inertial samples and triggers beside the events."""
+    path = shared / f"data/{name}.aedat4"
+    events = read_aedat4(path, SENSOR)
+    assert (len(events), events["t"][0]) == (count, start)
     np.testing.assert_array_equal(events, native_events(path))
     np.testing.assert_array_equal(events, dv_events(path))
-    write_aedat4(tmp_path / "copy.aedat4", events, (320, 240))
-    np.testing.assert_array_equal(read_aedat4(tmp_path / "copy.aedat4", (320, 240)), events)
+    write_aedat4(tmp_path / "copy.aedat4", events, SENSOR)
+    np.testing.assert_array_equal(read_aedat4(tmp_path / "copy.aedat4", SENSOR), events)
     np.testing.assert_array_equal(native_events(tmp_path / "copy.aedat4"), events)
 
 

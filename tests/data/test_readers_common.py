@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from braincog_tmkt.data.readers import READERS, check, read_events
-from braincog_tmkt.data.readers.aedat import write_aedat2, write_aedat3
+from braincog_tmkt.data.readers.aedat import write_aedat3, write_cifar10dvs
 from braincog_tmkt.data.readers.aedat4 import write_aedat4
 from braincog_tmkt.data.readers.arrays import read_events_npy, write_events_npy
 from braincog_tmkt.data.readers.atis import write_atis
@@ -23,7 +23,7 @@ from tests.data.corpus import SEED_EVENTS, random_events, seeds
 SUFFIXES = sorted(READERS)
 WRITERS = {
     ".bin": write_atis,
-    ".aedat": write_aedat2,
+    ".aedat": write_cifar10dvs,
     "3.aedat": write_aedat3,
     ".aedat4": lambda path, events: write_aedat4(path, events, (128, 128)),
     ".mat": write_mat,

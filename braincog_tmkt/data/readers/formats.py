@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
-from .aedat import read_aedat
+from .aedat import read_aedat, read_aedat2
 from .aedat4 import read_aedat4
 from .arrays import read_npy, read_npz
 from .atis import read_atis
@@ -42,6 +42,7 @@ ARRAYS = ("columns", "time_unit")
 READERS: dict[str, Format] = {
     ".bin": Format("ATIS", read_atis),
     ".aedat": Format("AER-DAT 2.0, 3.1", read_aedat, ("camera",)),
+    ".aedat2": Format("AER-DAT 2.0", read_aedat2, ("camera",)),
     ".aedat4": Format("AEDAT4", read_aedat4),
     ".mat": Format("MATLAB", read_mat, (*ARRAYS, "group")),
     ".npy": Format("NumPy array", read_npy, ARRAYS),
@@ -54,7 +55,7 @@ READERS: dict[str, Format] = {
 """Suffix of a recording's file -> its format. A format of one's own is one more entry."""
 
 STARTS: dict[bytes, tuple[str, tuple[str, ...]]] = {
-    b"#!AER-DAT2": ("AER-DAT 2.0", (".aedat",)),
+    b"#!AER-DAT2": ("AER-DAT 2.0", (".aedat", ".aedat2")),
     b"#!AER-DAT3": ("AER-DAT 3.1", (".aedat",)),
     b"#!AER-DAT4": ("AEDAT4", (".aedat4",)),
     b"\x89HDF\r\n\x1a\n": ("HDF5", (".h5", ".hdf5", ".mat")),

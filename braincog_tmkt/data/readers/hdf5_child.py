@@ -1,18 +1,29 @@
 """Run by `hdf5.py` in a process of its own, because the HDF5 library can crash on damaged files.
 
-Arguments: the file, and limits as JSON. Writes the four columns to standard output, in the format of `np.save`.
+Reads requests from standard input, one a line, as JSON: the file, limits, and what a user says (`Reading`). Writes for
+each a line of JSON to standard output and, behind it, the numbers that the line describes.
 """
 
 import importlib
 import json
+import os
 import runpy
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import h5py
 import numpy as np
 
-WHOLE = 3
+MOST = 10_000
+"""The most groups and data sets that are looked at."""
+ROOT = "/"
+"""What `names.ROOT` is."""
+ECF = 0x8ECF
+"""The filter of Prophesee's own files."""
 
 
 class Refusal(Exception):
@@ -21,34 +32,84 @@ class Refusal(Exception):
 
 def bound_memory(unpacked: int) -> None:
     """Let this process allocate little more than the file may unpack to, and leave no core, where the system can."""
-    try:
+    with suppress(ImportError, OSError, ValueError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_DATA, (2**28 + 2 * unpacked, 2**28 + 2 * unpacked))
+        resource.setrlimit(resource.RLIMIT_DATA, (2**28 + 2 * unpacked, resource.getrlimit(resource.RLIMIT_DATA)[1]))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    except (ImportError, OSError, ValueError):
-        pass
 
 
-def choose_columns(group: h5py.Group, limits: dict[str, Any]) -> dict[str, str] | None:
-    """The labels of the four columns among the data sets that lie in this file, by the rule for all formats."""
-    labels = [label for label in group if isinstance(group.get(label, getlink=True), h5py.HardLink)]
-    try:
-        chosen: dict[str, str] | None = runpy.run_path(limits["names"])["choose"](labels)
-    except ValueError as error:
-        raise Refusal(str(error)) from error
-    return chosen
+def places_in(file: h5py.File) -> Iterator[tuple[str, Any, list[str]]]:
+    """Path, object and labels of each group and data set, `/` for the file itself: its data sets, or its fields.
+
+    Links into other files lead nowhere, and MATLAB's own groups, whose names start with a #, are left out.
+    """
+    waiting: list[tuple[str, Any]] = [("", file)]
+    seen = {address_of(file)}
+    for path, group in waiting:
+        links = [label for label in group if isinstance(group.get(label, getlink=True), h5py.HardLink)]
+        members = {label: group[label] for label in links if not label.startswith("#")}
+        arrays = {label: member for label, member in members.items() if isinstance(member, h5py.Dataset)}
+        yield path or ROOT, group, [called(label, data) for label, data in arrays.items()]
+        for label, data in arrays.items():
+            yield f"{path}/{label}".lstrip("/"), data, list(data.dtype.names or ())
+        for label, member in members.items():
+            if isinstance(member, h5py.Group) and address_of(member) not in seen:
+                seen.add(address_of(member))
+                waiting.append((f"{path}/{label}".lstrip("/"), member))
+        if len(waiting) + len(arrays) > MOST:
+            raise Refusal(f"has more than {MOST} groups or data sets: take the events out into a file of their own")
 
 
-def read_column(data: Any, label: str, limits: dict[str, Any]) -> np.ndarray:
-    """The numbers of a data set; its size comes off the limit."""
-    if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual or data.dtype.kind not in "biuf":
+def called(label: str, data: h5py.Dataset) -> str:
+    """The name of a data set, and its shape if it is no column."""
+    shape = data.shape or ()
+    return f"{label} {list(shape)}" if len(shape) > 1 and min(shape) > 1 else label
+
+
+def address_of(group: h5py.Group) -> int:
+    """Where in the file a group lies; a file may have it under several names, even in itself."""
+    return int(h5py.h5o.get_info(group.id).addr)
+
+
+def is_matrix(data: Any, numbers: list[int]) -> bool:
+    """Whether this may be a matrix of four columns, or of more, if a user gives the numbers of four."""
+    if not isinstance(data, h5py.Dataset) or len(data.shape or ()) != 2 or data.dtype.kind not in "biuf":
+        return False
+    return min(data.shape) > 1 and (4 in data.shape or (len(numbers) == 4 and data.shape[1] > max(numbers)))
+
+
+def find_events(file: h5py.File, names: dict[str, Any], ask: dict[str, Any]) -> tuple[Any, dict[str, str]]:
+    """The group, data set with fields, or matrix that has the events, and the labels of its columns, none of a matrix.
+
+    Every group with columns t, x, y and p, every data set with such fields and every matrix `[N, 4]` or `[4, N]` may be
+    it: the only one is, or the one whose name says so (`names.one_of`).
+    """
+    numbers = [number for number in ask["columns"].values() if isinstance(number, int)]
+    said = {letter: label for letter, label in ask["columns"].items() if isinstance(label, str)}
+    found: dict[str, tuple[Any, dict[str, str]]] = {}
+    seen: list[str] = []
+    for path, thing, labels in places_in(file):
+        if (chosen := names["choose"](labels, said)) or is_matrix(thing, numbers):
+            found[path] = thing, chosen or {}
+        seen += labels
+    if not found:
+        raise Refusal(names["missing"](seen, said))
+    wanted = (ask["group"] or "").strip("/")
+    below = [path for path in found if wanted and f"{path}/".startswith(f"{wanted}/")]
+    return found[names["one_of"](below or found, None if below else ask["group"])]
+
+
+def read_numbers(data: Any, label: str, ask: dict[str, Any], fields: list[str] | None = None) -> Any:
+    """The numbers of a data set, or of some of its fields; their size comes off the limit."""
+    kinds = [data.dtype[field].kind for field in fields] if fields else [data.dtype.kind]
+    if data.external or data.is_virtual or any(kind not in "biuf" for kind in kinds):
         raise ValueError(f"{label} holds no numbers of its own")
-    limits["bytes"] -= data.size * data.dtype.itemsize
-    if limits["bytes"] < 0:
+    ask["bytes"] -= data.size * data.dtype.itemsize
+    if ask["bytes"] < 0:
         raise ValueError("it unpacks to more than events can")
     need_filters(data)
-    return data[...]
+    return data.fields(fields)[...] if fields else data[...]
 
 
 def need_filters(data: h5py.Dataset) -> None:
@@ -56,36 +117,70 @@ def need_filters(data: h5py.Dataset) -> None:
     settings = data.id.get_create_plist()
     filters = [settings.get_filter(number) for number in range(settings.get_nfilters())]
     for code, _, _, name in filters:
-        advice = "install it with: pip install hdf5plugin"
-        if not h5py.h5z.filter_avail(code):
-            try:
+        advice = "install it with: pip install 'braincog_tmkt[formats]' (the package hdf5plugin)"
+        if code != ECF and not h5py.h5z.filter_avail(code):
+            with suppress(ImportError, OSError):
                 importlib.import_module("hdf5plugin")
                 advice = "which hdf5plugin does not have either; unpack it with: h5repack -f NONE OLD NEW"
-            except (ImportError, OSError):
-                pass
         if not h5py.h5z.filter_avail(code):
             called = name.decode(errors="replace").split(";")[0] or "of no name"
+            if code == ECF:
+                advice = (
+                    "it is Prophesee's; install their hdf5_ecf and set HDF5_PLUGIN_PATH to its folder, or export the"
+                    " recording as .raw or .csv with Metavision"
+                )
             raise Refusal(f"is compressed with the HDF5 filter {called} (number {code}), which is missing: {advice}")
 
 
-def main(path: str, limits: dict[str, Any]) -> None:
-    """Write the columns, or fail with the reason in the last line of the standard error."""
-    bound_memory(limits["bytes"])
-    with h5py.File(path, "r") as file:
-        groups = [file]
-        if isinstance(file.get("events", getlink=True), h5py.HardLink) and isinstance(file["events"], h5py.Group):
-            groups.append(file["events"])
-        for group in groups:
-            if chosen := choose_columns(group, limits):
-                for column in [read_column(group[label], label, limits) for label in chosen.values()]:
-                    np.save(sys.stdout.buffer, column)
-                return
-    raise Refusal("has no data sets t, x, y and p, at its root or in its group events: rename them")
+def answer(ask: dict[str, Any]) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """What the file has: a description, and the arrays that it describes."""
+    bound_memory(ask["bytes"])
+    with h5py.File(ask["path"], "r") as file:
+        try:
+            place, labels = find_events(file, loaded(ask["names"]), ask)
+        except ValueError as error:  # says that it is not certain
+            raise Refusal(str(error)) from error
+        if not labels:
+            arrays = [read_numbers(place, place.name, ask)]
+        elif isinstance(place, h5py.Dataset):
+            rows = read_numbers(place, place.name, ask, list(labels.values()))
+            arrays = [rows[label] for label in labels.values()]
+        else:
+            arrays = [read_numbers(place[label], label, ask) for label in labels.values()]
+        offset = 0
+        if place.name == "/events" and all(
+            isinstance(file.get(name, getlink=True), h5py.HardLink) for name in ("ms_to_idx", "t_offset")
+        ):  # DSEC
+            offset = int(read_numbers(file["t_offset"], "t_offset", ask))
+    described = [(array.dtype.str, array.shape) for array in arrays]
+    return {"labels": labels, "arrays": described, "offset": offset}, arrays
+
+
+@cache
+def loaded(path: str) -> dict[str, Any]:
+    """The functions of `names.py`, without the package around it."""
+    return runpy.run_path(path)
+
+
+def main() -> None:
+    """Answer until the other side closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the process that asks decides
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # libraries may print
+    for line in sys.stdin.buffer:
+        ask = json.loads(line)
+        arrays: list[np.ndarray] = []
+        try:
+            said, arrays = answer(ask)
+        except Refusal as error:
+            said = {"refusal": str(error)}
+        except Exception as error:
+            said = {"damage": str(error) or type(error).__name__}
+        out.write(json.dumps(said).encode() + b"\n")
+        for array in arrays:
+            out.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        out.flush()
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1], json.loads(sys.argv[2]))
-    except Exception as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        sys.exit(WHOLE if isinstance(error, Refusal) else 1)
+    main()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
-from ..readers.aedat import read_aedat2
+from ..readers.aedat import read_cifar10dvs
 from ..readers.aedat4 import read_aedat4
 from ..static import static_channel
 from ..types import Index, Item, Size
@@ -15,7 +15,7 @@ from .cifar10 import BATCH_LAYOUTS, BATCHES, CLASSES, FOLDER_LAYOUTS, PARTS, cif
 from .listing import class_files, class_folders, distinct, fetch, need_folder
 
 LAYOUTS = ("CIFAR10DVS/extract", "CIFAR10DVS", "CIFAR10-DVS", "cifar10dvs", ".")
-READERS = {".aedat": read_aedat2, ".aedat4": read_aedat4}
+READERS = {".aedat": read_cifar10dvs, ".aedat4": read_aedat4}
 
 
 @DATASETS.register("cifar10dvs", title="CIFAR10-DVS", paper="Li et al., Frontiers in Neuroscience", year=2017)
@@ -71,7 +71,7 @@ ROOT/
         return self.static_root != self.root or any(path.exists() for path in (*batches, *folders))
 
     def events(self, item: Item) -> np.ndarray:
-        """Read one recording: events `[N]` of `EVENT_DTYPE`; raises as `read_aedat2` and `read_aedat4` do."""
+        """Read one recording: events `[N]` of `EVENT_DTYPE`; raises as `read_cifar10dvs` and `read_aedat4` do."""
         return READERS[item.file.suffix.lower()](item.file, self.sensor)
 
     def image(self, item: Item, size: Size, appearance: str = "value") -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..readers.aedat import write_aedat2
+from ..readers.aedat import write_cifar10dvs
 from ..sets.cifar10 import CLASSES
 from .camera import CameraParams, Motion, path_through
 from .layout import ImageLayout, Job, as_classes
@@ -35,7 +35,7 @@ class Cifar10Dvs(ImageLayout):
     partners_in_static = False
     renames = True
     bytes_each = 1_300_000
-    write = staticmethod(write_aedat2)
+    write = staticmethod(write_cifar10dvs)
     # A DVS128 takes smaller changes for events than the calibrated camera (docs/simulator.md, deviation D-18).
     params = CameraParams(
         threshold_on=0.12,
