@@ -65,7 +65,10 @@ def _decode(data, events, atis):  # type: ignore[no-untyped-def]
         if not atis or head & 1 == 0:
             event = events[count]
             event.t, event.p = time, (head >> 1 if atis else head) & 1 != 0
-            x, y = np.int64(data[at + 1]) | np.int64(data[at + 2]) << 8, np.int64(data[at + 3]) | np.int64(data[at + 4]) << 8
+            x, y = (
+                np.int64(data[at + 1]) | np.int64(data[at + 2]) << 8,
+                np.int64(data[at + 3]) | np.int64(data[at + 4]) << 8,
+            )
             event.x, event.y = x, y
             count += 1
         at += 5

@@ -112,7 +112,9 @@ def _room_3(words: np.ndarray) -> int:
     kinds, values = np.divmod(np.arange(2**16), 2**12)
     bits = sum(values >> bit & 1 for bit in range(12))
     few = sum(values >> bit & 1 for bit in range(8))
-    return int(_total(words, np.select([kinds == 2, kinds == 4, kinds == 5, KNOWN_3 >> kinds & 1 == 0], [1, bits, few, -1])))
+    return int(
+        _total(words, np.select([kinds == 2, kinds == 4, kinds == 5, KNOWN_3 >> kinds & 1 == 0], [1, bits, few, -1]))
+    )
 
 
 @compiled
@@ -202,22 +204,21 @@ def decode(
         path: the file, for the message.
         size: width and height of the camera in pixels, if they are known.
         order: `little` for words of EVT 2.1 whose lower half comes first, `legacy` for those of older cameras, whose
-            upper half does; else the one in which all words are of known types.
+            upper half does; else the one that the words themselves show.
 
     Returns:
         Events `[N]` of `EVENT_DTYPE`, for `check_events` to check.
 
     Raises:
-        DataError: if words are of unknown types or cut off, there are too many events, or more than one in a hundred
-            lies beyond the pixels of the camera.
+        DataError: if words are of unknown types, of unknown order or cut off, there are too many events, or more than
+            one in a hundred lies beyond the pixels of the camera.
     """
     kind, room_for, kernel = ENCODINGS[encoding]
     if len(content) % np.dtype(kind).itemsize:
         raise DataError(f"{path} is truncated: it ends inside a word of {encoding}; {AGAIN}")
     words = np.frombuffer(content, dtype=kind)
-    turned = encoding == "EVT21" and (order == "legacy" or (order != "little" and room_for(words) < 0))
-    if turned:
-        words = words >> np.uint64(32) | words << np.uint64(32)
+    if encoding == "EVT21":
+        words = _in_order(words, path, order)
     room = room_for(words)
     if room < 0:
         raise DataError(f"{path} has words that {encoding} does not have: it is corrupt or encoded otherwise; {AGAIN}")
@@ -245,8 +246,26 @@ def _tell_of_strays(beyond: int, total: int, path: str | Path) -> None:
     )
 
 
+def _in_order(words: np.ndarray, path: str | Path, order: str | None) -> np.ndarray:
+    """Words of EVT 2.1 with the type in the upper half, whichever half comes first in the file."""
+    turned = words >> np.uint64(32) | words << np.uint64(32)
+    if order not in ("little", "legacy"):
+        likely = [_likely(words, 60, _room_21), _likely(turned, 60, _room_21)]
+        if sum(likely) != 1:
+            raise DataError(
+                f"{path} does not say which half of its words comes first: add the line % endianness little (the lower,"
+                " as newer cameras do) or % endianness legacy (the upper) to its header"
+            )
+        order = "little" if likely[0] else "legacy"
+    return words if order == "little" else turned
+
+
 def is_evt2(content: bytes) -> bool:
     """Whether bytes without a header are words of EVT 2.0: all of its types, and upper times that never go back."""
-    words = np.frombuffer(content, dtype="<u4", count=len(content) // 4)
-    times = words[words >> 28 == TIME_HIGH]
-    return len(content) % 4 == 0 and times.size > 1 and _room_2(words) > 0 and bool((times[1:] >= times[:-1]).all())
+    return len(content) % 4 == 0 and _likely(np.frombuffer(content, dtype="<u4"), 28, _room_2)
+
+
+def _likely(words: np.ndarray, shift: int, room: Callable[..., int]) -> bool:
+    """Whether all words are of known types, which start at bit `shift`, and the upper times never go back."""
+    times = words[words >> words.dtype.type(shift) == TIME_HIGH]
+    return bool(times.size and (times[1:] >= times[:-1]).all() and room(words) > 0)

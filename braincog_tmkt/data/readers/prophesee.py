@@ -37,7 +37,9 @@ def read_raw(path: str | Path, sensor: tuple[int, int] | None, reading: Reading 
         encoding, options = _encoding(header)
         size = _size(header | options)
     if encoding not in ENCODINGS:
-        given = f"is encoded as {encoding}, which is" if encoding else "has a header without % evt or % format, so it is"
+        given = (
+            f"is encoded as {encoding}, which is" if encoding else "has a header without % evt or % format, so it is"
+        )
         raise DataError(f"{path} {given} not read here: convert it to EVT 2.0 or 3.0 with Prophesee's tools")
     order = options.get("endianness") or header.get("endianness")
     events = decode(memoryview(content)[start:], encoding, path, size, order)

@@ -36,8 +36,9 @@ def read_bag(path: str | Path, sensor: tuple[int, int] | None, reading: Reading 
     read without the `metadata.yaml` beside it. Several topics with events, and other encodings, are a DataError.
     Arguments, result and errors are those of `readers.read_events`.
     """
-    ros1 = Path(path).suffix.lower() == ".bag"
-    settings = {"ros1": ros1, "types": [*ARRAYS, *PACKETS], "topic": reading.group}
+    suffix = Path(path).suffix.lower()
+    ros1 = suffix == ".bag"
+    settings = {"suffix": suffix, "types": [*ARRAYS, *PACKETS], "topic": reading.group}
     head, _, content = read_apart(CHILD, path, "ROS bag", "rosbags", **settings).partition(b"\n")
     kind, sizes = json.loads(head).values()
     view = memoryview(content)
@@ -55,7 +56,9 @@ class _Fields:
         self.message, self.ros1 = message, ros1
         self.at = 0 if ros1 else 4
         if not ros1 and message[:2] != b"\0\1":
-            raise ValueError("its messages are compressed or not in little-endian CDR: convert it with ros2 bag convert")
+            raise ValueError(
+                "its messages are compressed or not in little-endian CDR: convert it with ros2 bag convert"
+            )
         if ros1:
             self.number("I")
         self.number("I"), self.number("I"), self.block()  # time and name of the frame
@@ -134,7 +137,9 @@ def _events_of_packets(messages: list[memoryview], ros1: bool, path: str | Path)
     return decode(b"".join(words), "EVT3", path, sizes[0])
 
 
-def _packets(messages: list[memoryview], ros1: bool, path: str | Path) -> Iterator[tuple[tuple[int, int] | None, memoryview]]:
+def _packets(
+    messages: list[memoryview], ros1: bool, path: str | Path
+) -> Iterator[tuple[tuple[int, int] | None, memoryview]]:
     """The size of the camera and the words of each message."""
     for message in messages:
         fields = _Fields(message, ros1)

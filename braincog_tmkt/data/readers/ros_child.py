@@ -5,7 +5,9 @@ Writes a line of JSON, with the type of the messages of events and their sizes i
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rosbags.rosbag1 import Reader as Reader1
 from rosbags.rosbag2 import Reader as Reader2
@@ -29,16 +31,26 @@ def choose(connections: Any, types: list[str], topic: str | None) -> Any:
     return [each for each in connections if each.topic == (topic or next(iter(topics))) and each.msgtype in types]
 
 
+def opened(path: str, suffix: str) -> Any:
+    """The bag; a single file of ROS 2 is opened without the `metadata.yaml` beside it, which may be missing."""
+    if suffix == ".bag":
+        reader: Any = Reader1(path)
+    else:
+        reader = Reader2.STORAGE_PLUGINS[suffix](Path(quote(path) if suffix == ".db3" else path))  # .db3: it is a URI
+    reader.open()
+    return reader
+
+
 def main(path: str, settings: dict[str, Any]) -> None:
     """Write the messages of the topic with events."""
-    with (Reader1 if settings["ros1"] else Reader2)(path) as reader:
-        chosen = choose(reader.connections, settings["types"], settings["topic"])
-        messages = []
-        for _, _, message in reader.messages(chosen):
-            settings["bytes"] -= len(message)
-            if settings["bytes"] < 0:
-                raise ValueError("it unpacks to more than events can")
-            messages.append(message)
+    reader = opened(path, settings["suffix"])
+    chosen = choose(reader.connections, settings["types"], settings["topic"])
+    messages = []
+    for _, _, message in reader.messages(chosen):
+        settings["bytes"] -= len(message)
+        if settings["bytes"] < 0:
+            raise ValueError("it unpacks to more than events can")
+        messages.append(message)
     head = {"type": chosen[0].msgtype, "sizes": [len(message) for message in messages]}
     out = sys.stdout.buffer
     out.write(json.dumps(head).encode() + b"\n")
