@@ -11,6 +11,7 @@ REQUIREMENTS = [
 
 RAY = ["ray>=2.9"]
 SPIKINGJELLY = ["spikingjelly>=2"]
+FORMATS = ["rosbags>=0.11"]
 
 setup(
     name="braincog_tmkt",
@@ -37,8 +38,11 @@ setup(
             "types-PyYAML",
             "types-tqdm",
             "playwright>=1.40",
+            "evt3>=0.4",
+            *FORMATS,
             *RAY,
         ],
+        "formats": FORMATS,
         "bench": SPIKINGJELLY,
         "interop": [*SPIKINGJELLY, "snntorch>=0.9"],
         "ray": RAY,

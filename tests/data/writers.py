@@ -29,15 +29,22 @@ def evt_header(name: str, size: tuple[int, int] = (128, 128), more: str = "") ->
     return HEADER.format(evt=EVT[name], name=name, width=size[0], height=size[1], more=more).encode()
 
 
+def evt2(events: np.ndarray) -> bytes:
+    """Words of EVT 2.0, whose times may have 34 bits: expelliarmus writes 32 of them."""
+    return evt21(events, "evt2")
+
+
 def evt21(events: np.ndarray, order: str = "little") -> bytes:
-    """Words of EVT 2.1: neighbours of one time, row and polarity share one."""
+    """Words of EVT 2.1: neighbours of one time, row and polarity share one; or their upper halves: EVT 2.0."""
     words, high = [], None
-    for t, x, y, p, pixels in runs(events, 32):
+    for t, x, y, p, pixels in runs(events, 1 if order == "evt2" else 32):
         if high != t >> 6:
             high = t >> 6
             words.append(8 << 60 | (high & 2**28 - 1) << 32)
         words.append(int(p) << 60 | (t & 63) << 54 | x << 43 | y << 32 | sum(1 << pixel for pixel in pixels))
     halves = np.array(words, "<u8").view("<u4").reshape(-1, 2)
+    if order == "evt2":
+        return halves[:, 1].tobytes()
     return (halves if order == "little" else halves[:, ::-1]).tobytes()
 
 
@@ -162,7 +169,7 @@ def packet_message(
 def write_bag(path: Path, messages: Sequence[tuple[str, str, Any]], compression: str = "") -> None:
     """A bag of (topic, type, message): of ROS 1 where it ends in `.bag`, else the single file of one of ROS 2."""
     rosbag1, rosbag2 = pytest.importorskip("rosbags.rosbag1"), pytest.importorskip("rosbags.rosbag2")
-    ros1, folder = path.suffix.lower() == ".bag", path.with_name(f"{path.stem}_folder")
+    ros1, folder = path.suffix.lower() == ".bag", path.with_name("folder_of_ros2")
     path.unlink(missing_ok=True)
     if ros1:
         writer: Any = rosbag1.Writer(path)

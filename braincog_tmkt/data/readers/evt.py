@@ -262,7 +262,7 @@ def _in_order(words: np.ndarray, path: str | Path, order: str | None) -> np.ndar
 
 def is_evt2(content: bytes) -> bool:
     """Whether bytes without a header are words of EVT 2.0: all of its types, and upper times that never go back."""
-    return len(content) % 4 == 0 and _likely(np.frombuffer(content, dtype="<u4"), 28, _room_2)
+    return len(content) % 4 == 0 and len(content) >= 64 and _likely(np.frombuffer(content, "<u4"), 28, _room_2)
 
 
 def _likely(words: np.ndarray, shift: int, room: Callable[..., int]) -> bool:
