@@ -11,7 +11,7 @@ REQUIREMENTS = [
 
 RAY = ["ray>=2.9"]
 SPIKINGJELLY = ["spikingjelly>=2"]
-FORMATS = ["hdf5plugin>=4"]
+FORMATS = ["hdf5plugin>=4", "rosbags>=0.11"]
 
 setup(
     name="braincog_tmkt",
@@ -38,6 +38,7 @@ setup(
             "types-PyYAML",
             "types-tqdm",
             "playwright>=1.40",
+            "evt3>=0.4",
             *FORMATS,
             *RAY,
         ],

@@ -22,6 +22,8 @@ from braincog_tmkt.data.readers.mat import write_mat
 from braincog_tmkt.data.types import EVENT_DTYPE
 from braincog_tmkt.errors import DataError
 
+from .writers import event_stream, evt3, evt21, evt_header, write_array_bag, write_expelliarmus, write_packet_bag
+
 TONIC_DTYPE = np.dtype([("x", int), ("y", int), ("t", int), ("p", int)])
 EVENT_STREAM = {0: "EVTS"}
 
@@ -151,8 +153,14 @@ WRITERS: dict[str, Callable[[Path, np.ndarray], object]] = {
     ".hdf5": lambda path, events: write_h5(path, columns(events)),
     ".csv": lambda path, events: np.savetxt(path, rows(events), "%d", ",", header="t,x,y,p", comments=""),
     ".txt": lambda path, events: np.savetxt(path, rows(events), "%d"),
+    ".dat": lambda path, events: write_expelliarmus(path, events, "dat"),
+    ".raw": lambda path, events: write_expelliarmus(path, events, "evt2"),
+    ".es": lambda path, events: path.write_bytes(event_stream(events)),
+    ".bag": write_array_bag,
+    ".db3": write_array_bag,
+    ".mcap": write_array_bag,
 }
-"""Every format, written by those who define it where there is one (numpy, scipy, h5py), else by our writers."""
+"""Every format, written by a library where there is one (numpy, scipy, h5py, expelliarmus, rosbags), else by ours."""
 
 
 def seeds(folder: Path) -> dict[str, list[bytes]]:
@@ -191,6 +199,16 @@ def seeds(folder: Path) -> dict[str, list[bytes]]:
             lambda path: path.write_text("".join(f"{x};{y};{p > 0};{t}\n" for t, x, y, p in plain.tolist())),
         ],
         ".dict": [lambda path: write_events_npy(path, events)],
+        ".dat": [],
+        ".raw": [
+            lambda path: path.write_bytes(evt_header("EVT3") + evt3(events)),
+            lambda path: path.write_bytes(evt_header("EVT21") + evt21(events)),
+            lambda path: path.write_bytes(evt_header("EVT21") + evt21(events, "legacy")),
+        ],
+        ".es": [lambda path: path.write_bytes(event_stream(events, kind=2))],
+        ".bag": [lambda path: write_packet_bag(path, events)],
+        ".db3": [],
+        ".mcap": [lambda path: write_packet_bag(path, events)],
     }
     made: dict[str, list[bytes]] = {}
     for suffix, writers in others.items():

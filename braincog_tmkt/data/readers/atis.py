@@ -12,6 +12,7 @@ from ...errors import DataError
 from ...jit import compiled
 from ..types import EVENT_DTYPE
 from .check import AGAIN, check_events, check_writable, read_bytes, write_bytes
+from .evt import is_evt2
 from .reading import AS_STORED, Reading
 
 ROW = np.dtype([("x", "u1"), ("y", "u1"), ("p", "u1"), ("middle", "u1"), ("low", "u1")])
@@ -26,10 +27,24 @@ def read_atis(path: str | Path, sensor: tuple[int, int] | None, reading: Reading
     """Read one recording, with the time overflow marks taken in as tonic's `read_mnist_file` does.
 
     Time never goes backwards in the real files (checked on 500 N-MNIST recordings), and bins of time have no meaning
-    where it does, so such a file counts as corrupt. Equal times are common and fine.
+    where it does, so such a file counts as corrupt. Equal times are common and fine. A file that is not read, but is
+    whole as EVT 2.0, is named as such.
     Arguments, result and errors are those of `readers.read_events`.
     """
-    raw = np.frombuffer(read_bytes(path), dtype=np.uint8)
+    content = read_bytes(path)
+    try:
+        return _events_of(content, path, sensor)
+    except DataError as error:
+        if is_evt2(content):
+            raise DataError(
+                f"{path} is no ATIS recording: its bytes are words of EVT 2.0 of a Prophesee camera, without a header;"
+                " put a line that says % evt 2.0 before them, and give it the suffix .raw"
+            ) from error
+        raise
+
+
+def _events_of(content: bytes, path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
+    raw = np.frombuffer(content, dtype=np.uint8)
     if raw.size % ROW.itemsize:
         raise DataError(f"{path} is truncated: {raw.size} bytes are no multiple of {ROW.itemsize}; {AGAIN}")
     events = np.empty(raw.size // ROW.itemsize, dtype=EVENT_DTYPE)

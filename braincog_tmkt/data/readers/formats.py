@@ -14,9 +14,12 @@ from .aedat4 import read_aedat4
 from .arrays import read_npy, read_npz
 from .atis import read_atis
 from .check import first_bytes
+from .es import MAGIC, read_es
 from .hdf5 import read_h5
 from .mat import read_mat
+from .prophesee import read_dat, read_raw
 from .reading import AS_STORED, Reading
+from .ros import read_bag
 from .text import read_text
 
 Reader = Callable[[str | Path, tuple[int, int] | None, Reading], np.ndarray]
@@ -51,6 +54,12 @@ READERS: dict[str, Format] = {
     ".hdf5": Format("HDF5", read_h5, (*ARRAYS, "group")),
     ".csv": Format("text", read_text, ARRAYS),
     ".txt": Format("text", read_text, ARRAYS),
+    ".dat": Format("Prophesee DAT", read_dat),
+    ".raw": Format("Prophesee EVT 2.0, 2.1, 3.0", read_raw),
+    ".es": Format("Event Stream", read_es),
+    ".bag": Format("ROS 1 bag", read_bag, ("group",)),
+    ".db3": Format("ROS 2 bag", read_bag, ("group",)),
+    ".mcap": Format("MCAP", read_bag, ("group",)),
 }
 """Suffix of a recording's file -> its format. A format of one's own is one more entry."""
 
@@ -62,12 +71,22 @@ STARTS: dict[bytes, tuple[str, tuple[str, ...]]] = {
     b"MATLAB 7.3": ("MATLAB 7.3", (".mat",)),
     b"MATLAB 5.0": ("MATLAB", (".mat",)),
     b"\x93NUMPY": ("a NumPy array", (".npy",)),
+    b"% Data file": ("Prophesee DAT", (".dat",)),
+    b"% Date": ("a Prophesee recording", (".raw", ".dat")),
+    b"% date": ("a Prophesee recording", (".raw", ".dat")),
+    b"% evt": ("a Prophesee recording", (".raw",)),
+    b"% camera_integrator": ("a Prophesee recording", (".raw",)),
+    MAGIC: ("Event Stream", (".es",)),
+    b"#ROSBAG": ("a ROS 1 bag", (".bag",)),
+    b"SQLite format 3": ("an SQLite database, as a ROS 2 bag is", (".db3",)),
+    b"\x89MCAP": ("MCAP", (".mcap",)),
     b"PK\x03\x04": ("a zip archive", (".npz",)),
     b"\x1f\x8b": ("packed with gzip", ()),
     b"BZh": ("packed with bzip2", ()),
     b"\xfd7zXZ\0": ("packed with xz", ()),
     b"Rar!": ("a RAR archive", ()),
     b"7z\xbc\xaf": ("a 7-Zip archive", ()),
+    b"\x28\xb5\x2f\xfd": ("packed with Zstandard", ()),
     b"\x89PNG": ("a PNG image", ()),
     b"\xff\xd8\xff": ("a JPEG image", ()),
     b"version https://git-lfs": ("a pointer of Git LFS, not the file itself: run git lfs pull", ()),
