@@ -254,7 +254,9 @@ def _class_name(dataset: Any, label: int | str) -> str:
     classes = getattr(dataset, "classes", None)
     if classes is None:
         return str(label)
-    names = {number: name for name, number in classes.items()} if isinstance(classes, dict) else dict(enumerate(classes))
+    names = (
+        {number: name for name, number in classes.items()} if isinstance(classes, dict) else dict(enumerate(classes))
+    )
     return str(names[label])
 
 
