@@ -167,7 +167,7 @@ def equal_times(view: View, steps: int, size: tuple[int, int], antialias: bool =
     microseconds gives empty frames. The resize is bilinear with aligned corners, without antialiasing; with it, corners
     are not aligned.
     """
-    window = int(view.t[-1] - view.t[0]) // steps  # as stock tonic; the baseline's fork counts from 0 (deviation D-11)
+    window = int(view.t[-1] - view.t[0]) // steps  # as stock tonic; in the baseline's fork, t[-1] // T (deviation D-11)
     edges = np.searchsorted(view.t, view.t[0] + window * np.arange(steps + 1))
     for first, last in pairwise(edges.tolist()):
         shown = view.shown(view.count(first, last))

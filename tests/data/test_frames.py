@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torchvision.transforms import InterpolationMode, Resize, ToPILImage, ToTensor
 
 from braincog_tmkt.data.frames import FRAMES, check_spec, to_frames
-from braincog_tmkt.data.readers.atis import read_atis
+from braincog_tmkt.data.readers import read_events
 from braincog_tmkt.data.types import EVENT_DTYPE, FrameSpec
 from braincog_tmkt.errors import DataError, RecipeError
 from tests.data.corpus import as_tonic, random_events, recordings
@@ -59,10 +59,15 @@ def tonic_frames(events: np.ndarray, spec: FrameSpec, sensor: tuple[int, int] | 
 def test_time_frames_equal_tonics_on_all_real_recordings(shared: Path) -> None:
     files = sorted((shared / "data/nmnist").rglob("*.bin"))
     assert len(files) == 500
-    for number, file in enumerate(files):
-        events = read_atis(file, (34, 34))
+    sensors = dict.fromkeys(files, (34, 34)) | dict.fromkeys(
+        (shared / "data/recordings/ncaltech101").iterdir(), (240, 180)
+    )
+    sensors |= {shared / "data/sample.aedat4": (320, 240), shared / "data/recordings/other/davis346.aedat4": (346, 260)}
+    assert len(sensors) == 505
+    for number, (file, size) in enumerate(sensors.items()):
+        events = read_events(file, size)
         spec = [FrameSpec(10, 28), FrameSpec(4, 48), FrameSpec(7, 34)][number % 3]
-        for sensor in ((34, 34), None):
+        for sensor in (size, None):
             assert np.array_equal(to_frames(events, spec, sensor), tonic_frames(events, spec, sensor)), file  # bitwise
 
 

@@ -43,15 +43,23 @@ def dv_events(path: Path, stream: str = "events") -> np.ndarray:
 
 
 @pytest.mark.data
-def test_equal_to_tonic_aedat_and_dv_on_a_real_recording(shared: Path, tmp_path: Path) -> None:
-    path = shared / "data/sample.aedat4"
-    events = read_aedat4(path, (320, 240))
-    assert len(events) == 111_954
-    assert events["t"][0] == 1605537493718345
+@pytest.mark.parametrize(
+    ("file", "sensor", "count", "first"),
+    [
+        ("sample.aedat4", (320, 240), 111_954, 1605537493718345),
+        ("recordings/other/davis346.aedat4", (346, 260), 319_512, 1643243628737093),  # with frames, IMU and triggers
+    ],
+)
+def test_equal_to_tonic_aedat_and_dv_on_real_recordings(
+    shared: Path, tmp_path: Path, file: str, sensor: tuple[int, int], count: int, first: int
+) -> None:
+    path = shared / "data" / file
+    events = read_aedat4(path, sensor)
+    assert (len(events), events["t"][0]) == (count, first)
     np.testing.assert_array_equal(events, native_events(path))
     np.testing.assert_array_equal(events, dv_events(path))
-    write_aedat4(tmp_path / "copy.aedat4", events, (320, 240))
-    np.testing.assert_array_equal(read_aedat4(tmp_path / "copy.aedat4", (320, 240)), events)
+    write_aedat4(tmp_path / "copy.aedat4", events, sensor)
+    np.testing.assert_array_equal(read_aedat4(tmp_path / "copy.aedat4", sensor), events)
     np.testing.assert_array_equal(native_events(tmp_path / "copy.aedat4"), events)
 
 
