@@ -112,10 +112,9 @@ and, if images are wanted, in the folder of data.static_root
         Raises:
             DataError: naming it, if tonic cannot read it, or its events are none of the sensor.
         """
-        place = item.path or item.key
-        if item.key not in self._recordings():
+        place, recording = item.path or item.key, self._recordings().get(item.key)
+        if recording is None:
             raise DataError(f"{place} is no recording of {self.title} any more: list the data set again")
-        recording = self._recordings()[item.key]
         with damage_named(place, f"recording of {self.title}"):
             theirs = recording.dataset[recording.number][0]
             columns = {letter: np.ravel(theirs[letter]) for letter in "txyp"}
