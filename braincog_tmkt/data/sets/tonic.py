@@ -31,7 +31,7 @@ PARTS: Mapping[str, Mapping[str, bool]] = {"train": {"train": True}, "test": {"t
 """The parts of a data set that its authors divided -> how tonic's class is asked for each."""
 
 
-@DATASETS.register("tonic", title="a data set of tonic's")
+@DATASETS.register("tonic", title="any of tonic's data sets that have class labels")
 class Tonic(DataSet):
     """A data set that tonic reads, with class labels: `data: {name: tonic, set: ASLDVS, root: ...}`.
 
@@ -177,7 +177,10 @@ def tonic_class(name: str | None) -> Any:
     if name is None:
         raise RecipeError(f"data set 'tonic' needs data.set, the name of one of tonic's: {', '.join(usable)}")
     if name not in reasons:
-        raise RecipeError(f"tonic has no data set '{name}': {did_you_mean(name, usable)}")
+        raise RecipeError(
+            f"tonic has no data set '{name}': {did_you_mean(name, usable)} For others, lay the files out as"
+            " `tmkt data check folder` says."
+        )
     if reasons[name]:
         raise RecipeError(f"tonic's {name} {reasons[name]}: take another data.set, one of {', '.join(usable)}")
     return getattr(datasets, name)
