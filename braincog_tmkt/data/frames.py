@@ -41,6 +41,7 @@ RESIZES: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {
     "time": partial(_interpolate, mode="bilinear", align_corners=True),
     "number": partial(_interpolate, mode="nearest"),
     "frequency": partial(_interpolate, mode="bilinear", align_corners=False),
+    "event": partial(_interpolate, mode="bilinear", align_corners=False),
 }
 """Kind of frames -> its published resize, where that looks at single pixels, as functions of (pixels, size)."""
 
@@ -166,7 +167,7 @@ def equal_times(view: View, steps: int, size: tuple[int, int], antialias: bool =
     microseconds gives empty frames. The resize is bilinear with aligned corners, without antialiasing; with it, corners
     are not aligned.
     """
-    window = int(view.t[-1] - view.t[0]) // steps  # as stock tonic; the baseline's fork counts from 0 (deviation D-11)
+    window = int(view.t[-1] - view.t[0]) // steps  # as stock tonic; in the baseline's fork, t[-1] // T (deviation D-11)
     edges = np.searchsorted(view.t, view.t[0] + window * np.arange(steps + 1))
     for first, last in pairwise(edges.tolist()):
         shown = view.shown(view.count(first, last))
@@ -215,18 +216,37 @@ def frequencies(view: View, steps: int, size: tuple[int, int], antialias: bool =
     part is resized as torchvision resizes tensors: bilinear, corners not aligned. Antialiasing became its default in
     0.17, after the published results, so here it is off unless asked for (deviation D-17).
     """
-    t = view.t - view.t[0]
-    window = int(t[-1]) // steps
-    edges = np.searchsorted(t, window * np.arange(steps + 1)).tolist()
-    if edges[-1] > edges[-2]:
-        edges[-1] = len(t)
-    for step, (first, last) in enumerate(pairwise(edges)):
+    window, remainder = divmod(int(view.t[-1] - view.t[0]), steps)
+    for step, (first, last) in enumerate(pairwise(_edges_with_remainder(view, steps))):
         counts = view.count(first, last)
-        microseconds = window if step < steps - 1 else window + int(t[-1]) % steps
+        microseconds = window if step < steps - 1 else window + remainder
         for polarity in counts:
             _look_up(polarity, _shares(int(polarity.max()), microseconds, exact=step == 0))
         shown = view.shown(counts)
         yield _average(shown, size) if antialias else RESIZES["frequency"](shown, size)
+
+
+@FRAMES.register("event")
+def occurrences(view: View, steps: int, size: tuple[int, int], antialias: bool = False) -> Iterator[Tensor]:
+    """Where there were events at all, 0 or 1: BrainCog's N-Omniglot frames with its default, `data_type="event"`.
+
+    The slices and the resize are those of `frequencies`: a last slice without events but for the remainder stays
+    empty, and the values are 0 or 1 before the resize, which puts shares in between (deviation D-17). BrainCog itself
+    stops at recordings of T microseconds or less, and with numpy 1.24 to 1.26, which have no `np.bool`.
+    """
+    for first, last in pairwise(_edges_with_remainder(view, steps)):
+        counts = view.count(first, last)
+        shown = view.shown(np.minimum(counts, 1, out=counts))
+        yield _average(shown, size) if antialias else RESIZES["event"](shown, size)
+
+
+def _edges_with_remainder(view: View, steps: int) -> list[int]:
+    """Where BrainCog's slices of equal duration begin and end; the last takes the remainder, unless it is empty."""
+    t = view.t - view.t[0]
+    edges: list[int] = np.searchsorted(t, int(t[-1]) // steps * np.arange(steps + 1)).tolist()
+    if edges[-1] > edges[-2]:
+        edges[-1] = len(t)
+    return edges
 
 
 def _average(shown: Tensor, size: tuple[int, int]) -> Tensor:

@@ -23,7 +23,11 @@ GAP = 2
 SOME = 20
 """If at most one event in so many lies beyond such a gap, but too many to be stray, it is said."""
 
-SLICED = {"time": "no frame holds them", "frequency": "the last frame takes them all"}
+SLICED = {
+    "time": "no frame holds them",
+    "frequency": "the last frame takes them all",
+    "event": "the last frame takes them all",
+}
 """Kinds of frames with time slices of equal length -> what becomes of events behind the last one."""
 LATE_SAID, LATE_MOST = 0.01, 0.1
 """Share of events behind the last slice from which it is said, and above which the recording is refused."""

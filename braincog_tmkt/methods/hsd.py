@@ -91,7 +91,7 @@ class HSD(Method):
         self.takes_mixtures = self.pretraining.takes_mixtures  # type: ignore[misc]
         self.loss = build_loss(loss)
         self.steps, self.node, self.student_frames = steps, node, student_frames
-        self.distillation, self.temperature, self.weight = distillation, temperature, weight
+        self.distillation, self.temperature, self.weight = distillation, temperature, float(weight)
         self.kl_reduction = kl_reduction
         _check_frames(backbone.step, steps)
         self._learnt = {part: _learnt(part_of) for part, part_of in self._parts().items()}

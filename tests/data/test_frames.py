@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torchvision.transforms import InterpolationMode, Resize, ToPILImage, ToTensor
 
 from braincog_tmkt.data.frames import FRAMES, check_spec, to_frames
-from braincog_tmkt.data.readers.atis import read_atis
+from braincog_tmkt.data.readers import read_events
 from braincog_tmkt.data.types import EVENT_DTYPE, FrameSpec
 from braincog_tmkt.errors import DataError, RecipeError
 from tests.data.corpus import as_tonic, random_events, recordings
@@ -59,10 +59,15 @@ def tonic_frames(events: np.ndarray, spec: FrameSpec, sensor: tuple[int, int] | 
 def test_time_frames_equal_tonics_on_all_real_recordings(shared: Path) -> None:
     files = sorted((shared / "data/nmnist").rglob("*.bin"))
     assert len(files) == 500
-    for number, file in enumerate(files):
-        events = read_atis(file, (34, 34))
+    sensors = dict.fromkeys(files, (34, 34)) | dict.fromkeys(
+        (shared / "data/recordings/ncaltech101").iterdir(), (240, 180)
+    )
+    sensors |= {shared / "data/sample.aedat4": (320, 240), shared / "data/recordings/other/davis346.aedat4": (346, 260)}
+    assert len(sensors) == 505
+    for number, (file, size) in enumerate(sensors.items()):
+        events = read_events(file, size)
         spec = [FrameSpec(10, 28), FrameSpec(4, 48), FrameSpec(7, 34)][number % 3]
-        for sensor in ((34, 34), None):
+        for sensor in (size, None):
             assert np.array_equal(to_frames(events, spec, sensor), tonic_frames(events, spec, sensor)), file  # bitwise
 
 
@@ -122,7 +127,7 @@ def test_presence_frames_are_tets_on_any_events(events: np.ndarray, steps: int, 
     np.testing.assert_array_equal(frames, tet_frames(events, steps, size, 31, 21))
 
 
-# frequency: BrainCog's N-Omniglot
+# frequency and event: BrainCog's N-Omniglot
 
 
 @pytest.fixture(scope="session")
@@ -133,31 +138,39 @@ def braincog() -> ModuleType:
     spec = importlib.util.spec_from_file_location("nomniglot_utils", folder / "braincog/datasets/NOmniglot/utils.py")
     assert spec is not None
     assert spec.loader is not None
+    if not hasattr(np, "bool"):  # numpy 1.24 to 1.26
+        np.bool = bool
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
     return loaded
 
 
-def braincog_frames(braincog: ModuleType, events: np.ndarray, steps: int) -> torch.Tensor:
-    """As its data set does it: whole sensor, half precision, then float32."""
+def braincog_frames(braincog: ModuleType, events: np.ndarray, steps: int, kind: str = "frequency") -> torch.Tensor:
+    """As its data set does it: whole sensor, half precision or truth values, then float32."""
     columns = {name: events[name].astype(np.int64) for name in "txyp"}
     width, height = SENSOR
-    return torch.tensor(braincog.integrate_events_to_frames(columns, height, width, steps, "frequency")).float()
+    return torch.tensor(braincog.integrate_events_to_frames(columns, height, width, steps, kind)).float()
 
 
+brain_kinds = pytest.mark.parametrize("kind", ["frequency", "event"])
+
+
+@brain_kinds
 @pytest.mark.parametrize("antialias", [False, True])
 @pytest.mark.parametrize(("count", "duration"), [(30_000, 6_000_000), (4_000, 200_000), (50, 900_000), (20_000, 200)])
-def test_frequency_frames_are_braincogs(braincog: ModuleType, antialias: bool, count: int, duration: int) -> None:
+def test_frames_of_nomniglot_are_braincogs(
+    braincog: ModuleType, kind: str, antialias: bool, count: int, duration: int
+) -> None:
     events = random_events(count, *SENSOR, duration)
     for name in "xy":
         events[name][::2] = 100 + events[name][::2] % 3  # busy pixels
     events["t"] += 1_634_027_000_000_000  # the true files count from 1970
     left, top, width, height = CROP
-    truth = braincog_frames(braincog, events, 12)[:, :, top : top + height, left : left + width]
-    frames = to_frames(events, FrameSpec(12, 28, "frequency", antialias), SENSOR, CROP)
+    truth = braincog_frames(braincog, events, 12, kind)[:, :, top : top + height, left : left + width]
+    frames = to_frames(events, FrameSpec(12, 28, kind, antialias), SENSOR, CROP)
     np.testing.assert_array_equal(frames, Resize((28, 28), antialias=antialias)(truth).numpy())
     assert not np.allclose(frames, Resize((28, 28), antialias=not antialias)(truth).numpy(), atol=1e-3)
-    np.testing.assert_array_equal(to_frames(events, FrameSpec(12, 250, "frequency"), SENSOR, CROP), truth.numpy())
+    np.testing.assert_array_equal(to_frames(events, FrameSpec(12, 250, kind), SENSOR, CROP), truth.numpy())
 
 
 @pytest.mark.filterwarnings("ignore:overflow")
@@ -172,17 +185,18 @@ def test_frequency_rounds_as_braincog_does(braincog: ModuleType, busiest: int) -
     np.testing.assert_array_equal(to_frames(events, FrameSpec(3, 50, "frequency"), SENSOR, (50, 60, 50, 50)), truth)
 
 
+@brain_kinds
 @any_events
 @given(events=recordings(30, 20, 3000, least=2), steps=st.integers(1, 12), data=st.data())
-def test_frequency_slices_are_braincogs(
-    braincog: ModuleType, events: np.ndarray, steps: int, data: st.DataObject
+def test_slices_of_nomniglot_are_braincogs(
+    braincog: ModuleType, kind: str, events: np.ndarray, steps: int, data: st.DataObject
 ) -> None:
     events["t"][0] = 0
     events["t"][-1] = max(events["t"][-1], steps + 1)  # it refuses shorter recordings
     if data.draw(st.booleans(), label="gap"):  # nothing in the last slice but the remainder, which then is lost
         events["t"][1:-1] //= 2
-    truth = braincog_frames(braincog, events, steps)[..., :40, :40].numpy()
-    made = to_frames(events, FrameSpec(steps, 40, "frequency"), SENSOR, (0, 0, 40, 40))
+    truth = braincog_frames(braincog, events, steps, kind)[..., :40, :40].numpy()
+    made = to_frames(events, FrameSpec(steps, 40, kind), SENSOR, (0, 0, 40, 40))
     np.testing.assert_array_equal(made, truth)
 
 
@@ -270,7 +284,7 @@ def test_antialiasing_is_refused_where_the_resize_is_settled(monkeypatch: pytest
     monkeypatch.setitem(FRAMES, "mine", lambda view, steps, size: iter(()))
     spec = FrameSpec(2, 4, "mine", antialias=True)
     for refuse in (check_spec, lambda spec: to_frames(random_events(9, 4, 4, 50), spec)):
-        with pytest.raises(RecipeError, match=r"'mine'.*antialias.*frequency, number, presence, time"):
+        with pytest.raises(RecipeError, match=r"'mine'.*antialias.*event, frequency, number, presence, time"):
             refuse(spec)
 
 

@@ -87,7 +87,7 @@ def numbered(pictures: int, count: int = 300) -> np.ndarray:
     return events
 
 
-@pytest.mark.parametrize("kind", ["time", "frequency"])
+@pytest.mark.parametrize("kind", ["time", "frequency", "event"])
 def test_coarse_times_are_refused_with_the_share_the_duration_and_what_to_do(kind: str) -> None:
     events = numbered(20)
     with pytest.raises(
@@ -125,11 +125,11 @@ def test_no_real_recording_comes_near_the_refusal(shared: Path) -> None:
     assert len(files) >= 500
     for file in files:
         events = read_events(file, None)
-        for kind in ("time", "frequency"):
+        for kind in ("time", "frequency", "event"):
             assert not said(lambda: check_slices(events, FrameSpec(10, 48, kind), file)), file  # noqa: B023
 
 
-@pytest.mark.parametrize("kind", ["time", "frequency"])
+@pytest.mark.parametrize("kind", ["time", "frequency", "event"])
 def test_a_time_far_from_all_others_is_said_and_nothing_is_left_out(kind: str) -> None:
     """A first event at 0 where all others carry the time since 1970, or a last one of a broken clock."""
     events = random_events(5000, 32, 24)
@@ -153,7 +153,7 @@ def test_looked_at_pixels_are_those_that_change_a_frame(kind: str, pixels: int, 
         assert rows[pixel] == (not torch.equal(RESIZES[kind](one, (size, 1)), nothing))
 
 
-@pytest.mark.parametrize("kind", ["time", "number", "frequency"])
+@pytest.mark.parametrize("kind", ["time", "number", "frequency", "event"])
 def test_frames_that_see_less_than_half_say_so_and_averages_see_everything(kind: str) -> None:
     events = random_events(3000, 1280, 720)
     (remark,) = said(lambda: check_seen(events, FrameSpec(10, 48, kind), (1280, 720), None))

@@ -303,3 +303,17 @@ def test_version_3_believes_a_block_that_calls_all_its_events_valid(tmp_path: Pa
 
 
 test_bad_files_of_version_3_are_named_with_their_fault = refuses(read_aedat3, "made.aedat", BAD_FILES3)
+
+
+@pytest.mark.data
+def test_two_real_recordings_have_tonics_pixels_times_and_polarities(shared: Path) -> None:
+    """But for the turn of the picture; tonic's ON is where jAER, whose camera it is, has OFF (deviation D-14)."""
+    files = sorted((shared / "data/recordings/dvs128").glob("*.aedat"))
+    assert len(files) == 2
+    for file in files:
+        events, theirs = read_aedat2(file, DVS128), tonic_events(file, tonic.io.read_dvs_128)
+        assert len(events) > 19_000
+        np.testing.assert_array_equal(events["t"], theirs["t"])
+        np.testing.assert_array_equal(events["p"], ~theirs["p"])
+        np.testing.assert_array_equal(events["x"], 127 - theirs["x"])
+        np.testing.assert_array_equal(events["y"], 127 - theirs["y"])

@@ -44,20 +44,22 @@ def dv_events(path: Path, stream: str = "events") -> np.ndarray:
 
 @pytest.mark.data
 @pytest.mark.parametrize(
-    ("name", "count", "start"),
-    [("sample", 111_954, 1605537493718345), ("recordings/other/davis346", 319_512, 1643243628737093)],
+    ("file", "sensor", "count", "first"),
+    [
+        ("sample.aedat4", (320, 240), 111_954, 1605537493718345),
+        ("recordings/other/davis346.aedat4", (346, 260), 319_512, 1643243628737093),  # with frames, IMU and triggers
+    ],
 )
-def test_equal_to_tonic_aedat_and_dv_on_a_real_recording(
-    shared: Path, tmp_path: Path, name: str, count: int, start: int
+def test_equal_to_tonic_aedat_and_dv_on_real_recordings(
+    shared: Path, tmp_path: Path, file: str, sensor: tuple[int, int], count: int, first: int
 ) -> None:
-    """The one of a DAVIS346 has frames, inertial samples and triggers beside the events."""
-    path = shared / f"data/{name}.aedat4"
-    events = read_aedat4(path, SENSOR)
-    assert (len(events), events["t"][0]) == (count, start)
+    path = shared / "data" / file
+    events = read_aedat4(path, sensor)
+    assert (len(events), events["t"][0]) == (count, first)
     np.testing.assert_array_equal(events, native_events(path))
     np.testing.assert_array_equal(events, dv_events(path))
-    write_aedat4(tmp_path / "copy.aedat4", events, SENSOR)
-    np.testing.assert_array_equal(read_aedat4(tmp_path / "copy.aedat4", SENSOR), events)
+    write_aedat4(tmp_path / "copy.aedat4", events, sensor)
+    np.testing.assert_array_equal(read_aedat4(tmp_path / "copy.aedat4", sensor), events)
     np.testing.assert_array_equal(native_events(tmp_path / "copy.aedat4"), events)
 
 

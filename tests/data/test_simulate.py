@@ -77,7 +77,7 @@ def test_the_tree_is_read_as_ncaltech101_and_says_that_it_is_simulated(tmp_path)
     assert dataset.kind() == "simulated"
     assert len(dataset.events(index.recordings[0])) > 1000
     described = json.loads((tmp_path / "twin/SIMULATED.json").read_text())
-    assert described == json.loads((tmp_path / "twin/Caltech101/SIMULATED.json").read_text())
+    assert described == json.loads((tmp_path / "twin/Caltech101/.SIMULATED.json").read_text())
     assert described["camera"]["amplitude"] == 1.0
     assert described["seed"] == 0
 

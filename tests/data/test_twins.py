@@ -8,9 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from braincog_tmkt.cli import main
+from braincog_tmkt.data.sets import build_dataset
 from braincog_tmkt.data.simulate import LAYOUTS, simulate_tree
 from braincog_tmkt.errors import DataError
 from braincog_tmkt.results.store import read_records
@@ -100,6 +102,40 @@ def test_capitals_16_bits_and_what_systems_leave_change_nothing(tmp_path: Path, 
         for key in twins[0]
         if key.endswith("SIMULATED.json")  # which tells the images' sizes
     }
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader")
+def test_getters_of_braincog_and_tonic_read_the_twins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BrainCog lists folders and takes every entry that is not hidden for an alphabet."""
+    pytest.importorskip("dv")
+    from braincog.datasets import datasets as getters
+    from braincog.datasets.ncaltech101.ncaltech101 import NCALTECH101
+
+    if not hasattr(np, "bool"):  # numpy 1.24 to 1.26: BrainCog's default asks for it
+        monkeypatch.setattr(np, "bool", bool, raising=False)
+    simulated("nomniglot", filmable(tmp_path / "omniglot", "nomniglot", BOTH), tmp_path / "DVS/NOmniglot")
+    loaders = getters.get_nomni_data(8, root=str(tmp_path), frames_num=3)[:2]
+    assert [len(loader.dataset) for loader in loaders] == [60, 20]
+    assert all(loader.dataset[7][0].any() for loader in loaders)
+    for name, folder in (("ncaltech101", "NCALTECH101"), ("nmnist", "NMNIST")):
+        source = filmable(tmp_path / name, name)
+        if name == "ncaltech101":
+            for other, known in (("cat", "ant"), ("ship", "ketch")):
+                (source / other).rename(source / known)
+        simulated(name, source, tmp_path / "tonic" / folder)
+        twin = build_dataset("tonic", tmp_path / "tonic", set=folder)
+        assert (len(twin.index().recordings), twin.kind()) == (12, "simulated")
+    theirs = NCALTECH101(str(tmp_path / "tonic"))
+    assert sorted({label for _, label in (theirs[number] for number in range(12))}) == [7, 55]
+
+
+def test_a_twin_of_an_earlier_version_is_gone_on_with_and_its_mark_hidden(tmp_path: Path) -> None:
+    source = filmable(tmp_path / "images", "nmnist")
+    simulate_tree(source, tmp_path / "twin", "nmnist", progress=False)
+    mark = tmp_path / "twin/Train/.SIMULATED.json"
+    mark.rename(mark.with_name("SIMULATED.json"))
+    assert simulate_tree(source, tmp_path / "twin", "nmnist", progress=False) == 0
+    assert [path.name for path in mark.parent.iterdir() if path.is_file()] == [mark.name]
 
 
 def test_a_twin_inside_the_tree_of_images_is_no_class_of_it(tmp_path: Path) -> None:

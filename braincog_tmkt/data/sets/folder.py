@@ -65,12 +65,12 @@ ROOT/
                 there twice under one name; if the classes of recordings and images differ; or if only some recordings
                 have an image of their name.
         """
-        recordings = _list_classes(self.root / EVENTS, READERS)
+        recordings = list_classes(self.root / EVENTS, READERS)
         items, images = _joined(recordings), self.static_root / STATIC
         self._refuse_idle_settings(items)
         if self.static_root == self.root and not os.path.lexists(images):
             return Index(tuple(recordings), items, ())
-        statics = _list_classes(images, image_suffixes())
+        statics = list_classes(images, image_suffixes())
         if odd := sorted(recordings.keys() ^ statics.keys()):
             there, missing = (EVENTS, images) if odd[0] in recordings else (STATIC, self.root / EVENTS)
             others = sorted((statics if odd[0] in recordings else recordings).keys() & odd)
@@ -80,7 +80,7 @@ ROOT/
                 f" {f'is it {missing / near}? ' if near else ''}add it, or remove or rename the other"
             )
         index = Index(tuple(recordings), items, _joined(statics))
-        return replace(index, twins_known=_are_twins(index))
+        return replace(index, twins_known=are_twins(index))
 
     def _refuse_idle_settings(self, items: Collection[Item]) -> None:
         """Refuse a setting that says something about none of the files, so that none is misspelt or forgotten."""
@@ -174,8 +174,8 @@ def _joined(classes: dict[str, list[Item]]) -> tuple[Item, ...]:
     return tuple(sorted(item for items in classes.values() for item in items))
 
 
-def _are_twins(index: Index) -> bool:
-    """Whether all recordings, and not none, have an image of their class and name."""
+def are_twins(index: Index) -> bool:
+    """Whether all recordings, and not none, have an image of their class and name; a mixture is a DataError."""
     alone = unmatched(index)
     if 0 < len(alone) < len(index.recordings):
         raise DataError(
@@ -184,8 +184,11 @@ def _are_twins(index: Index) -> bool:
     return not alone
 
 
-def _list_classes(folder: Path, suffixes: Collection[str]) -> dict[str, list[Item]]:
-    """Class name -> items, both sorted; files beside the class folders are passed over."""
+def list_classes(folder: Path, suffixes: Collection[str]) -> dict[str, list[Item]]:
+    """Class name -> items, both sorted; files beside the class folders are passed over.
+
+    A DataError names what is empty, nested, unreadable, of an unknown format, or there twice under one name.
+    """
     classes: dict[str, list[Item]] = {}
     folders: dict[str, Path] = {}
     for entry in entries(folder):

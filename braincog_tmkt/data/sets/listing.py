@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SIMULATED = "SIMULATED.json"
-"""The simulator leaves this file with the recordings it makes."""
+"""The simulator leaves this file in the root of a tree that it makes."""
+
+HIDDEN_MARK = f".{SIMULATED}"
+"""The same file in the folders of the recordings, hidden: BrainCog takes every other entry there for an alphabet."""
 
 JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir"})
 """What Windows, macOS and network drives leave in folders, in small letters."""
@@ -164,7 +167,12 @@ def official_test_keys(items: Collection[Item]) -> frozenset[str]:
 def kind_of(folder: Path, root: Path) -> str:
     """`simulated` if the simulator's mark lies in `folder` or between it and `root`, else `real`."""
     between = [folder, *(parent for parent in folder.parents if parent.is_relative_to(root))]
-    return "simulated" if any((place / SIMULATED).is_file() for place in between) else "real"
+    return "simulated" if any(map(mark_in, between)) else "real"
+
+
+def mark_in(folder: Path) -> Path | None:
+    """The simulator's mark in a folder, hidden or not, if there is one."""
+    return next((folder / name for name in (HIDDEN_MARK, SIMULATED) if (folder / name).is_file()), None)
 
 
 def looked_at(path: Path, look: Callable[[Path], T]) -> T:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from ...errors import DataError, RecipeError
 from ...files import written_whole
 from ...registry import did_you_mean
-from ..sets.listing import SIMULATED
+from ..sets.listing import HIDDEN_MARK, SIMULATED, mark_in
 from ..workers import interrupts_for_this_process_alone, start_worker
 from .caltech import Caltech
 from .camera import SIMULATOR_VERSION, CameraParams
@@ -155,22 +155,25 @@ def _description(static_dir: Path, layout: str, params: CameraParams, seed: int,
 
 
 def _mark(out_dir: Path, layout: Layout, description: dict[str, Any], used: Collection[str]) -> None:
-    """Write the marker into the tree's root and every folder that is used, before the first recording.
+    """Write the marker into the tree's root and, hidden, into every folder that is used, before the first recording.
 
     A folder of recordings that is not used (there are no test images) is not made: it would be an empty part.
     """
     unmarked = []
     for folder in (out_dir, *(out_dir / name for name in layout.folders)):
-        if (folder / SIMULATED).exists():
-            _check_same(folder / SIMULATED, description)
+        place = folder / (SIMULATED if folder == out_dir else HIDDEN_MARK)
+        if mark := mark_in(folder):
+            _check_same(mark, description)
+            if mark != place:  # earlier versions did not hide it
+                mark.replace(place)
         elif folder != out_dir and any(path.suffix.lower() == layout.suffix for path in folder.rglob("*")):
             raise DataError(f"{folder} holds recordings that are not simulated: choose another folder for the twin")
         elif folder == out_dir or folder.name in used:
-            unmarked.append(folder)
+            unmarked.append(place)
     text = json.dumps(description, indent=2) + "\n"
-    for folder in unmarked:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write({folder / SIMULATED: partial(write_text, text=text)})
+    for place in unmarked:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _write({place: partial(write_text, text=text)})
 
 
 def _check_same(marker: Path, description: dict[str, Any]) -> None:
