@@ -101,6 +101,7 @@ def in_words(remarks: Iterable[tuple[str, Remark]], total: int, items: str) -> l
     sentences = []
     for (what, advice), files in groups.items():
         place = max(files, key=lambda name: files[name].share)
-        most = ", most of all" if len(files) > 1 else ":"
+        alike = len({said.share for said in files.values()}) == 1
+        most = ":" if len(files) == 1 else ", as" if alike else ", most of all"
         sentences.append(f"{what} {len(files)} of {total} {items}{most} {place} ({files[place].here}); {advice}")
     return sentences

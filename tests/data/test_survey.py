@@ -75,7 +75,7 @@ def test_a_thousandfold_duration_and_a_lone_polarity_are_said(
     root = mixed(tmp_path)
     for path in root.rglob("*.npy"):
         events = np.load(path)
-        events["t"] *= 1000
+        events["t"] = 1000 * events["t"] + 7
         events["p"] = True
         np.save(path, events)
     main(["data", "check", "folder", "--root", str(root)])
@@ -171,7 +171,7 @@ def test_settings_are_checked_before_anything_is_read(tmp_path: Path) -> None:
 def test_a_setting_that_no_format_takes_is_refused(tmp_path: Path) -> None:
     root = mixed(tmp_path)
     build_dataset("folder", root, time_unit="us").index()  # .npy takes it, .bin needs none
-    with pytest.raises(DataError, match=r"data\.camera says nothing about \.bin \.npy.* it is for \.aedat$"):
+    with pytest.raises(DataError, match=r"data\.camera says nothing about \.bin \.npy.* it is for \.aedat \.aedat2$"):
         build_dataset("folder", root, camera="dvs128").index()
 
 
