@@ -61,7 +61,7 @@ def test_remarks_come_from_every_process_and_again_from_the_cache(tmp_path: Path
         prepare(dataset, dataset.index(), SPEC, tmp_path / "cache", workers, progress=False) for _ in range(2)
     )
     (sentence,) = first.remarks
-    assert f"left out of 2 of {len(first.events)} recordings, most of all events/" in sentence
+    assert f"left out of 2 of {len(first.events)} recordings, as events/" in sentence
     assert "x = 3000" in sentence
     assert second.remarks == first.remarks
     assert not list(tmp_path.glob("cache/*/*.done"))
@@ -168,7 +168,7 @@ def test_a_run_says_what_it_left_out_and_keeps_it_in_its_record(tmp_path: Path, 
     monkeypatch.chdir(tmp_path)
     place = ["folder", "--root", "mine", "--steps", "3", "--workers", "1"]
     assert main(["data", "prepare", *place]) == 0
-    sentence = "stray events, far from all others, are left out of 2 of 12 recordings, most of all events/"
+    sentence = "stray events, far from all others, are left out of 2 of 12 recordings, as events/"
     assert f"note: {sentence}" in capsys.readouterr().out
     command = ["train", "folder/baseline", "--tier", "smoke", "data.root=mine"]
     assert main([*command, "data.sensor=[24, 32]"]) == 2
