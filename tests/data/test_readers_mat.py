@@ -156,8 +156,8 @@ for _ in range(1500):
 
 BAD_FILES = {
     "empty": (b"", "no header of version 5"),
-    "version_4": (struct.pack("<5i", 0, 1, 1, 0, 2) + b"x\0" + b"\0" * 200, "no header of version 5"),
-    "big_endian": (HEADER[:124] + b"\1\0MI" + GOOD[128:], "no header of version 5"),
+    "version_4": (saved_mat(columns(EVENTS), format="4"), "of version 4: save it again with scipy"),
+    "big_endian": (HEADER[:124] + b"\1\0MI" + GOOD[128:], "big-endian: save it again with scipy"),
     "nothing": (HEADER, "columns without names"),
     "other_names": (GOOD.replace(b"t\0\0\0", b"q\0\0\0"), "columns q, x, y, p"),
     "complex": (

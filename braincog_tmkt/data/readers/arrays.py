@@ -64,9 +64,8 @@ def read_npz(path: str | Path, sensor: tuple[int, int] | None, reading: Reading 
             with archive.open(member) as file:  # with a size: without one a lying directory lets it grow
                 arrays[name], _ = _parse_npy(file.read(member.file_size + 1))
     numbers = {name: array for name, array in arrays.items() if not array.dtype.hasobject}
-    signed = [numbers[name] for name in ("pos", "neg") if name in numbers]
-    if reading.group is None and len(signed) == 2 and all(map(_is_list, signed)):
-        columns = _signed(*signed, path, reading)
+    if reading.group is None and all(name in numbers and _is_list(numbers[name]) for name in ("pos", "neg")):
+        columns = _signed(numbers["pos"], numbers["neg"], path, reading)
         return events_of_columns(columns, path, sensor, reading)
     groups = {name: _fields(array) for name, array in numbers.items() if array.dtype.names}
     plain = {name: array for name, array in numbers.items() if not array.dtype.names}
@@ -117,7 +116,7 @@ def _signed(on: np.ndarray, off: np.ndarray, path: str | Path, reading: Reading)
             0.0,
         )
     rows = np.concatenate([np.c_[on, np.ones(len(on), on.dtype)], np.c_[off, np.zeros(len(off), off.dtype)]])
-    columns = columns_without_names(rows.T, path, replace(reading, columns=numbers))
+    columns = columns_without_names(list(rows.T), path, replace(reading, columns=numbers))
     order = np.argsort(columns["t"], kind="stable")
     return {letter: column[order] for letter, column in columns.items()}
 

@@ -22,7 +22,7 @@ from .reading import AS_STORED, Reading
 
 Groups = dict[str, dict[str, np.ndarray]]
 HEADER = 128
-VERSION = b"\x00\x01IM"
+VERSION, BIG_ENDIAN = b"\x00\x01IM", b"\x01\x00MI"
 MATRIX, COMPRESSED = 14, 15
 STRUCT = 2
 NUMERIC = range(6, 16)
@@ -40,9 +40,10 @@ def read_mat(path: str | Path, sensor: tuple[int, int] | None, reading: Reading 
     content = read_bytes(path)
     if content.startswith(b"MATLAB 7.3"):
         return read_h5(path, sensor, reading)
-    if content[124:128] == VERSION[::-1] or (len(content) >= HEADER and 0 in content[:4]):
-        kind = "big-endian" if content[124:128] == VERSION[::-1] else "of version 4"
-        raise DataError(f"{path} is a MATLAB file that is {kind}: save it as version 5, for example with scipy")
+    big = content[124:128] == BIG_ENDIAN
+    if big or (len(content) >= HEADER and 0 in content[:4]):
+        kind = "big-endian" if big else "of version 4"
+        raise DataError(f"{path} is a MATLAB file that is {kind}: save it again with scipy or a newer MATLAB")
     with damage_named(path, "MATLAB file of version 5"):
         groups = _groups(content)
     if list(groups[ROOT]) == ["spiketrain"]:

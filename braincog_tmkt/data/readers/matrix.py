@@ -47,7 +47,7 @@ def columns_of_matrix(matrix: np.ndarray, path: str | Path, reading: Reading = A
         {'t': [5, 7], 'x': [120, 110], 'y': [90, 80], 'p': [1, 0]}
     """
     lies = matrix.shape[0] == len(LETTERS) != matrix.shape[1]
-    return columns_without_names(np.ascontiguousarray(matrix if lies else matrix.T), path, reading)
+    return columns_without_names(list(np.ascontiguousarray(matrix if lies else matrix.T)), path, reading)
 
 
 def columns_without_names(
