@@ -97,7 +97,10 @@ def find_events(file: h5py.File, names: dict[str, Any], ask: dict[str, Any]) -> 
         raise Refusal(names["missing"](seen, said))
     wanted = (ask["group"] or "").strip("/")
     below = [path for path in found if wanted and f"{path}/".startswith(f"{wanted}/")]
-    return found[names["one_of"](below or found, None if below else ask["group"])]
+    place, labels = found[names["one_of"](below or found, None if below else ask["group"])]
+    if labels and numbers:
+        names["choose"](labels.values(), ask["columns"])  # raises: columns with names need names
+    return place, labels
 
 
 def read_numbers(data: Any, label: str, ask: dict[str, Any], fields: list[str] | None = None) -> Any:
