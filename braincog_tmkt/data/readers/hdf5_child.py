@@ -10,7 +10,7 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -90,17 +90,25 @@ def find_events(file: h5py.File, names: dict[str, Any], ask: dict[str, Any]) -> 
     found: dict[str, tuple[Any, dict[str, str]]] = {}
     seen: list[str] = []
     for path, thing, labels in places_in(file):
-        if (chosen := names["choose"](labels, said)) or is_matrix(thing, numbers):
+        if (chosen := told(names["choose"], labels, said)) or is_matrix(thing, numbers):
             found[path] = thing, chosen or {}
         seen += labels
     if not found:
-        raise Refusal(names["missing"](seen, said))
+        raise Refusal(told(names["missing"], seen, said))
     wanted = (ask["group"] or "").strip("/")
     below = [path for path in found if wanted and f"{path}/".startswith(f"{wanted}/")]
-    place, labels = found[names["one_of"](below or found, None if below else ask["group"])]
-    if labels and numbers:
-        names["choose"](labels.values(), ask["columns"])  # raises: columns with names need names
-    return place, labels
+    place, columns = found[told(names["one_of"], below or found, None if below else ask["group"])]
+    if columns and numbers:
+        told(names["choose"], columns.values(), ask["columns"])  # raises: columns with names need names
+    return place, columns
+
+
+def told(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function of `names.py` returns; a Refusal where it is not certain."""
+    try:
+        return function(*arguments)
+    except ValueError as error:
+        raise Refusal(str(error)) from error
 
 
 def read_numbers(data: Any, label: str, ask: dict[str, Any], fields: list[str] | None = None) -> Any:
@@ -139,10 +147,7 @@ def answer(ask: dict[str, Any]) -> tuple[dict[str, Any], list[np.ndarray]]:
     """What the file has: a description, and the arrays that it describes."""
     bound_memory(ask["bytes"])
     with h5py.File(ask["path"], "r") as file:
-        try:
-            place, labels = find_events(file, loaded(ask["names"]), ask)
-        except ValueError as error:  # says that it is not certain
-            raise Refusal(str(error)) from error
+        place, labels = find_events(file, loaded(ask["names"]), ask)
         if not labels:
             arrays = [read_numbers(place, place.name, ask)]
         elif isinstance(place, h5py.Dataset):
