@@ -100,7 +100,7 @@ LAYOUTS: dict[str, tuple[dict[str, object], int]] = {
     ),
     "raw_events": ({f"raw_events/{name}": column for name, column in columns(EVENTS).items()}, 0),
     "matlab": ({name: column[None].astype(float) for name, column in columns(EVENTS).items()}, 0),
-    "matlab_matrix": ({"recording": table(EVENTS, "xytp").T}, 0),
+    "matlab_matrix": ({"recording": table(EVENTS, "xytp").T, "calibration": np.eye(4)}, 0),
     "matlab_structures": (
         {f"TD/{name}": column[:, None] for name, column in columns(EVENTS).items()}
         | {f"EM/{name}": column[:, None] for name, column in columns(NOISE).items()}

@@ -20,6 +20,8 @@ import numpy as np
 
 MOST = 10_000
 """The most groups and data sets that are looked at."""
+SMALL = 64
+"""Fewer numbers than so are seldom events."""
 ROOT = "/"
 """What `names.ROOT` is."""
 ECF = 0x8ECF
@@ -72,11 +74,16 @@ def address_of(group: h5py.Group) -> int:
     return int(h5py.h5o.get_info(group.id).addr)
 
 
-def is_matrix(data: Any, numbers: list[int]) -> bool:
-    """Whether this may be a matrix of four columns, or of more, if a user gives the numbers of four."""
+def is_matrix(path: str, data: Any, names: dict[str, Any], numbers: list[int]) -> bool:
+    """Whether this may be a matrix of four columns, or of more, if a user gives the numbers of four.
+
+    A small one, such as a calibration `[4, 4]`, is none, unless its name says so.
+    """
     if not isinstance(data, h5py.Dataset) or len(data.shape or ()) != 2 or data.dtype.kind not in "biuf":
         return False
-    return min(data.shape) > 1 and (4 in data.shape or (len(numbers) == 4 and data.shape[1] > max(numbers)))
+    if min(data.shape) < 2 or (data.size < SMALL and path.split("/")[-1].lower() not in names["EVENTS"]):
+        return False
+    return 4 in data.shape or (len(numbers) == 4 and data.shape[1] > max(numbers))
 
 
 def find_events(file: h5py.File, names: dict[str, Any], ask: dict[str, Any]) -> tuple[Any, dict[str, str]]:
@@ -90,7 +97,7 @@ def find_events(file: h5py.File, names: dict[str, Any], ask: dict[str, Any]) -> 
     found: dict[str, tuple[Any, dict[str, str]]] = {}
     seen: list[str] = []
     for path, thing, labels in places_in(file):
-        if (chosen := told(names["choose"], labels, said)) or is_matrix(thing, numbers):
+        if (chosen := told(names["choose"], labels, said)) or is_matrix(path, thing, names, numbers):
             found[path] = thing, chosen or {}
         seen += labels
     if not found:
