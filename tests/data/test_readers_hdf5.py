@@ -100,7 +100,7 @@ LAYOUTS: dict[str, tuple[dict[str, object], int]] = {
     ),
     "raw_events": ({f"raw_events/{name}": column for name, column in columns(EVENTS).items()}, 0),
     "matlab": ({name: column[None].astype(float) for name, column in columns(EVENTS).items()}, 0),
-    "matlab_matrix": ({"recording": table(EVENTS, "xytp").T}, 0),
+    "matlab_matrix": ({"recording": table(EVENTS, "xytp").T, "calibration": np.eye(4)}, 0),
     "matlab_structures": (
         {f"TD/{name}": column[:, None] for name, column in columns(EVENTS).items()}
         | {f"EM/{name}": column[:, None] for name, column in columns(NOISE).items()}
@@ -166,6 +166,8 @@ def test_columns_and_unit_can_be_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"own\.h5 has columns p, when, x, y, but no t.*data\.columns: \{t: when\}"):
         read_h5(path, SENSOR)
     np.testing.assert_array_equal(read_h5(path, SENSOR, Reading(columns={"t": "when"}, time_unit="ns")), EVENTS)
+    with pytest.raises(DataError, match=r"own\.h5 has names of columns.*data\.columns, not numbers"):
+        read_h5(path, SENSOR, Reading(columns={"t": "when", "x": 1}))
     put(path, {"rows": np.insert(table(EVENTS, "ytpx"), 1, 5, axis=1)})
     np.testing.assert_array_equal(read_h5(path, SENSOR, Reading({"y": 0, "t": 2, "p": 3, "x": 4})), EVENTS)
 

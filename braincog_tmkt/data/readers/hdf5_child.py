@@ -10,7 +10,7 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -20,6 +20,8 @@ import numpy as np
 
 MOST = 10_000
 """The most groups and data sets that are looked at."""
+SMALL = 64
+"""Fewer numbers than so are seldom events."""
 ROOT = "/"
 """What `names.ROOT` is."""
 ECF = 0x8ECF
@@ -72,11 +74,16 @@ def address_of(group: h5py.Group) -> int:
     return int(h5py.h5o.get_info(group.id).addr)
 
 
-def is_matrix(data: Any, numbers: list[int]) -> bool:
-    """Whether this may be a matrix of four columns, or of more, if a user gives the numbers of four."""
+def is_matrix(path: str, data: Any, names: dict[str, Any], numbers: list[int]) -> bool:
+    """Whether this may be a matrix of four columns, or of more, if a user gives the numbers of four.
+
+    A small one, such as a calibration `[4, 4]`, is none, unless its name says so.
+    """
     if not isinstance(data, h5py.Dataset) or len(data.shape or ()) != 2 or data.dtype.kind not in "biuf":
         return False
-    return min(data.shape) > 1 and (4 in data.shape or (len(numbers) == 4 and data.shape[1] > max(numbers)))
+    if min(data.shape) < 2 or (data.size < SMALL and path.split("/")[-1].lower() not in names["EVENTS"]):
+        return False
+    return 4 in data.shape or (len(numbers) == 4 and data.shape[1] > max(numbers))
 
 
 def find_events(file: h5py.File, names: dict[str, Any], ask: dict[str, Any]) -> tuple[Any, dict[str, str]]:
@@ -90,14 +97,25 @@ def find_events(file: h5py.File, names: dict[str, Any], ask: dict[str, Any]) -> 
     found: dict[str, tuple[Any, dict[str, str]]] = {}
     seen: list[str] = []
     for path, thing, labels in places_in(file):
-        if (chosen := names["choose"](labels, said)) or is_matrix(thing, numbers):
+        if (chosen := told(names["choose"], labels, said)) or is_matrix(path, thing, names, numbers):
             found[path] = thing, chosen or {}
         seen += labels
     if not found:
-        raise Refusal(names["missing"](seen, said))
+        raise Refusal(told(names["missing"], seen, said))
     wanted = (ask["group"] or "").strip("/")
     below = [path for path in found if wanted and f"{path}/".startswith(f"{wanted}/")]
-    return found[names["one_of"](below or found, None if below else ask["group"])]
+    place, columns = found[told(names["one_of"], below or found, None if below else ask["group"])]
+    if columns and numbers:
+        told(names["choose"], columns.values(), ask["columns"])  # raises: columns with names need names
+    return place, columns
+
+
+def told(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function of `names.py` returns; a Refusal where it is not certain."""
+    try:
+        return function(*arguments)
+    except ValueError as error:
+        raise Refusal(str(error)) from error
 
 
 def read_numbers(data: Any, label: str, ask: dict[str, Any], fields: list[str] | None = None) -> Any:
@@ -136,10 +154,7 @@ def answer(ask: dict[str, Any]) -> tuple[dict[str, Any], list[np.ndarray]]:
     """What the file has: a description, and the arrays that it describes."""
     bound_memory(ask["bytes"])
     with h5py.File(ask["path"], "r") as file:
-        try:
-            place, labels = find_events(file, loaded(ask["names"]), ask)
-        except ValueError as error:  # says that it is not certain
-            raise Refusal(str(error)) from error
+        place, labels = find_events(file, loaded(ask["names"]), ask)
         if not labels:
             arrays = [read_numbers(place, place.name, ask)]
         elif isinstance(place, h5py.Dataset):
