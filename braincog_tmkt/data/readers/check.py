@@ -121,17 +121,30 @@ def check_events(events: np.ndarray, path: str | Path, sensor: tuple[int, int] |
         raise DataError(f"{path} has times outside 0..2^62 microseconds: it is corrupt; {AGAIN}")
 
 
+def narrower(named: tuple[int, int] | None, sensor: tuple[int, int] | None) -> tuple[int, int] | None:
+    """The bound of `check_events` for a file that itself names its sensor.
+
+    Example:
+        >>> narrower((640, 480), (346, 500))
+        (346, 480)
+    """
+    if named is None or sensor is None:
+        return named or sensor
+    return min(named[0], sensor[0]), min(named[1], sensor[1])
+
+
 @compiled
 def survey(events):  # type: ignore[no-untyped-def]
     """The least and greatest x, the least and greatest y, and how many events come before time first goes backwards."""
-    left, top, before = events[0].x, events[0].y, events[0].t
+    left, top, before = np.int64(events[0].x), np.int64(events[0].y), events[0].t
     right, bottom, ordered = left, top, events.size
     for number in range(events.size):
         event = events[number]
-        left, right = min(left, event.x), max(right, event.x)
-        top, bottom = min(top, event.y), max(bottom, event.y)
-        if event.t < before:
-            ordered = min(ordered, number)
+        x, y = np.int64(event.x), np.int64(event.y)
+        left, right = min(left, x), max(right, x)
+        top, bottom = min(top, y), max(bottom, y)
+        if event.t < before and ordered == events.size:
+            ordered = number
         before = event.t
     return left, right, top, bottom, ordered
 

@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import DataError
 from ...jit import compiled
 from ..types import EVENT_DTYPE
-from .check import AGAIN, check_events, damage_named, read_bytes
+from .check import AGAIN, check_events, damage_named, narrower, read_bytes
 from .reading import AS_STORED, Reading
 
 MAGIC = b"Event Stream"
@@ -39,8 +39,7 @@ def read_es(path: str | Path, sensor: tuple[int, int] | None, reading: Reading =
     count, whole = _decode(np.frombuffer(content, dtype=np.uint8, offset=HEAD.size), events, kind == ATIS)
     if not whole:
         raise DataError(f"{path} is truncated: it ends inside an event; {AGAIN}")
-    for bound in ((width, height), sensor):
-        check_events(events[:count], path, bound)
+    check_events(events[:count], path, narrower((width, height), sensor))
     return events[:count]
 
 

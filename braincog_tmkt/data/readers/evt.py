@@ -6,6 +6,7 @@ evlib takes both orders of EVT 2.1 for the same. The tests compare with expellia
 """
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,21 +31,16 @@ STRAYS = 100
 """At most one event in so many may lie beyond the pixels of the camera."""
 
 
-@compiled
-def _room_2(words):  # type: ignore[no-untyped-def]
-    """How many events the words have at most; -1 if one of them is of an unknown type."""
-    room, unknown = 0, 0
-    for word in words:
-        kind = word >> 28
-        room += kind <= ON
-        unknown |= ~KNOWN_2 >> kind & 1
-    return -1 if unknown else room
+def _room_2(words: np.ndarray) -> int:
+    """How many events the words have at most."""
+    return words.size
 
 
 @compiled
 def _decode_2(words, events, width, height):  # type: ignore[no-untyped-def]
     """Fill in the events of EVT 2.0; return how many there are within the size, and how many beyond.
 
+    The first is -1 where a word is of an unknown type.
     Type (4 bits), lower time (6), x (11), y (11); or type and upper time (28). Nothing counts before the first upper
     time. It starts again every 4.8 hours.
     """
@@ -61,6 +57,8 @@ def _decode_2(words, events, width, height):  # type: ignore[no-untyped-def]
                 count += 1
             else:
                 beyond += 1
+        elif not KNOWN_2 >> kind & 1:
+            return -1, 0
     return count, beyond
 
 
@@ -74,15 +72,13 @@ def _upper(high, new):  # type: ignore[no-untyped-def]
 @compiled
 def _room_21(words):  # type: ignore[no-untyped-def]
     """As `_room_2`."""
-    room, unknown = 0, 0
+    room = 0
     for word in words:
-        kind = np.int64(word >> np.uint64(60))
-        unknown |= ~KNOWN_2 >> kind & 1
-        valid = word & LOW_HALF
-        while kind <= ON and valid:
+        valid = np.uint64(0) if word >> np.uint64(60) > ON else word & LOW_HALF
+        while valid:
             valid &= valid - np.uint64(1)
             room += 1
-    return -1 if unknown else room
+    return room
 
 
 @compiled
@@ -104,27 +100,32 @@ def _decode_21(words, events, width, height):  # type: ignore[no-untyped-def]
                 elif valid & 1:
                     beyond += 1
                 x, valid = x + 1, valid >> 1
+        elif not KNOWN_2 >> kind & 1:
+            return -1, 0
     return count, beyond
 
 
 def _room_3(words: np.ndarray) -> int:
     """As `_room_2`."""
+    return int(_total(words, _rooms_3()))
+
+
+@cache
+def _rooms_3() -> np.ndarray:
+    """How many events each word of EVT 3.0 has: one, or as many as it has bits set for pixels."""
     kinds, values = np.divmod(np.arange(2**16), 2**12)
-    bits = sum(values >> bit & 1 for bit in range(12))
-    few = sum(values >> bit & 1 for bit in range(8))
-    return int(
-        _total(words, np.select([kinds == 2, kinds == 4, kinds == 5, KNOWN_3 >> kinds & 1 == 0], [1, bits, few, -1]))
-    )
+    pixels = np.select([kinds == 2, kinds == 4, kinds == 5], [1, 12, 8])
+    bits = sum(values >> bit & (bit < pixels) for bit in range(12))
+    return np.where(kinds == 2, 1, bits).astype(np.uint8)
 
 
 @compiled
 def _total(words, rooms):  # type: ignore[no-untyped-def]
-    """The sum of what `rooms` has for the words; -1 if it has that for one of them."""
-    room, least = 0, 0
+    """The sum of what `rooms` has for the words."""
+    room = 0
     for word in words:
         room += rooms[word]
-        least = min(least, rooms[word])
-    return least if least < 0 else room
+    return room
 
 
 @compiled
@@ -167,6 +168,8 @@ def _decode_3(words, events, width, height):  # type: ignore[no-untyped-def]
             new = (0 if high < 0 else high & -4096) | value
             new += 4096 if high - new >= 2048 else 0
             low, high = low if new == high else 0, new
+        elif not KNOWN_3 >> kind & 1:
+            return -1, 0
     return count, beyond
 
 
@@ -220,12 +223,12 @@ def decode(
     if encoding == "EVT21":
         words = _in_order(words, path, order)
     room = room_for(words)
-    if room < 0:
-        raise DataError(f"{path} has words that {encoding} does not have: it is corrupt or encoded otherwise; {AGAIN}")
     if room > MAX_EVENTS:
         raise DataError(f"{path} holds more than {MAX_EVENTS} events: cut it into shorter recordings")
     events = np.empty(room, dtype=EVENT_DTYPE)
     count, beyond = kernel(words, events, *(size or (PIXELS, PIXELS)))
+    if count < 0:
+        raise DataError(f"{path} has words that {encoding} does not have: it is corrupt or encoded otherwise; {AGAIN}")
     if beyond:
         _tell_of_strays(beyond, count + beyond, path)
     return events[:count]
@@ -250,7 +253,7 @@ def _in_order(words: np.ndarray, path: str | Path, order: str | None) -> np.ndar
     """Words of EVT 2.1 with the type in the upper half, whichever half comes first in the file."""
     turned = words >> np.uint64(32) | words << np.uint64(32)
     if order not in ("little", "legacy"):
-        likely = [_likely(words, 60, _room_21), _likely(turned, 60, _room_21)]
+        likely = [_likely(words, 60), _likely(turned, 60)]
         if sum(likely) != 1:
             raise DataError(
                 f"{path} does not say which half of its words comes first: add the line % endianness little (the lower,"
@@ -262,10 +265,11 @@ def _in_order(words: np.ndarray, path: str | Path, order: str | None) -> np.ndar
 
 def is_evt2(content: bytes) -> bool:
     """Whether bytes without a header are words of EVT 2.0: all of its types, and upper times that never go back."""
-    return len(content) % 4 == 0 and len(content) >= 64 and _likely(np.frombuffer(content, "<u4"), 28, _room_2)
+    return len(content) % 4 == 0 and len(content) >= 64 and _likely(np.frombuffer(content, "<u4"), 28)
 
 
-def _likely(words: np.ndarray, shift: int, room: Callable[..., int]) -> bool:
-    """Whether all words are of known types, which start at bit `shift`, and the upper times never go back."""
-    times = words[words >> words.dtype.type(shift) == TIME_HIGH]
-    return bool(times.size and (times[1:] >= times[:-1]).all() and room(words) > 0)
+def _likely(words: np.ndarray, shift: int) -> bool:
+    """Whether all words of EVT 2 are of known types, which start at bit `shift`, and upper times never go back."""
+    kinds = words >> words.dtype.type(shift)
+    times = words[kinds == TIME_HIGH]
+    return bool(times.size and (times[1:] >= times[:-1]).all() and (KNOWN_2 >> np.unique(kinds).astype(int) & 1).all())

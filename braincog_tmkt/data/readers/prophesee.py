@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import DataError
 from ...jit import compiled
 from ..types import EVENT_DTYPE
-from .check import AGAIN, check_events, damage_named, read_bytes
+from .check import AGAIN, check_events, damage_named, narrower, read_bytes
 from .evt import ENCODINGS, decode
 from .reading import AS_STORED, Reading
 
@@ -20,6 +20,8 @@ LEGACY = {"2.0": "EVT2", "2.1": "EVT21", "3.0": "EVT3"}
 
 SHIFTS = {1: (9, 17), 2: (14, 28)}
 """Version of `.dat` -> where y and p start; 1 is that of the ATIS."""
+ROW = np.dtype([("word", "<u8")])
+"""An event of `.dat`: time and address. In a structure, it may start anywhere without another kernel."""
 CHANGES = (0, 12)
 """Types of events in `.dat` that are changes of pixels."""
 
@@ -65,11 +67,10 @@ def read_dat(path: str | Path, sensor: tuple[int, int] | None, reading: Reading 
         )
     if (len(content) - start - 2) % 8:
         raise DataError(f"{path} is truncated: it ends inside an event; {AGAIN}")
-    rows = np.frombuffer(content, dtype=[("t", "<u4"), ("address", "<u4")], offset=start + 2)
+    rows = np.frombuffer(content, dtype=ROW, offset=start + 2)
     events = np.empty(rows.size, dtype=EVENT_DTYPE)
     _decode_dat(rows, events, *SHIFTS[version])
-    for bound in (size, sensor):
-        check_events(events, path, bound)
+    check_events(events, path, narrower(size, sensor))
     return events
 
 
@@ -77,13 +78,15 @@ def read_dat(path: str | Path, sensor: tuple[int, int] | None, reading: Reading 
 def _decode_dat(rows, events, row_bit, on_bit):  # type: ignore[no-untyped-def]
     """Fill in the events; a time that goes back by more than half of its range started again."""
     late, before = np.int64(0), np.int64(0)
+    columns, lines = (1 << row_bit) - 1, (1 << on_bit - row_bit) - 1
     for number in range(rows.size):
-        time, address, event = np.int64(rows[number].t), rows[number].address, events[number]
+        word, event = rows[number].word, events[number]
+        time, address = np.int64(word & np.uint64(2**32 - 1)), np.int64(word >> np.uint64(32))
         if before - time >= 2**31:
             late += 2**32
-        event.t, before = late + time, time
-        event.x, event.y = address & (1 << row_bit) - 1, address >> row_bit & (1 << on_bit - row_bit) - 1
-        event.p = address >> on_bit & 1 != 0
+        before = time
+        event.t, event.x, event.y = late + time, address & columns, address >> row_bit & lines
+        event.p = address >> on_bit & 1
 
 
 def _header(content: bytes, path: str | Path) -> tuple[dict[str, str], int]:

@@ -39,10 +39,10 @@ def read_bag(path: str | Path, sensor: tuple[int, int] | None, reading: Reading 
     suffix = Path(path).suffix.lower()
     ros1 = suffix == ".bag"
     settings = {"suffix": suffix, "types": [*ARRAYS, *PACKETS], "topic": reading.group}
-    head, _, content = read_apart(CHILD, path, "ROS bag", "rosbags", **settings).partition(b"\n")
-    kind, sizes = json.loads(head).values()
-    view = memoryview(content)
-    messages = [view[start:end] for start, end in pairwise(accumulate(sizes, initial=0))]
+    content = read_apart(CHILD, path, "ROS bag", "rosbags", **settings)
+    first, view = content.find(b"\n") + 1, memoryview(content)
+    kind, sizes = json.loads(content[:first]).values()
+    messages = [view[start:end] for start, end in pairwise(accumulate(sizes, initial=first))]
     with damage_named(path, "ROS bag"):
         events = (_events_of_arrays if kind in ARRAYS else _events_of_packets)(messages, ros1, path)
     check_events(events, path, sensor)

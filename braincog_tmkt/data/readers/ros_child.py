@@ -1,10 +1,9 @@
 """Run by `ros.py` in a process of its own, because damaged bags can make rosbags unpack without end.
 
-Writes a line of JSON, with the type of the messages of events and their sizes in bytes, and then the messages.
+It answers with a line of JSON, the type of the messages of events and their sizes in bytes, and then the messages.
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -41,18 +40,18 @@ def opened(path: str, suffix: str) -> Any:
     return reader
 
 
-def main(path: str, settings: dict[str, Any]) -> None:
-    """Write the messages of the topic with events."""
+def main(path: str, settings: dict[str, Any]) -> list[bytes]:
+    """The messages of the topic with events, behind a line that says what they are."""
     reader = opened(path, settings["suffix"])
-    chosen = choose(reader.connections, settings["types"], settings["topic"])
-    messages = []
-    for _, _, message in reader.messages(chosen):
-        settings["bytes"] -= len(message)
-        if settings["bytes"] < 0:
-            raise ValueError("it unpacks to more than events can")
-        messages.append(message)
-    head = {"type": chosen[0].msgtype, "sizes": [len(message) for message in messages]}
-    out = sys.stdout.buffer
-    out.write(json.dumps(head).encode() + b"\n")
-    out.writelines(messages)
-    out.flush()
+    try:
+        chosen = choose(reader.connections, settings["types"], settings["topic"])
+        kind, messages = chosen[0].msgtype, []
+        for _, _, message in reader.messages(chosen):
+            settings["bytes"] -= len(message)
+            if settings["bytes"] < 0:
+                raise ValueError("it unpacks to more than events can")
+            messages.append(message)
+    finally:
+        reader.close()
+    head = {"type": kind, "sizes": [len(message) for message in messages]}
+    return [json.dumps(head).encode() + b"\n", *messages]
