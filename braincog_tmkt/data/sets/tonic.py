@@ -172,7 +172,7 @@ def tonic_class(name: str | None) -> Any:
     """
     from tonic import datasets
 
-    reasons = {each: _why_not(getattr(datasets, each)) for each in datasets.__all__}
+    reasons = {each: _why_not(getattr(datasets, each)) for each in sorted(datasets.__all__)}
     usable = [each for each, reason in reasons.items() if not reason]
     if name is None:
         raise RecipeError(f"data set 'tonic' needs data.set, the name of one of tonic's: {', '.join(usable)}")
