@@ -198,7 +198,7 @@ def test_a_part_alone_is_divided_and_nothing_is_downloaded(tmp_path: Path, monke
         ({}, r"needs data\.set, .*: ASLDVS, CIFAR10DVS, DVSGesture, DVSLip, NCALTECH101, NMNIST, POKERDVS$"),
         ({"set": "ASLDSV"}, "tonic has no data set 'ASLDSV': did you mean 'ASLDVS'"),
         ({"set": "SHD"}, "tonic's SHD is no camera's: its events have no y: take another data.set, one of ASLDVS"),
-        *(({"set": name}, "events have no y") for name in ("SSC", "SMNIST", "NTIDIGITS18")),
+        *(({"set": name}, "events have no y") for name in ("SSC", "SMNIST")),
         *(({"set": name}, f"tonic's {name} has no class labels") for name in ("DSEC", "EBSSA", "MVSEC")),
         ({"set": "ASLDVS", "columns": {"t": "x"}}, r"leave out data\.columns"),
         ({"set": "ASLDVS", "sensor": [180, 241]}, r"tonic's ASLDVS is 180 pixels high and 240 wide"),

@@ -25,7 +25,7 @@ from .folder import are_twins, list_classes
 from .listing import distinct, fetch, fingerprint_files
 
 WITHOUT_LABELS = ("DAVISDATA", "DSEC", "EBSSA", "MVSEC", "NERDD", "TUMVIE", "ThreeET_Eyetracking", "VPR")
-"""tonic's data sets whose targets are poses, flow, boxes or tracks: no class is there to learn."""
+"""tonic's data sets whose targets are poses, flow, boxes or tracks, not classes."""
 
 PARTS: Mapping[str, Mapping[str, bool]] = {"train": {"train": True}, "test": {"train": False}}
 """The parts of a data set that its authors divided -> how tonic's class is asked for each."""
@@ -35,9 +35,9 @@ PARTS: Mapping[str, Mapping[str, bool]] = {"train": {"train": True}, "test": {"t
 class Tonic(DataSet):
     """A data set that tonic reads, with class labels: `data: {name: tonic, set: ASLDVS, root: ...}`.
 
-    tonic's class says which recordings there are, of which class, and what is in them, so events and their frames are
-    the ones that tonic gives; it lies where tonic puts it, in `ROOT/<set>/`. A part of the files is welcome, and the
-    archives they came in are not needed. If tonic has a train and a test part, the test part is the official one.
+    tonic's class lists the recordings with their classes and reads them, so events and frames are those that tonic
+    gives. The files are where tonic stores them, in `ROOT/<set>/`; they need not be complete, and the archives they
+    came in are not needed. If tonic has a train and a test part, the test part is the official one.
 
     With `data.static_root` there are images, in a folder for each class, called as tonic calls it. If every recording
     has an image of its name they are twins, as in the data set `folder`; if none has, they share classes only.
@@ -111,7 +111,7 @@ and, if images are wanted, in the folder of data.static_root
         """Read one recording with tonic: events `[N]` of `EVENT_DTYPE`, sorted by time if tonic's are not.
 
         Raises:
-            DataError: naming it, if tonic cannot read it, or its events are none of the sensor.
+            DataError: naming it, if tonic cannot read it, or its events lie beyond the sensor.
         """
         place, recording = item.path or item.key, self._recordings().get(item.key)
         if recording is None:
@@ -126,7 +126,7 @@ and, if images are wanted, in the folder of data.static_root
             remark(
                 "events were put in order of time in",
                 f"time goes back {int(late.sum())} times in {len(order)} events",
-                "tonic's own frames would be wrong",
+                "if a clock overflowed there, this order is wrong: leave such files out",
                 float(late.mean()),
             )
         return events_of_columns(columns, place, self.sensor)
@@ -173,7 +173,7 @@ def tonic_class(name: str | None) -> Any:
     """
     from tonic import datasets
 
-    reasons = {each: _why_not(getattr(datasets, each)) for each in datasets.__all__}
+    reasons = {each: _why_not(getattr(datasets, each)) for each in sorted(datasets.__all__)}
     usable = [each for each, reason in reasons.items() if not reason]
     if name is None:
         raise RecipeError(f"data set 'tonic' needs data.set, the name of one of tonic's: {', '.join(usable)}")
