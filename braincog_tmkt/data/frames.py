@@ -7,7 +7,7 @@ way, since results published with it depend on it. All give `[T, 2, H, W]`, floa
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FRAMES = Registry("kind of frames")
-"""Kind of frames -> generator function of (view, T, (H, W)) that yields T frames `[2, 1, H, W]`, float32. One that also
-takes `antialias` averages over all pixels if it is true."""
+"""Kind of frames -> generator function of (view, T, (H, W)) that yields T frames `[2, 1, H, W]`, float32, one or more
+at a time. One that also takes `antialias` averages over all pixels if it is true."""
 
 
 def _interpolate(pixels: Tensor, size: tuple[int, int], **how: Any) -> Tensor:
@@ -47,6 +47,9 @@ RESIZES: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {
 
 READER_VERSION = 3
 """Raise it when a reader, a kind of frames or `static.static_channel` gives other numbers: old caches are void then."""
+
+TOGETHER = 2**16
+"""Counts that are resized at once, if one frame has fewer."""
 
 MAX_PIXELS = 2**24
 """Pixels of the largest counted area: a corrupt coordinate must not ask for all memory."""
@@ -126,12 +129,26 @@ class View:
         self.events, self.t = events, events["t"]
         self.left, self.top = left, top
         self.crop = crop or (0, 0, width, height)
-        self._counts = np.empty((2, height, width), dtype=np.float32)
+        self._counts = np.empty((1, 2, height, width), dtype=np.float32)
 
     def count(self, first: int, last: int) -> np.ndarray:
         """Count events first..last - 1 by polarity and pixel: `[2, height, width]`, float32, until the next call."""
-        _count(self.events[first:last], self.left, self.top, self._counts)
-        return self._counts
+        _count(self.events[first:last], self.left, self.top, self._counts[0])
+        return self._counts[0]
+
+    def resized(self, edges: Sequence[int], resize: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+        """The frames of the slices that begin and end at these events, `[2 n, 1, H, W]`, n of them at a time.
+
+        Slices of small sensors are resized together, because a call costs more than their pixels.
+        """
+        together = max(1, min(len(edges) - 1, TOGETHER // self._counts[0].size))
+        self._counts = np.empty((together, *self._counts.shape[1:]), dtype=np.float32)
+        pairs = [*pairwise(edges)]
+        for start in range(0, len(pairs), together):
+            some = pairs[start : start + together]
+            for counts, (first, last) in zip(self._counts, some, strict=False):
+                _count(self.events[first:last], self.left, self.top, counts)
+            yield resize(self.shown(self._counts[: len(some)].reshape(-1, *self._counts.shape[2:])))
 
     def shown(self, area: np.ndarray) -> Tensor:
         """The part `[2, 1, h, w]` that a frame shows of `[2, height, width]` values.
@@ -169,9 +186,8 @@ def equal_times(view: View, steps: int, size: tuple[int, int], antialias: bool =
     """
     window = int(view.t[-1] - view.t[0]) // steps  # as stock tonic; in the baseline's fork, t[-1] // T (deviation D-11)
     edges = np.searchsorted(view.t, view.t[0] + window * np.arange(steps + 1))
-    for first, last in pairwise(edges.tolist()):
-        shown = view.shown(view.count(first, last))
-        yield _average(shown, size) if antialias else RESIZES["time"](shown, size)
+    resize = _average if antialias else RESIZES["time"]
+    return view.resized(edges.tolist(), lambda shown: resize(shown, size))
 
 
 @FRAMES.register("number")
@@ -182,9 +198,8 @@ def equal_numbers(view: View, steps: int, size: tuple[int, int], antialias: bool
     averages over the area of a pixel of the frame.
     """
     edges = [len(view.t) // steps * step for step in range(steps)] + [len(view.t)]
-    for first, last in pairwise(edges):
-        shown = view.shown(view.count(first, last))
-        yield _interpolate(shown, size, mode="area") if antialias else RESIZES["number"](shown, size)
+    resize = partial(_interpolate, mode="area") if antialias else RESIZES["number"]
+    return view.resized(edges, lambda shown: resize(shown, size))
 
 
 @FRAMES.register("presence")
