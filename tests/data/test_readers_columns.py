@@ -251,9 +251,12 @@ def read(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., np.nda
 
 
 PLAIN = table(EVENTS, PUBLISHED)
+ZEROS = np.zeros(50, int)
 READ: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "changes_not_exposures": ({"EM": EM, "TD": columns(EVENTS)}, {}),
     "by_name": ({"left": EM, "right": columns(EVENTS)}, {"group": "right"}),
+    "beside_one_that_is_not_certain": ({"left": {"Ts": ZEROS, "TS": ZEROS, "x": ZEROS, "y": ZEROS, "p": ZEROS},
+                                        "right": columns(EVENTS)}, {"group": "right"}),
     "by_name_in_any_case": ({"left": EM, "events": EM, "Right": columns(EVENTS)}, {"group": "RIGHT"}),
     "events_beside_others": ({"crop": EM, "events": columns(EVENTS)}, {}),
     "top_level": ({"events": EM, **columns(EVENTS)}, {"group": "/"}),
