@@ -84,6 +84,15 @@ def test_a_usual_order_is_right_or_refused(
         np.testing.assert_array_equal(found[letter], matrix[:, order.index(letter)], err_msg=f"{order} {odd}")
 
 
+def test_numbers_beyond_any_sensor_are_times_though_columns_are_in_a_row() -> None:
+    events = EVENTS.copy()
+    events["x"] = np.sort(events["x"])
+    assert same(columns_of_matrix(table(events, ("x", "y", "t", "p")), "made"), events)
+    events["t"] = np.arange(50)
+    with pytest.raises(DataError, match="not certain"):
+        columns_of_matrix(table(events, ("x", "y", "t", "p")), "made")
+
+
 def test_numbers_that_are_said_count() -> None:
     wide = np.c_[np.arange(50), table(EVENTS, ("y", "x", "p", "t"))]
     said = {"y": 1, "x": 2, "p": 3, "t": 4}
@@ -242,9 +251,12 @@ def read(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., np.nda
 
 
 PLAIN = table(EVENTS, PUBLISHED)
+ZEROS = np.zeros(50, int)
 READ: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "changes_not_exposures": ({"EM": EM, "TD": columns(EVENTS)}, {}),
     "by_name": ({"left": EM, "right": columns(EVENTS)}, {"group": "right"}),
+    "beside_one_that_is_not_certain": ({"left": {"Ts": ZEROS, "TS": ZEROS, "x": ZEROS, "y": ZEROS, "p": ZEROS},
+                                        "right": columns(EVENTS)}, {"group": "right"}),
     "by_name_in_any_case": ({"left": EM, "events": EM, "Right": columns(EVENTS)}, {"group": "RIGHT"}),
     "events_beside_others": ({"crop": EM, "events": columns(EVENTS)}, {}),
     "top_level": ({"events": EM, **columns(EVENTS)}, {"group": "/"}),

@@ -128,6 +128,7 @@ BAD_FILES: dict[str, tuple[str | bytes, str]] = {
     "polarity": ("t,x,y,p\n1,2,3,3\n", "values of p from 3 to 3"),
     "no_polarity": ("9,8,5,3\n", r"column 3 from 3 to 3\).*not certain.*none has the values of polarities"),
     "backwards": ("t,x,y,p\n2,2,3,1\n1,2,3,1\n", "back in time"),
+    "beyond_its_geometry": ("% geometry: 240 x 100\n1,2,101,1\n", "sensor is 240 wide and 100 high"),
     "beyond_its_line": (
         "240 100\n1,2,101,1\n",
         "sensor is 240 wide and 100 high, but has events at x up to 2 and y up",

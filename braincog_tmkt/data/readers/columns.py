@@ -13,7 +13,7 @@ from ...errors import DataError
 from ..types import EVENT_DTYPE
 from .check import AGAIN, MAX_EVENTS, check_events
 from .matrix import FEW, columns_of_matrix, is_matrix
-from .names import EVENTS, ROOT, choose, choose_group, missing, one_of, unit_of
+from .names import EVENTS, ROOT, choose, choose_group, has_all, missing, one_of, unit_of
 from .reading import AS_STORED, LETTERS, Reading
 from .times import microseconds
 
@@ -44,7 +44,7 @@ def columns_of_groups(
         if is_matrix(array, reading) and (array.size >= 4 * FEW or label.lower() in EVENTS)
     }
     names = {letter: name for letter, name in (reading.columns or {}).items() if isinstance(name, str)}
-    if not any(_told(path, choose, group, names) for group in named.values()) or reading.group in matrices:
+    if not any(has_all(group, names) for group in named.values()) or reading.group in matrices:
         if matrices:
             return columns_of_matrix(matrices[_told(path, one_of, matrices, reading.group)], path, reading), reading
         shapes = _shapes(named)

@@ -89,6 +89,14 @@ def choose(labels: Iterable[str], columns: Mapping[str, str | int] | None = None
     return {letter: labels[0] for letter, labels in found.items()}
 
 
+def has_all(labels: Iterable[str], columns: Mapping[str, str | int] | None = None) -> bool:
+    """Whether there are columns t, x, y and p, though it may not be certain which; arguments as those of `choose`."""
+    try:
+        return bool(choose(labels, columns))
+    except ValueError:
+        return True
+
+
 def choose_group(
     groups: Mapping[str, Iterable[str]], group: str | None = None, columns: Mapping[str, str | int] | None = None
 ) -> tuple[str, dict[str, str]]:

@@ -15,7 +15,7 @@ from ...errors import DataError
 from .check import damage_named, read_bytes
 from .columns import columns_of_names, events_of_columns
 from .matrix import columns_without_names
-from .names import choose
+from .names import has_all
 from .reading import AS_STORED, Reading
 
 WIDEST = 100
@@ -86,7 +86,7 @@ def _head(text: str, columns: Mapping[str, str]) -> _Head:
         if re.match(r"[#%]", bare):
             if size := re.match(r"[#%]\s*geometry:?\s*(\d+)\D+(\d+)", bare, re.IGNORECASE):
                 head.size = int(size[1]), int(size[2])
-            elif _name_columns(words, columns):
+            elif has_all(words, columns):
                 head.names = words
         elif bare and not all(map(_is_number, words)):
             head.names = head.names or words
@@ -97,14 +97,6 @@ def _head(text: str, columns: Mapping[str, str]) -> _Head:
             break
         head.start += len(line)
     return head
-
-
-def _name_columns(words: list[str], columns: Mapping[str, str]) -> bool:
-    """Whether the words behind a `#` name the columns; also where it is not certain which."""
-    try:
-        return bool(choose(words, columns))
-    except ValueError:
-        return True
 
 
 def _words(line: str) -> list[str]:
