@@ -147,9 +147,9 @@ def test_every_spelling_of_a_chip_is_its_camera(tmp_path: Path, camera: str, chi
         ("", 2**16, None, "does not name its camera.*set data.camera to one of dvs128, davis240, davis346"),
         ("", 2**16, "dvs128", "beyond 16 bits"),
         (DVS, 2**16, None, "beyond 16 bits"),
-        (DAVIS + "DAVIS240C", 240 << 12, None, "x = 240, beyond the 240x180 pixels"),
-        (DAVIS + "DAVIS240C", 180 << 22, None, "y = 180, beyond the 240x180 pixels"),
-        ("", 260 << 22, "davis346", "y = 260, beyond the 346x260 pixels of the camera davis346"),
+        (DAVIS + "DAVIS240C", 240 << 12, None, "x up to 240 and y up to 0, beyond the 240x180 pixels"),
+        (DAVIS + "DAVIS240C", 180 << 22, None, "x up to 0 and y up to 180, beyond the 240x180"),
+        ("", 260 << 22, "davis346", "y up to 260, beyond the 346x260 pixels of the camera davis346"),
     ],
 )
 def test_a_camera_that_is_not_certain_is_refused(

@@ -193,17 +193,36 @@ def test_every_worker_has_a_process_of_its_own(tmp_path: Path, method: str) -> N
         assert [len(events) for events in found.get(120)] == mine == [before + number for number in range(40)]
 
 
+ASK = """
+import os, signal, sys, time
+from braincog_tmkt.data.readers import hdf5
+hdf5.read_h5(sys.argv[1], None)
+worker = os.fork()  # lives on
+if not worker:
+    os.closerange(1, 3)
+    time.sleep(60)
+    os._exit(0)
+print(hdf5._process.child.pid, worker, flush=True)
+sys.argv[2] == "killed" and os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_the_process_ends_with_the_one_that_asks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ["alone", "killed"])
+def test_the_process_ends_with_the_one_that_asks(tmp_path: Path, end: str) -> None:
     write_h5(tmp_path / "a.h5", columns(EVENTS))
-    code = (
-        "import os, signal, sys; from braincog_tmkt.data.readers import hdf5; hdf5.read_h5(sys.argv[1], None);"
-        "print(hdf5._process.child.pid, flush=True); sys.argv[2] == 'killed' and os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    for end in ("alone", "killed"):
-        asked = subprocess.run([sys.executable, "-c", code, tmp_path / "a.h5", end], capture_output=True, check=False)
-        child = Path("/proc", asked.stdout.decode().strip())
-        deadline = time.monotonic() + 30
-        while child.exists() and child.joinpath("stat").read_text().split()[2] != "Z" and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not child.exists() or child.joinpath("stat").read_text().split()[2] == "Z"
+    asked = subprocess.run([sys.executable, "-c", ASK, tmp_path / "a.h5", end], capture_output=True, check=False)
+    child, worker = map(int, asked.stdout.split())
+    deadline = time.monotonic() + 30
+    while lives(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    left = lives(child), lives(worker)
+    os.kill(worker, signal.SIGKILL)
+    assert left == (False, True)
+
+
+def lives(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False

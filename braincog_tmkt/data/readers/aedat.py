@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import DataError
+from ...jit import compiled
 from ..types import EVENT_DTYPE
 from .check import AGAIN, check_events, check_writable, read_bytes, write_bytes
 from .reading import AS_STORED, CAMERAS, Reading
@@ -143,24 +144,45 @@ def _camera(header: bytes, rows: np.ndarray, path: str | Path, reading: Reading)
 def _decoded(rows: np.ndarray, name: str, path: str | Path, sensor: tuple[int, int] | None) -> np.ndarray:
     """The events of the camera's pixels."""
     camera = CODES[name]
-    address = rows["address"].astype(np.uint32)
-    if np.bitwise_or.reduce(address) & camera.never:
+    words = rows.view(">u4").reshape(-1, 2).astype(np.uint32)
+    if np.bitwise_or.reduce(words[:, 0]) & camera.never:
         raise DataError(f"{path} has addresses beyond 16 bits: it is corrupt or not of a DVS128 camera; {AGAIN}")
-    pixels = np.flatnonzero(address & camera.others == 0)
-    address = address[pixels]
-    events = np.empty(address.size, dtype=EVENT_DTYPE)
-    events["t"] = _unfolded(rows["t"][pixels].astype(np.int64))
-    for axis, (bit, most), size in (("x", camera.x, camera.size[0]), ("y", camera.y, camera.size[1])):
-        place = (address >> bit & most).astype(np.int16)
-        if place.max(initial=0) >= size:
-            raise DataError(
-                f"{path} has {axis} = {place.max()}, beyond the {camera.size[0]}x{camera.size[1]} pixels of the camera"
-                f" {name}: it is corrupt, or of another camera"
-            )
-        events[axis] = size - 1 - place if camera.half_turn else place
-    bit, on = camera.p
-    events["p"] = address >> bit & 1 == on
-    return _in_order(events, path, sensor)
+    events = np.empty(len(words), dtype=EVENT_DTYPE)
+    count, right, bottom, falls = _unpack(words, *(events[letter] for letter in "txyp"), camera[1:])
+    if right >= camera.size[0] or bottom >= camera.size[1]:
+        raise DataError(
+            f"{path} has x up to {right} and y up to {bottom}, beyond the {camera.size[0]}x{camera.size[1]} pixels of"
+            f" the camera {name}: it is corrupt, or of another camera"
+        )
+    events = events[:count]
+    if falls:
+        events["t"] = _unfolded(events["t"])
+        return _in_order(events, path, sensor)
+    check_events(events, path, sensor)
+    return events
+
+
+@compiled
+def _unpack(words, t, x, y, p, code):  # type: ignore[no-untyped-def]
+    """Fill the columns with the events of pixels.
+
+    Returns how many they are, their largest column and row as stored, and whether a time is less than the one before.
+    """
+    (width, height), (x_bit, x_most), (y_bit, y_most), (p_bit, on), others, _, half_turn = code
+    count, right, bottom, falls = 0, -1, -1, False
+    for row in range(len(words)):
+        address = np.int64(words[row, 0])
+        if address & others:
+            continue
+        column, line = address >> x_bit & x_most, address >> y_bit & y_most
+        right, bottom = max(right, column), max(bottom, line)
+        t[count] = words[row, 1]
+        falls = falls or (count > 0 and t[count] < t[count - 1])
+        x[count] = width - 1 - column if half_turn else column
+        y[count] = height - 1 - line if half_turn else line
+        p[count] = address >> p_bit & 1 == on
+        count += 1
+    return count, right, bottom, falls
 
 
 def _unfolded(t: np.ndarray) -> np.ndarray:

@@ -132,13 +132,10 @@ class _Process:
             child.communicate()
 
     def forget(self) -> None:
-        """In a process that was forked: leave the child to the parent."""
-        child, self.child, self.lock = self.child, None, threading.Lock()
-        if child:
-            child.returncode = 0  # not ours to wait for
-            for pipe in (child.stdin, child.stdout):
-                if pipe:
-                    os.dup2(os.open(os.devnull, os.O_RDWR), pipe.fileno())
+        """In a process that was forked: leave the child to the parent; its pipes close here with the object."""
+        if self.child:
+            self.child.returncode = 0  # not ours to wait for
+        self.child, self.lock = None, threading.Lock()
 
 
 def _array(read: Any, dtype: str, shape: list[int]) -> np.ndarray:
