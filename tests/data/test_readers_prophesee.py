@@ -191,6 +191,7 @@ RAW = {
     "frames": (b"% format HISTO3D;width=320;height=320\n", "is encoded as HISTO3D, which is not read here"),
     "two_encodings": (b"% evt 2.0\n% format EVT3\n" + TIME_3, "says % format EVT3 and % evt 2.0"),
     "two_sizes": (evt_header("EVT3", more="% geometry 1x1\n") + TIME_3, "two sizes"),
+    "endless_size": (b"% evt 3.0\n% geometry 9" + b"9" * 40 + b"x9\n" + TIME_3, "none that a sensor can have"),
     "no_size": (b"% evt 3.0\n% geometry wide\n" + TIME_3, "no whole recording of Prophesee"),
     "half_a_word": (b"% evt 3.0\n% end\n" + TIME_3 + b"\0", "truncated: it ends inside a word of EVT3"),
     "unknown_word": (b"% evt 3.0\n% end\n" + TIME_3 + words3((9, 0)), "words that EVT3 does not have"),

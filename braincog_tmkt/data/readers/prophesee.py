@@ -22,6 +22,8 @@ SHIFTS = {1: (9, 17), 2: (14, 28)}
 """Version of `.dat` -> where y and p start; 1 is that of the ATIS."""
 ROW = np.dtype([("word", "<u8")])
 """An event of `.dat`: time and address. In a structure, it may start anywhere without another kernel."""
+LARGEST = 2**15
+"""The most rows and columns that a header may name."""
 CHANGES = (0, 12)
 """Types of events in `.dat` that are changes of pixels."""
 
@@ -122,6 +124,6 @@ def _size(fields: dict[str, str]) -> tuple[int, int] | None:
     sizes = [fields["geometry"].split("x")] if "geometry" in fields else []
     sizes += [[fields["width"], fields["height"]]] if {"width", "height"} <= fields.keys() else []
     found = {(int(width), int(height)) for width, height in sizes}
-    if len(found) > 1:
-        raise ValueError("its header names two sizes of the sensor")
+    if len(found) > 1 or not all(0 < side <= LARGEST for size in found for side in size):
+        raise ValueError("its header names two sizes of the sensor, or none that a sensor can have")
     return found.pop() if found else None
