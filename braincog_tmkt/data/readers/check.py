@@ -104,7 +104,7 @@ def check_events(events: np.ndarray, path: str | Path, sensor: tuple[int, int] |
             negative, too large or goes backwards.
     """
     if not events.size:
-        raise DataError(f"{path} holds no events: {AGAIN}")
+        raise DataError(f"{path} holds no events: remove it, or record it again")
     if events.size > MAX_EVENTS:
         raise DataError(f"{path} holds more than {MAX_EVENTS} events: cut it into shorter recordings")
     left, right, top, bottom, ordered = survey(events)
@@ -116,7 +116,10 @@ def check_events(events: np.ndarray, path: str | Path, sensor: tuple[int, int] |
             f" it is corrupt or of another data set; {AGAIN}"
         )
     if ordered < events.size:
-        raise DataError(f"{path} goes back in time after event {ordered - 1}: it is corrupt; {AGAIN}")
+        raise DataError(
+            f"{path} goes back in time after event {ordered - 1}: sort its events by time, or, if its camera wrote it so,"
+            f" {AGAIN}"
+        )
     if events["t"][0] < 0 or events["t"][-1] > MAX_TIME:
         raise DataError(f"{path} has times outside 0..2^62 microseconds: it is corrupt; {AGAIN}")
 
