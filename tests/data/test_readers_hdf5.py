@@ -17,12 +17,12 @@ SENSOR = (128, 128)
 EVENTS = random_events(50, seed=4)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def new_process() -> Iterator[None]:
-    """Each test starts the process that reads, and leaves none with settings of its own."""
-    hdf5._process.end()
+    """The test starts the process that reads, and leaves none with settings of its own."""
+    hdf5.LIBRARY.end()
     yield
-    hdf5._process.end()
+    hdf5.LIBRARY.end()
 
 
 def put(path: Path, members: dict[str, object]) -> None:
@@ -211,6 +211,7 @@ def filtered(path: Path, code: int) -> None:
         (0x8ECF, "", "it is Prophesee's; install their hdf5_ecf and set HDF5_PLUGIN_PATH"),
     ],
 )
+@pytest.mark.usefixtures("new_process")
 def test_a_missing_filter_is_named_with_where_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, package: str, advice: str
 ) -> None:

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 import pytest
 
-from braincog_tmkt.data.readers import hdf5
+from braincog_tmkt.data.readers import apart, hdf5
 from braincog_tmkt.data.readers.hdf5 import read_h5
 from braincog_tmkt.errors import DataError
 from tests.data.corpus import columns, random_events, write_h5
@@ -29,9 +29,9 @@ EVENTS = random_events(50, seed=4)
 @pytest.fixture(autouse=True)
 def new_process() -> Iterator[None]:
     """Each test starts the process that reads, and leaves none with settings of its own."""
-    hdf5._process.end()
+    hdf5.LIBRARY.end()
     yield
-    hdf5._process.end()
+    hdf5.LIBRARY.end()
 
 
 def replaced(path: Path, name: str, put: Callable[[h5py.File], None]) -> None:
@@ -127,9 +127,9 @@ def test_a_bomb_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.Mon
         "import json, runpy, shutil\n"
         "said = json.dumps\n"
         f"json.dumps = lambda *args: shutil.copyfile('/proc/self/status', {str(peak)!r}) and said(*args)\n"
-        f"runpy.run_path({str(hdf5.CHILD)!r}, run_name='__main__')\n"
+        f"runpy.run_path({str(apart.CHILD)!r}, run_name='__main__')\n"
     )
-    monkeypatch.setattr(hdf5, "CHILD", tmp_path / "child.py")
+    monkeypatch.setattr(apart, "CHILD", tmp_path / "child.py")
     with pytest.raises(DataError, match=r"bomb\.h5"):
         read_h5(tmp_path / "bomb.h5", SENSOR)
     (most,) = (line for line in peak.read_text().splitlines() if line.startswith("VmHWM"))
@@ -139,8 +139,8 @@ def test_a_bomb_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_library_that_never_ends_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "child.py").write_text("while True: pass")
     write_h5(tmp_path / "a.h5", columns(EVENTS))
-    monkeypatch.setattr(hdf5, "CHILD", tmp_path / "child.py")
-    monkeypatch.setattr(hdf5, "START_SECONDS", 1)
+    monkeypatch.setattr(apart, "CHILD", tmp_path / "child.py")
+    monkeypatch.setattr(apart, "START_SECONDS", 1)
     start = time.monotonic()
     with pytest.raises(DataError, match=r"a\.h5 could not be read in 1 seconds"):
         read_h5(tmp_path / "a.h5", SENSOR)
@@ -150,9 +150,9 @@ def test_a_library_that_never_ends_is_stopped(tmp_path: Path, monkeypatch: pytes
 def test_modules_beside_the_child_do_not_take_the_place_of_installed_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    child = shutil.copy(hdf5.CHILD, tmp_path)
+    child = shutil.copy(apart.CHILD, tmp_path)
     (tmp_path / "h5py.py").write_text("raise SystemExit('the wrong h5py')")
-    monkeypatch.setattr(hdf5, "CHILD", child)
+    monkeypatch.setattr(apart, "CHILD", child)
     monkeypatch.chdir(tmp_path)
     write_h5(tmp_path / "a.h5", columns(EVENTS))
     np.testing.assert_array_equal(read_h5(tmp_path / "a.h5", SENSOR), EVENTS)
@@ -168,7 +168,7 @@ def test_one_process_reads_all_files_and_another_one_after_a_damaged_one(tmp_pat
             np.testing.assert_array_equal(read_h5(tmp_path / f"{name}.h5", SENSOR), EVENTS)
         except DataError:
             assert name != "a"
-        numbers.append(hdf5._process.child and hdf5._process.child.pid)
+        numbers.append(hdf5.LIBRARY.child and hdf5.LIBRARY.child.pid)
     first, *_, last = numbers
     assert numbers == [first, first, first, None, last, last]
     assert first != last
@@ -177,7 +177,7 @@ def test_one_process_reads_all_files_and_another_one_after_a_damaged_one(tmp_pat
 def test_a_file_is_read_although_one_before_it_spoilt_the_process(tmp_path: Path) -> None:
     write_h5(tmp_path / "a.h5", columns(EVENTS))
     read_h5(tmp_path / "a.h5", SENSOR)
-    os.kill(hdf5._process.child.pid, signal.SIGSEGV)
+    os.kill(hdf5.LIBRARY.child.pid, signal.SIGSEGV)
     np.testing.assert_array_equal(read_h5(tmp_path / "a.h5", SENSOR), EVENTS)
 
 
@@ -202,7 +202,7 @@ if not worker:
     os.closerange(1, 3)
     time.sleep(60)
     os._exit(0)
-print(hdf5._process.child.pid, worker, flush=True)
+print(hdf5.LIBRARY.child.pid, worker, flush=True)
 sys.argv[2] == "killed" and os.kill(os.getpid(), signal.SIGKILL)
 """
 

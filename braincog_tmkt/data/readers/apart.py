@@ -1,9 +1,12 @@
 """Libraries that damaged files can crash, or make take all memory, run in a process of their own.
 
-It is started at the first file, which takes a fifth of a second, reads one file after the other, and ends with this
-process. Every thread has its own.
+It is started at the first file, which takes a fifth of a second or more, reads one file after the other with bounded
+memory and time, and ends with this process. A damaged file ends it, because the library may read the next one wrongly.
 """
 
+from __future__ import annotations
+
+import atexit
 import importlib.util
 import json
 import os
@@ -21,87 +24,106 @@ CHILD = Path(__file__).with_name("apart_child.py")
 BYTES_A_SECOND = 10_000_000
 START_SECONDS = 30
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # others would take 40 MB each of its bounded memory
-_local = threading.local()
 
 
-def read_apart(script: Path, path: str | Path, kind: str, package: str, **settings: Any) -> bytes:
-    """Run a script on a file in the process apart, with bounded memory and time.
+class Apart:
+    """A process that runs one script on files; every process of this program has its own.
 
     Args:
-        script: a script with a function `main(path, settings)` that returns a list of bytes. For a file that is whole
-            but cannot be used it raises its own `Refusal`, with the words that follow the file's name; all other
-            exceptions mean damage. It imports nothing of this package.
-        path: the file.
-        kind: what it should be, as in "is no whole ROS bag".
+        script: defines `main(path, settings)`, which returns a head, as for JSON, and a list of bytes. For a file that
+            is whole but cannot be used it raises its own `Refusal`, with the words that follow the file's name; all
+            other exceptions mean damage. It imports nothing of this package.
+        kind: what a file should be, as in "is no whole ROS bag".
         package: what the script imports and may be missing.
-        settings: what `main` gets, and in it `bytes`: how many it may return.
-
-    Returns:
-        The bytes in a row.
-
-    Raises:
-        DataError: if the file cannot be read, used, or the package is missing.
     """
-    size = file_size(path)
-    if not importlib.util.find_spec(package):
-        raise DataError(f"{path} needs the package {package}: pip install 'braincog_tmkt[formats]'")
-    request = {"script": str(script), "path": str(path), "settings": {"bytes": unpacked_limit(size), **settings}}
-    seconds = START_SECONDS + size // BYTES_A_SECOND
-    start = time.monotonic()
-    child = _child()
-    answer, content = child.ask(request, seconds)
-    if answer is None:
-        if time.monotonic() - start >= seconds:
-            raise DataError(f"{path} could not be read in {seconds} seconds: it is corrupt; {AGAIN}")
-        answer = {"reason": f"{package} ended with status {child.process.wait()}", "refused": False}
-    if answer["refused"]:
-        raise DataError(f"{path} {answer['reason'][:400]}")
-    if answer["reason"]:
-        raise DataError(f"{path} is no whole {kind} ({answer['reason'][:200]}): {AGAIN}")
-    return content
 
+    def __init__(self, script: Path, kind: str, package: str) -> None:
+        self.script, self.kind, self.package = script, kind, package
+        self.child: subprocess.Popen[bytes] | None = None
+        self.lock = threading.Lock()
+        atexit.register(self.end)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.forget)
 
-class _Child:
-    """The process apart of one thread."""
+    def read(self, path: str | Path, **settings: Any) -> tuple[Any, list[bytes]]:
+        """The head and the bytes that the script makes of a file.
 
-    def __init__(self) -> None:
-        self.owner = os.getpid()
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", str(CHILD)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+        The script's settings have `bytes`, too: how many it may return.
+
+        Raises:
+            DataError: if the file cannot be read or used, or the package is missing.
+        """
+        size = file_size(path)
+        if not importlib.util.find_spec(self.package):
+            raise DataError(f"{path} needs the package {self.package}: pip install 'braincog_tmkt[formats]'")
+        ask = {"path": os.path.abspath(path), "settings": {"bytes": unpacked_limit(size), **settings}}
+        seconds = START_SECONDS + size // BYTES_A_SECOND
+        with self.lock:
+            used = self.child is not None
+            said, parts = self._asked(ask, seconds)
+            if used and "damage" in said:  # a file before this one may have spoilt it
+                said, parts = self._asked(ask, seconds)
+        if "damage" in said:
+            raise DataError(f"{path} {said['damage']}; {AGAIN}")
+        if "refusal" in said:
+            raise DataError(f"{path} {' '.join(said['refusal'].split())[:500]}")
+        return said["head"], parts
+
+    def _asked(self, ask: dict[str, Any], seconds: int) -> tuple[dict[str, Any], list[bytes]]:
+        """One answer of the child, which ends unless the file is whole."""
+        child = self.child = self.child or self._started()
+        assert child.stdin
+        assert child.stdout
+        said: dict[str, Any] = {"damage": ""}
+        parts: list[bytes] = []
+        late, start = threading.Timer(seconds, child.kill), time.monotonic()
+        late.daemon = True
+        late.start()
+        try:
+            child.stdin.write(json.dumps(ask).encode() + b"\n")
+            child.stdin.flush()
+            said = json.loads(child.stdout.readline())
+            parts = [child.stdout.read(size) for size in said.get("sizes", ())]
+            if [len(part) for part in parts] != said.get("sizes", []):
+                said = {"damage": ""}
+        except (OSError, ValueError):  # it ended, even inside its answer
+            said = {"damage": ""}
+        except BaseException:  # it would answer the next question with this answer
+            said = {"damage": ""}
+            raise
+        finally:
+            late.cancel()
+            if "damage" in said:
+                self.end()
+        if "damage" in said:
+            reason = " ".join(said["damage"].split())[:200] or f"{self.package} ended with status {child.returncode}"
+            said["damage"] = f"is no whole {self.kind} ({reason})"
+            if time.monotonic() - start >= seconds:
+                said["damage"] = f"could not be read in {seconds} seconds: it is corrupt"
+        return said, parts
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            [sys.executable, "-P", str(CHILD), str(self.script)],
+            stdin=pipe,
+            stdout=pipe,
             stderr=subprocess.DEVNULL,
             env=os.environ | ONE_THREAD,
         )
 
-    def ask(self, request: dict[str, Any], seconds: float) -> tuple[dict[str, Any] | None, bytes]:
-        """The answer and the bytes behind it; no answer if the process ended, or had to be after so many seconds."""
-        questions, answers = self.process.stdin, self.process.stdout
-        assert questions
-        assert answers
-        timer = threading.Timer(seconds, self.process.kill)
-        timer.daemon = True
-        timer.start()
-        try:
-            questions.write(json.dumps(request).encode() + b"\n")
-            questions.flush()
-            line = answers.readline()
-            answer = json.loads(line) if line.endswith(b"\n") else None
-            content = answers.read(answer["size"]) if answer else b""
-            whole = answer is not None and len(content) == answer["size"]
-        except BrokenPipeError:
-            return None, b""
-        except BaseException:
-            self.process.kill()  # it would answer the next question with this answer
-            raise
-        finally:
-            timer.cancel()
-        return (answer, content) if whole else (None, b"")
+    def end(self) -> None:
+        """End the child, if there is one."""
+        child, self.child = self.child, None
+        if child:
+            child.kill()
+            child.communicate()
 
-
-def _child() -> _Child:
-    """The process apart of this thread; a new one if there is none, it ended, or it is that of a parent."""
-    child: _Child | None = getattr(_local, "child", None)
-    if child is None or child.owner != os.getpid() or child.process.poll() is not None:
-        child = _local.child = _Child()
-    return child
+    def forget(self) -> None:
+        """In a process that was forked: leave the child to the parent."""
+        child, self.child, self.lock = self.child, None, threading.Lock()
+        if child:
+            child.returncode = 0  # not ours to wait for
+            for pipe in (child.stdin, child.stdout):
+                if pipe:
+                    os.dup2(os.open(os.devnull, os.O_RDWR), pipe.fileno())

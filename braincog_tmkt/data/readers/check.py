@@ -117,7 +117,7 @@ def check_events(events: np.ndarray, path: str | Path, sensor: tuple[int, int] |
         )
     if ordered < events.size:
         raise DataError(
-            f"{path} goes back in time after event {ordered - 1}: sort its events by time, or, if its camera wrote it so,"
+            f"{path} goes back in time after event {ordered - 1}: sort its events by time, or, if they were sorted,"
             f" {AGAIN}"
         )
     if events["t"][0] < 0 or events["t"][-1] > MAX_TIME:

@@ -1,15 +1,7 @@
-"""Run by `hdf5.py` in a process of its own, because the HDF5 library can crash on damaged files.
-
-Reads requests from standard input, one a line, as JSON: the file, limits, and what a user says (`Reading`). Writes for
-each a line of JSON to standard output and, behind it, the numbers that the line describes.
-"""
+"""Run by `hdf5.py` in a process of its own (see `apart.py`), because the HDF5 library can crash on damaged files."""
 
 import importlib
-import json
-import os
 import runpy
-import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -30,15 +22,6 @@ ECF = 0x8ECF
 
 class Refusal(Exception):
     """The file is whole, but cannot be used; the message follows its name."""
-
-
-def bound_memory(unpacked: int) -> None:
-    """Let this process allocate little more than the file may unpack to, and leave no core, where the system can."""
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_DATA, (2**28 + 2 * unpacked, resource.getrlimit(resource.RLIMIT_DATA)[1]))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def places_in(file: h5py.File) -> Iterator[tuple[str, Any, list[str]]]:
@@ -150,10 +133,9 @@ def need_filters(data: h5py.Dataset) -> None:
             raise Refusal(f"is compressed with the HDF5 filter {called} (number {code}), which is missing: {advice}")
 
 
-def answer(ask: dict[str, Any]) -> tuple[dict[str, Any], list[np.ndarray]]:
+def main(path: str, ask: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
     """What the file has: a description, and the arrays that it describes."""
-    bound_memory(ask["bytes"])
-    with h5py.File(ask["path"], "r") as file:
+    with h5py.File(path, "r") as file:
         place, labels = find_events(file, loaded(ask["names"]), ask)
         if not labels:
             arrays = [read_numbers(place, place.name, ask)]
@@ -168,34 +150,11 @@ def answer(ask: dict[str, Any]) -> tuple[dict[str, Any], list[np.ndarray]]:
         ):  # DSEC
             offset = int(read_numbers(file["t_offset"], "t_offset", ask))
     described = [(array.dtype.str, array.shape) for array in arrays]
-    return {"labels": labels, "arrays": described, "offset": offset}, arrays
+    said = {"labels": labels, "arrays": described, "offset": offset}
+    return said, [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data for array in arrays]
 
 
 @cache
 def loaded(path: str) -> dict[str, Any]:
     """The functions of `names.py`, without the package around it."""
     return runpy.run_path(path)
-
-
-def main() -> None:
-    """Answer until the other side closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the process that asks decides
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # libraries may print
-    for line in sys.stdin.buffer:
-        ask = json.loads(line)
-        arrays: list[np.ndarray] = []
-        try:
-            said, arrays = answer(ask)
-        except Refusal as error:
-            said = {"refusal": str(error)}
-        except Exception as error:
-            said = {"damage": str(error) or type(error).__name__}
-        out.write(json.dumps(said).encode() + b"\n")
-        for array in arrays:
-            out.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-        out.flush()
-
-
-if __name__ == "__main__":
-    main()

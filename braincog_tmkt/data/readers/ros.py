@@ -4,22 +4,20 @@ Their messages are decoded here: rosbags makes a Python object of each event. ro
 so it runs in a process of its own (see `apart`).
 """
 
-import json
 import struct
 from collections.abc import Iterator
-from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import DataError
 from ..types import EVENT_DTYPE
-from .apart import read_apart
+from .apart import Apart
 from .check import MAX_EVENTS, check_events, damage_named
 from .evt import decode
 from .reading import AS_STORED, Reading
 
-CHILD = Path(__file__).with_name("ros_child.py")
+LIBRARY = Apart(Path(__file__).with_name("ros_child.py"), "ROS bag", "rosbags")
 ARRAYS = ("dvs_msgs/msg/EventArray", "prophesee_event_msgs/msg/EventArray")
 PACKETS = ("event_camera_msgs/msg/EventPacket", "event_array_msgs/msg/EventArray")
 ROW = np.dtype([("x", "<u2"), ("y", "<u2"), ("sec", "<u4"), ("nsec", "<u4"), ("p", "u1")])
@@ -39,12 +37,11 @@ def read_bag(path: str | Path, sensor: tuple[int, int] | None, reading: Reading 
     suffix = Path(path).suffix.lower()
     ros1 = suffix == ".bag"
     settings = {"suffix": suffix, "types": [*ARRAYS, *PACKETS], "topic": reading.group}
-    content = read_apart(CHILD, path, "ROS bag", "rosbags", **settings)
-    first, view = content.find(b"\n") + 1, memoryview(content)
-    kind, sizes = json.loads(content[:first]).values()
-    messages = [view[start:end] for start, end in pairwise(accumulate(sizes, initial=first))]
+    kind, messages = LIBRARY.read(path, **settings)
     with damage_named(path, "ROS bag"):
-        events = (_events_of_arrays if kind in ARRAYS else _events_of_packets)(messages, ros1, path)
+        events = (_events_of_arrays if kind in ARRAYS else _events_of_packets)(
+            [memoryview(message) for message in messages], ros1, path
+        )
     check_events(events, path, sensor)
     return events
 

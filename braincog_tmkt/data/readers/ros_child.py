@@ -1,9 +1,5 @@
-"""Run by `ros.py` in a process of its own, because damaged bags can make rosbags unpack without end.
+"""Run by `ros.py` in a process of its own (see `apart.py`): damaged bags can make rosbags unpack without end."""
 
-It answers with a line of JSON, the type of the messages of events and their sizes in bytes, and then the messages.
-"""
-
-import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -40,8 +36,8 @@ def opened(path: str, suffix: str) -> Any:
     return reader
 
 
-def main(path: str, settings: dict[str, Any]) -> list[bytes]:
-    """The messages of the topic with events, behind a line that says what they are."""
+def main(path: str, settings: dict[str, Any]) -> tuple[str, list[bytes]]:
+    """The type of the messages of the topic with events, and the messages."""
     reader = opened(path, settings["suffix"])
     try:
         chosen = choose(reader.connections, settings["types"], settings["topic"])
@@ -53,5 +49,4 @@ def main(path: str, settings: dict[str, Any]) -> list[bytes]:
             messages.append(message)
     finally:
         reader.close()
-    head = {"type": kind, "sizes": [len(message) for message in messages]}
-    return [json.dumps(head).encode() + b"\n", *messages]
+    return kind, messages
