@@ -59,6 +59,12 @@ def test_one_process_reads_all_files_of_a_thread_and_another_one_those_of_anothe
     assert read(tmp_path) != first
 
 
+def test_a_path_is_that_of_this_process_wherever_it_has_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert read_apart(tmp_path / "script.py", "a.bag", "thing", "json", how="read").startswith(b"seven")
+
+
 def _read_after_a_fork(folder: Path, answers: object) -> None:
     answers.send(read(folder))  # type: ignore[attr-defined]
 

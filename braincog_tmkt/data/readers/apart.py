@@ -45,7 +45,8 @@ def read_apart(script: Path, path: str | Path, kind: str, package: str, **settin
     size = file_size(path)
     if not importlib.util.find_spec(package):
         raise DataError(f"{path} needs the package {package}: pip install 'braincog_tmkt[formats]'")
-    request = {"script": str(script), "path": str(path), "settings": {"bytes": unpacked_limit(size), **settings}}
+    limited = {"bytes": unpacked_limit(size), **settings}
+    request = {"script": str(script), "path": os.path.abspath(path), "settings": limited}  # its folder may be another
     seconds = START_SECONDS + size // BYTES_A_SECOND
     start = time.monotonic()
     child = _child()
