@@ -87,17 +87,20 @@ class _Child:
             questions.write(json.dumps(request).encode() + b"\n")
             questions.flush()
             line = answers.readline()
-            answer = json.loads(line) if line.endswith(b"\n") else None
-            content = answers.read(answer["size"]) if answer else b""
-            whole = answer is not None and len(content) == answer["size"]
-        except BrokenPipeError:
-            return None, b""
+            answer = json.loads(line) if line.endswith(b"\n") else {"size": 0}
+            content = answers.read(answer["size"])
+            if "reason" in answer and len(content) == answer["size"]:
+                return answer, content
+            self.process.wait(START_SECONDS)  # it is about to end, and its status says why
+        except (BrokenPipeError, subprocess.TimeoutExpired):
+            self.process.kill()
         except BaseException:
             self.process.kill()  # it would answer the next question with this answer
             raise
         finally:
             timer.cancel()
-        return (answer, content) if whole else (None, b"")
+        self.process.wait()
+        return None, b""
 
 
 def _child() -> _Child:
