@@ -45,8 +45,7 @@ def read_apart(script: Path, path: str | Path, kind: str, package: str, **settin
     size = file_size(path)
     if not importlib.util.find_spec(package):
         raise DataError(f"{path} needs the package {package}: pip install 'braincog_tmkt[formats]'")
-    limited = {"bytes": unpacked_limit(size), **settings}
-    request = {"script": str(script), "path": os.path.abspath(path), "settings": limited}  # its folder may be another
+    request = {"script": str(script), "path": str(path), "settings": {"bytes": unpacked_limit(size), **settings}}
     seconds = START_SECONDS + size // BYTES_A_SECOND
     start = time.monotonic()
     child = _child()
@@ -87,20 +86,17 @@ class _Child:
             questions.write(json.dumps(request).encode() + b"\n")
             questions.flush()
             line = answers.readline()
-            answer = json.loads(line) if line.endswith(b"\n") else {"size": 0}
-            content = answers.read(answer["size"])
-            if "reason" in answer and len(content) == answer["size"]:
-                return answer, content
-            self.process.wait(START_SECONDS)  # it is about to end, and its status says why
-        except (BrokenPipeError, subprocess.TimeoutExpired):
-            self.process.kill()
+            answer = json.loads(line) if line.endswith(b"\n") else None
+            content = answers.read(answer["size"]) if answer else b""
+            whole = answer is not None and len(content) == answer["size"]
+        except BrokenPipeError:
+            return None, b""
         except BaseException:
             self.process.kill()  # it would answer the next question with this answer
             raise
         finally:
             timer.cancel()
-        self.process.wait()
-        return None, b""
+        return (answer, content) if whole else (None, b"")
 
 
 def _child() -> _Child:
