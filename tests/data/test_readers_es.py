@@ -72,16 +72,17 @@ def test_bytes_that_mend_errors_of_a_line_say_nothing(tmp_path: Path, kind: int,
 
 
 EVENT = event_stream(np.array([(5, 99, 0, True)], dtype=EVENT_DTYPE), size=(100, 100))
+FAR = event_stream(np.array([(5, 100, 0, True)], dtype=EVENT_DTYPE), size=(200, 200))
 BAD = {
     "empty": (b"", "does not start with Event Stream"),
     "no_size": (EVENT[:18], "no whole Event Stream recording"),
     "cut": (EVENT[:-1], "truncated: it ends inside an event"),
     "beyond_its_size": (EVENT.replace(b"\x64", b"\x63", 1), "x up to 99 and y up to 0, beyond the 99x100 sensor"),
-    "beyond_the_sensor": (EVENT, "beyond the 90x90 sensor"),
+    "beyond_the_sensor": (FAR, "x up to 100 and y up to 0, beyond the 100x100 sensor"),
     "no_events": (EVENT[:20] + b"\xff" * 9, "no events"),
     "color": (EVENT[:15] + b"\4" + EVENT[16:], "has color events, but"),
     "kind": (EVENT[:15] + b"\x09" + EVENT[16:], "has unknown events, but"),
     "version": (EVENT[:12] + b"\1\7" + EVENT[14:], "has version 1.7, but"),
     "bag": (b"#ROSBAG V2.0\n", "a ROS 1 bag: give it the suffix .bag"),
 }
-test_bad_files_are_named_with_their_fault = refuses(read_events, "made.es", BAD, (90, 90))
+test_bad_files_are_named_with_their_fault = refuses(read_events, "made.es", BAD, (100, 100))

@@ -142,6 +142,14 @@ def test_only_changes_after_the_first_time_count(tmp_path: Path) -> None:
     assert read_events(path).tolist() == [(7 * 64 + 5, 2, 3, True)]
 
 
+def test_a_vector_starts_where_the_one_before_ended(tmp_path: Path) -> None:
+    path = tmp_path / "made.raw"
+    path.write_bytes(
+        evt_header("EVT3") + words3((8, 0), (6, 1), (0, 5), (3, 2048 | 10), *[(4, 1), (5, 1), (4, 1), (5, 1)])
+    )
+    assert read_events(path).tolist() == [(1, x, 5, True) for x in (10, 22, 30, 42)]
+
+
 def test_a_few_events_beyond_the_camera_are_left_out_with_a_remark_and_many_are_refused(tmp_path: Path) -> None:
     events, path = random_events(1000, width=100), tmp_path / "made.raw"
     events["x"][[3, 700]] = 100

@@ -4,6 +4,7 @@ Both begin with lines of text that start with `% `. `.dat` is decoded here, too:
 time is earlier than the one before, be it by a microsecond.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,8 @@ def _encoding(header: dict[str, str]) -> tuple[str, dict[str, str]]:
     legacy = LEGACY.get(header.get("evt", ""), header.get("evt", ""))
     if name and legacy and name != legacy:
         raise ValueError(f"its header says % format {name} and % evt {header['evt']}")
+    if not re.fullmatch(r"[\w.-]{0,20}", name or legacy):
+        raise ValueError("its header names no encoding that can be")
     return name or legacy, dict(option.split("=") for option in options)
 
 
