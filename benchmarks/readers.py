@@ -16,6 +16,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,8 @@ from tabulate import tabulate
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from braincog_tmkt.data.frames import to_frames
 from braincog_tmkt.data.readers import read_events
+from braincog_tmkt.data.readers.aedat4 import write_aedat4
+from braincog_tmkt.data.readers.atis import write_atis
 from braincog_tmkt.data.types import EVENT_DTYPE, FrameSpec
 from tests.data import writers
 
@@ -113,7 +116,92 @@ def by_rosbags(path: Path) -> dict[str, np.ndarray]:
     return {name: getattr(decoded, name) for name in "txyp"}
 
 
+def write_davis346(path: Path, events: np.ndarray) -> None:
+    t, x, y, p = (events[name].astype(np.uint32) for name in "txyp")
+    address = (259 - y % 260) << 22 | (345 - x % 346) << 12 | p << 11
+    head = b"#!AER-DAT2.0\r\n# AEChip: eu.seebetter.ini.chips.davis.Davis346red\r\n"
+    path.write_bytes(head + np.stack([address, t], axis=1).astype(">u4").tobytes())
+
+
+def by_tonic(path: Path) -> np.ndarray:
+    import tonic.io
+
+    return tonic.io.read_aedat4(str(path)) if path.suffix == ".aedat4" else tonic.io.read_davis_346(path)[2]
+
+
+def write_hdf5(path: Path, events: np.ndarray, **options: object) -> None:
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        for name in "txyp":
+            file.create_dataset(f"events/{name}", data=events[name], **options)
+
+
+def by_h5py(path: Path) -> np.ndarray:
+    import h5py
+
+    with h5py.File(path) as file:
+        events = np.empty(len(file["events/t"]), dtype=EVENT_DTYPE)
+        for name in "txyp":
+            events[name] = file[f"events/{name}"][...]
+    return events
+
+
+def write_small_atis(path: Path, events: np.ndarray) -> None:
+    """On the 240x180 pixels of N-Caltech101, since the format has a byte for each coordinate."""
+    small = events.copy()
+    small["x"], small["y"] = events["x"] % 240, events["y"] % 180
+    write_atis(path, small)
+
+
+def by_tonic_atis(path: Path) -> np.ndarray:
+    from tonic.io import read_mnist_file
+
+    return read_mnist_file(str(path), dtype=TONIC_DTYPE)
+
+
+def matrix(events: np.ndarray) -> np.ndarray:
+    return np.stack([events[name].astype(np.int64) for name in "txyp"], axis=1)
+
+
+def named(theirs: np.ndarray) -> dict[str, np.ndarray]:
+    """The columns of a matrix t, x, y, p."""
+    return dict(zip("txyp", theirs.T, strict=True))
+
+
+def write_matlab(path: Path, events: np.ndarray) -> None:
+    from scipy.io import savemat
+
+    savemat(path, {"TD": {name: events[name] for name in "txyp"}})
+
+
+def by_scipy(path: Path) -> dict[str, np.ndarray]:
+    from scipy.io import loadmat
+
+    found = loadmat(path)["TD"]
+    return {name: found[name][0, 0].ravel() for name in "txyp"}
+
+
 FORMATS: dict[str, Entry] = {
+    "ATIS, tonic": Entry(".bin", write_small_atis, by_tonic_atis),
+    "text, numpy": Entry(
+        ".txt",
+        lambda path, events: np.savetxt(path, matrix(events), "%d"),
+        lambda path: named(np.loadtxt(path, dtype=np.int64)),
+    ),
+    "NumPy array, numpy": Entry(
+        ".npy", lambda path, events: np.save(path, matrix(events)), lambda path: named(np.load(path))
+    ),
+    "NumPy archive, numpy": Entry(
+        ".npz",
+        lambda path, events: np.savez(path, **named(matrix(events))),
+        lambda path: {name: column for name, column in np.load(path).items()},
+    ),
+    "MATLAB, scipy": Entry(".mat", write_matlab, by_scipy),
+    "AER-DAT 2.0 of a DAVIS346, tonic": Entry(".aedat", write_davis346, by_tonic),
+    "AEDAT4, tonic": Entry(".aedat4", lambda path, events: write_aedat4(path, events, SENSOR), by_tonic),
+    "HDF5, h5py": Entry(".h5", write_hdf5, by_h5py),
+    "HDF5 packed with gzip, h5py": Entry(".h5", partial(write_hdf5, compression="gzip"), by_h5py),
     "DAT, expelliarmus": Entry(
         ".dat", lambda path, events: writers.write_expelliarmus(path, events, "dat"), expelliarmus("dat")
     ),
