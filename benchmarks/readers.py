@@ -195,7 +195,7 @@ FORMATS: dict[str, Entry] = {
     "NumPy archive, numpy": Entry(
         ".npz",
         lambda path, events: np.savez(path, **named(matrix(events))),
-        lambda path: {name: column for name, column in np.load(path).items()},
+        lambda path: dict(np.load(path).items()),
     ),
     "MATLAB, scipy": Entry(".mat", write_matlab, by_scipy),
     "AER-DAT 2.0 of a DAVIS346, tonic": Entry(".aedat", write_davis346, by_tonic),
