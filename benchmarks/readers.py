@@ -169,6 +169,16 @@ def named(theirs: np.ndarray) -> dict[str, np.ndarray]:
     return dict(zip("txyp", theirs.T, strict=True))
 
 
+def write_seconds(path: Path, events: np.ndarray) -> None:
+    """As the Robotics and Perception Group publishes text."""
+    np.savetxt(path, matrix(events) / [1e6, 1, 1, 1], "%.6f %d %d %d")
+
+
+def by_loadtxt(path: Path) -> dict[str, np.ndarray]:
+    columns = named(np.loadtxt(path))
+    return {**columns, "t": np.rint(columns["t"] * 1e6).astype(np.int64)}
+
+
 def write_matlab(path: Path, events: np.ndarray) -> None:
     from scipy.io import savemat
 
@@ -184,7 +194,8 @@ def by_scipy(path: Path) -> dict[str, np.ndarray]:
 
 FORMATS: dict[str, Entry] = {
     "ATIS, tonic": Entry(".bin", write_small_atis, by_tonic_atis),
-    "text, numpy": Entry(
+    "text in seconds, numpy": Entry(".txt", write_seconds, by_loadtxt),
+    "text of whole numbers, numpy": Entry(
         ".txt",
         lambda path, events: np.savetxt(path, matrix(events), "%d"),
         lambda path: named(np.loadtxt(path, dtype=np.int64)),

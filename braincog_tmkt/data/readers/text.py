@@ -81,7 +81,8 @@ def read_text(path: str | Path, sensor: tuple[int, int] | None, reading: Reading
 def _head(text: str, columns: Mapping[str, str]) -> _Head:
     """What stands above the events; `columns` are names that a user says."""
     head = _Head()
-    for line in io.StringIO(text):
+    while head.start < len(text):
+        line = text[head.start : text.find("\n", head.start) + 1 or len(text)]
         words, bare = _words(line), line.strip()
         if re.match(r"[#%]", bare):
             if size := re.match(r"[#%]\s*geometry:?\s*(\d+)\D+(\d+)", bare, re.IGNORECASE):
@@ -114,7 +115,7 @@ def _table(text: str, first: str, path: str | Path) -> list[np.ndarray]:
         text = re.sub("%.*", "", text)
     separator = next((mark for mark in ",;" if mark in first), r"\s+")
     frame = pandas.read_csv(
-        io.StringIO(text),
+        io.BytesIO(text.encode()),
         sep=separator,
         header=None,
         index_col=False,
