@@ -1,7 +1,7 @@
 """Libraries that damaged files can crash, or make take all memory, run in a process of their own.
 
 It is started at the first file, which takes a fifth of a second or more, reads one file after the other with bounded
-memory and time, and ends with this process. A damaged file ends it, because the library may read the next one wrongly.
+memory and time, and ends with this process.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ class Apart:
             other exceptions mean damage. It imports nothing of this package.
         kind: what a file should be, as in "is no whole ROS bag".
         package: what the script imports and may be missing.
+        spoils: whether a damaged file ends the process, because the library may read the next one wrongly.
     """
 
-    def __init__(self, script: Path, kind: str, package: str) -> None:
-        self.script, self.kind, self.package = script, kind, package
+    def __init__(self, script: Path, kind: str, package: str, spoils: bool = False) -> None:
+        self.script, self.kind, self.package, self.spoils = script, kind, package, spoils
         self.child: subprocess.Popen[bytes] | None = None
         self.lock = threading.Lock()
         atexit.register(self.end)
@@ -61,7 +62,7 @@ class Apart:
         with self.lock:
             used = self.child is not None
             said, parts = self._asked(ask, seconds)
-            if used and "damage" in said:  # a file before this one may have spoilt it
+            if used and "damage" in said and not self.child:  # a file before this one may have spoilt it
                 said, parts = self._asked(ask, seconds)
         if "damage" in said:
             raise DataError(f"{path} {said['damage']}; {AGAIN}")
@@ -70,12 +71,13 @@ class Apart:
         return said["head"], parts
 
     def _asked(self, ask: dict[str, Any], seconds: int) -> tuple[dict[str, Any], list[bytes]]:
-        """One answer of the child, which ends unless the file is whole."""
+        """One answer of the child."""
         child = self.child = self.child or self._started()
         assert child.stdin
         assert child.stdout
         said: dict[str, Any] = {"damage": ""}
         parts: list[bytes] = []
+        whole = False
         late, start = threading.Timer(seconds, child.kill), time.monotonic()
         late.daemon = True
         late.start()
@@ -84,17 +86,14 @@ class Apart:
             child.stdin.flush()
             said = json.loads(child.stdout.readline())
             parts = [child.stdout.read(size) for size in said.get("sizes", ())]
-            if [len(part) for part in parts] != said.get("sizes", []):
-                said = {"damage": ""}
+            whole = [len(part) for part in parts] == said.get("sizes", [])
         except (OSError, ValueError):  # it ended, even inside its answer
-            said = {"damage": ""}
-        except BaseException:  # it would answer the next question with this answer
-            said = {"damage": ""}
-            raise
+            pass
         finally:
             late.cancel()
-            if "damage" in said:
+            if not whole or (self.spoils and "damage" in said):  # or it was interrupted: the answer is still to come
                 self.end()
+        said = said if whole else {"damage": ""}
         if "damage" in said:
             reason = " ".join(said["damage"].split())[:200] or f"{self.package} ended with status {child.returncode}"
             said["damage"] = f"is no whole {self.kind} ({reason})"

@@ -17,7 +17,7 @@ from .check import AGAIN, check_events
 from .columns import columns_of_matrix, events_of_columns, with_unit
 from .reading import AS_STORED, Reading
 
-LIBRARY = Apart(Path(__file__).with_name("hdf5_child.py"), "HDF5 recording", "h5py")
+LIBRARY = Apart(Path(__file__).with_name("hdf5_child.py"), "HDF5 recording", "h5py", spoils=True)
 LATEST = 2**61
 """No clock counts more microseconds."""
 
