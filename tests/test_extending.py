@@ -4,12 +4,14 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from braincog_tmkt.cli import main
 from tests.children import execute, run
 
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "extending.md"
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENT = ROOT / "docs" / "extending.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 FILES = {found[1]: text for _, text in BLOCKS if (found := re.match(r"# (\w+\.\w+)\n", text))}
 
@@ -53,6 +55,20 @@ def test_a_table_of_ones_own_is_printed(tmp_path, monkeypatch, capsys):
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith(("TET ", "TMKT "))]
     assert [row[:3] for row in rows[:2]] == [["TET", "SCNN", "6"], ["TMKT", "SCNN", "6"]]
     assert rows[0][3] == "75.00"
+
+
+def test_a_file_format_of_ones_own_is_trained_on(folder):
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        rows = np.column_stack([*rng.integers(0, (32, 24, 2), (400, 3)).T, np.sort(rng.integers(0, 300_000, 400))])
+        path = folder / "mine" / "events" / "ab"[number % 2] / f"{number}.mine"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows.astype("<u4").tofile(path)
+    recipe = f"extends: {ROOT}/experiments/folder/baseline.yaml\nimports: [my_format]\ndata: {{root: mine, size: 16}}\n"
+    (folder / "mine.yaml").write_text(recipe)
+    done = run(main, ["train", "mine.yaml", "--tier", "smoke", "--threads", "1"], cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert record_of(folder, "mine")["data"]["train"] == 4
 
 
 @pytest.mark.parametrize("code", [text for language, text in BLOCKS if language == "python" and text[0] != "#"])

@@ -63,6 +63,9 @@ READERS: dict[str, Format] = {
 }
 """Suffix of a recording's file -> its format. A format of one's own is one more entry."""
 
+OURS = frozenset(READERS)
+"""Suffixes of which it is known how their files start."""
+
 STARTS: dict[bytes, tuple[str, tuple[str, ...]]] = {
     b"#!AER-DAT2": ("AER-DAT 2.0", (".aedat", ".aedat2")),
     b"#!AER-DAT3": ("AER-DAT 3.1", (".aedat",)),
@@ -112,7 +115,8 @@ def read_events(path: str | Path, sensor: tuple[int, int] | None = None, reading
     suffix = Path(path).suffix.lower()
     if suffix not in READERS:
         raise DataError(f"{path} has no suffix that is read here: convert it to one of {', '.join(READERS)}")
-    refuse_other_formats(path, suffix)
+    if suffix in OURS:
+        refuse_other_formats(path, suffix)
     return READERS[suffix].read(path, sensor, reading)
 
 
