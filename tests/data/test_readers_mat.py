@@ -80,13 +80,15 @@ def test_a_short_vector_in_the_small_form_of_an_element(tmp_path: Path) -> None:
     assert read_mat(put(tmp_path, saved_mat(one)), None).tolist() == [(9, 7, 8, True)]
 
 
-def test_version_7_3_is_read_as_hdf5(tmp_path: Path) -> None:
+@pytest.mark.parametrize("head", [b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM", b""])
+def test_version_7_3_is_read_as_hdf5(tmp_path: Path, head: bytes) -> None:
+    """As MATLAB writes it, and as h5py does."""
     path = tmp_path / "new.mat"
-    with h5py.File(path, "w", userblock_size=512) as file:
+    with h5py.File(path, "w", userblock_size=512 if head else 0) as file:
         for name, column in columns(EVENTS).items():
             file[{"t": "ts"}.get(name, name)] = column.astype(float)[None]
     with path.open("r+b") as file:
-        file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM")
+        file.write(head)
     np.testing.assert_array_equal(read_mat(path, SENSOR), EVENTS)
 
 

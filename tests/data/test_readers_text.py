@@ -9,6 +9,7 @@ from hypothesis import given, settings
 
 from braincog_tmkt.data.readers import Reading
 from braincog_tmkt.data.readers.text import read_text
+from braincog_tmkt.errors import DataError
 from tests.data.corpus import random_events, recordings, refuses
 
 SENSOR = (128, 128)
@@ -40,6 +41,13 @@ GOOD = {
     "many_spaces": lines(PLAIN, "   ", "%8d"),
     "windows": lines(PLAIN, header="t,x,y,p", newline="\r\n"),
     "byte_order_mark": b"\xef\xbb\xbf" + lines(PLAIN, header="t,x,y,p").encode(),
+    "utf_16_of_windows": lines(PLAIN, header="t,x,y,p", newline="\r\n").encode("utf-16"),
+    "old_mac": lines(PLAIN, header="t,x,y,p", newline="\r"),
+    "quoted_names_as_r_writes_them": lines(PLAIN, header='"t","x","y","p"'),
+    "quoted_numbers": lines(PLAIN, '","', '"%d', header='"t","x","y","p"', newline='"\n').replace(',""', ',"'),
+    "separators_at_the_end": lines(PLAIN, header="t,x,y,p", newline=",\n"),
+    "a_title_above_the_names": lines(PLAIN[:, [0, 2, 1, 3]], header="Recording 7, by hand\n\nt,y,x,p"),
+    "units_below_the_names": lines(PLAIN * [1000, 1, 1, 1] + [7, 0, 0, 0], header="t,x,y,p\n[ns],[px],[px],-"),
     "floats": lines(PLAIN, " ", "%.18e"),
     "signed": lines(PLAIN * [1, 1, 1, 2] - [0, 0, 0, 1]),
     "names_of_all_kinds": lines(PLAIN, "\t", header="timestamp [us]\tx_coordinate\ty_coordinate\tpolarity"),
@@ -86,6 +94,12 @@ def test_what_a_user_says_counts(tmp_path: Path) -> None:
     path = put(tmp_path, lines(PLAIN[:, [2, 1, 3, 0]], header="a,b,c,d"))
     for said in ({"y": 0, "x": 1, "p": 2, "t": 3}, {"y": "a", "x": "b", "p": "c", "t": "d"}):
         np.testing.assert_array_equal(read_text(path, SENSOR, Reading(columns=said)), EVENTS)
+    path = put(tmp_path, lines(PLAIN * [1000, 1, 1, 1] + [7, 0, 0, 0], header="time_ns,x,y,p"))
+    said = {"t": 0, "x": 1, "y": 2, "p": 3}
+    np.testing.assert_array_equal(read_text(path, SENSOR, Reading(columns=said)), EVENTS)
+    path = put(tmp_path, lines(PLAIN[:, [0, 2, 1, 3]], header="t,y,x,p"))
+    with pytest.raises(DataError, match="has names of columns, t, y, x, p: give names in data"):
+        read_text(path, SENSOR, Reading(columns={"t": 0}))
     path = put(tmp_path, lines(PLAIN / [1e3, 1, 1, 1], form="%.3f", header="# stamp x y p"))
     said = Reading(columns={"t": "stamp"}, time_unit="ms")
     np.testing.assert_array_equal(read_text(path, SENSOR, said), EVENTS)
@@ -116,7 +130,10 @@ BAD_FILES: dict[str, tuple[str | bytes, str]] = {
     "five_columns": ("1,2,3,1,5\n", "5 columns without names"),
     "words_later": (lines(PLAIN) + "1,2,3,on\n", "something else than numbers in column 3"),
     "more_numbers_than_events_have": (",".join("1" * 101), "more than 100 columns"),
-    "no_text": (b"\xff\xfe\0\1" * 20, "no whole text"),
+    "no_text": (b"\xff\xfd\0\1" * 20, "no text in UTF-8.*save it as UTF-8"),
+    "latin_1": ("# Gr\u00f6\u00dfe\n".encode("latin-1"), "no text in UTF-8.*save it as UTF-8"),
+    "decimal_comma": ("t;x;y;p\n0,5;1;2;1\n", "no lines of numbers, but '0,5;1;2;1': .* with a decimal point"),
+    "a_count_first": ("2\n1 2 3 1\n2 3 4 0\n", "lines with more columns than its first line of numbers, '2'"),
     "nul": (b"1,2,3,1\n\0,2,3,1\n", "something else than numbers in column 0"),
     "not_a_number": ("t x y p\nnan 2 3 1\n", "no number in column 0 of event 0"),
     "infinite": ("t,x,y,p\ninf,2,3,1\n", "values of t from inf"),

@@ -192,6 +192,11 @@ def test_formats_are_checked(tmp_path: Path) -> None:
         ({"bin": {"time_unit": "s"}}, "bin takes turn, .*not 'time_unit'"),
         ({"npy": "ms"}, "npy takes columns, time_unit, turn, .*not 'ms'"),
         ({"npy": {"time_unit": "h"}}, "one of s, ms, us, ns"),
+        ({"npy": {"time_unit": ["ms"]}}, "one of s, ms, us, ns"),
+        ({"npy": {"columns": ["t", "x", "y", "p"]}}, r"data\.columns is \['t', 'x', 'y', 'p'\], but must be as"),
+        ({"npz": {"group": 1}}, r"data\.group is 1, but must be a text"),
+        ({"npy": {"turn": "transpose"}}, r"data\.turn is 'transpose', but must be a list"),
+        ({"npy": {"turn": None}}, r"data\.turn is None, but must be a list"),
         ({"npy": {"turn": ["transpose"]}}, "all formats are transposed or none"),
     ):
         with pytest.raises(RecipeError, match=words):

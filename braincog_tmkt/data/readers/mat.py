@@ -38,7 +38,7 @@ def read_mat(path: str | Path, sensor: tuple[int, int] | None, reading: Reading 
     Arguments, result and errors are those of `readers.read_events`.
     """
     content = read_bytes(path)
-    if content.startswith(b"MATLAB 7.3"):
+    if content.startswith((b"MATLAB 7.3", b"\x89HDF")):
         return read_h5(path, sensor, reading)
     big = content[124:128] == BIG_ENDIAN
     if big or (len(content) >= HEADER and 0 in content[:4]):

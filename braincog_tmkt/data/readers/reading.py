@@ -42,6 +42,10 @@ class Reading:
     camera: str | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.columns, Mapping | None):
+            raise RecipeError(f"data.columns is {self.columns!r}, but must be as {{t: 0, x: 1, y: 2, p: 3}}")
+        if not isinstance(self.group, str | None):
+            raise RecipeError(f"data.group is {self.group!r}, but must be a text: put it in quotes")
         for letter, name in (self.columns or {}).items():
             if letter not in LETTERS or isinstance(name, bool) or not isinstance(name, str | int):
                 raise RecipeError(
@@ -49,7 +53,7 @@ class Reading:
                     " columns, or to their numbers from 0 on"
                 )
         for key, value, known in (("time_unit", self.time_unit, TIME_UNITS), ("camera", self.camera, CAMERAS)):
-            if value is not None and value not in known:
+            if value is not None and value not in tuple(known):
                 raise RecipeError(f"data.{key} is '{value}', but must be one of {', '.join(known)}")
 
 
