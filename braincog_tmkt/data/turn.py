@@ -12,10 +12,10 @@ TURNS = ("transpose", "flip_x", "flip_y")
 
 
 def check_turn(turn: Sequence[str]) -> None:
-    """Raise a RecipeError for a word that is not in `TURNS`."""
-    for word in turn:
-        if word not in TURNS:
-            raise RecipeError(f"data.turn has '{word}', but must be a list of {', '.join(TURNS)}")
+    """Raise a RecipeError for what is no list of words in `TURNS`."""
+    wrong = [word for word in turn if word not in TURNS] if isinstance(turn, list | tuple) else [turn]
+    if wrong:
+        raise RecipeError(f"data.turn has '{wrong[0]}', but must be a list of {', '.join(TURNS)}")
 
 
 def turned(events: np.ndarray, turn: Sequence[str], size: tuple[int, int]) -> np.ndarray:

@@ -192,6 +192,10 @@ def test_formats_are_checked(tmp_path: Path) -> None:
         ({"bin": {"time_unit": "s"}}, "bin takes turn, .*not 'time_unit'"),
         ({"npy": "ms"}, "npy takes columns, time_unit, turn, .*not 'ms'"),
         ({"npy": {"time_unit": "h"}}, "one of s, ms, us, ns"),
+        ({"npy": {"time_unit": ["s"]}}, "one of s, ms, us, ns"),
+        ({"npy": {"columns": "t"}}, "data.columns is 't', but must map letters"),
+        ({"npz": {"group": 5}}, "data.group is 5, but must be the name"),
+        ({"npy": {"turn": None}}, "data.turn has 'None', but must be a list"),
         ({"npy": {"turn": ["transpose"]}}, "all formats are transposed or none"),
     ):
         with pytest.raises(RecipeError, match=words):

@@ -29,7 +29,7 @@ class Reading:
         camera: which camera wrote an AER-DAT 2.0 file whose header does not name it, one of `CAMERAS`.
 
     Raises:
-        RecipeError: naming the key, for a letter, unit or camera that there is not.
+        RecipeError: naming the key, for a letter, unit or camera that there is not, or a value of another type.
 
     Example:
         >>> Reading(columns={"t": "stamp"}, time_unit="ms").time_unit
@@ -42,6 +42,8 @@ class Reading:
     camera: str | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.columns, Mapping | None):
+            raise RecipeError(f"data.columns is {self.columns!r}, but must map letters to columns, as {{t: 0, x: 1}}")
         for letter, name in (self.columns or {}).items():
             if letter not in LETTERS or isinstance(name, bool) or not isinstance(name, str | int):
                 raise RecipeError(
@@ -49,8 +51,10 @@ class Reading:
                     " columns, or to their numbers from 0 on"
                 )
         for key, value, known in (("time_unit", self.time_unit, TIME_UNITS), ("camera", self.camera, CAMERAS)):
-            if value is not None and value not in known:
+            if value is not None and str(value) not in known:
                 raise RecipeError(f"data.{key} is '{value}', but must be one of {', '.join(known)}")
+        if not isinstance(self.group, str | None):
+            raise RecipeError(f"data.group is {self.group!r}, but must be the name of a group, array or topic")
 
 
 AS_STORED = Reading()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from csv import QUOTE_NONE
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ def read_text(path: str | Path, sensor: tuple[int, int] | None, reading: Reading
     Arguments, result and errors are those of `readers.read_events`.
     """
     with damage_named(path, "text of events"):
-        text = read_bytes(path).decode("utf-8-sig")
+        text = _decoded(read_bytes(path), path)
         if not text.strip():
             raise ValueError("it is empty")
         said = reading.columns or {}
@@ -76,6 +77,14 @@ def read_text(path: str | Path, sensor: tuple[int, int] | None, reading: Reading
             " columns are x and y"
         )
     return events
+
+
+def _decoded(content: bytes, path: str | Path) -> str:
+    """The text, which is UTF-8, or UTF-16 where its first bytes say so."""
+    try:
+        return content.decode("utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text in UTF-8 ({error.reason}, byte {error.start}): save it as UTF-8") from error
 
 
 def _head(text: str, columns: Mapping[str, str]) -> _Head:
