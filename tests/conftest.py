@@ -15,12 +15,13 @@ from pathlib import Path
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 os.environ |= {"COLUMNS": "100", "LINES": "40", "LC_ALL": "C.UTF-8", "MPLBACKEND": "agg"}
 for name in [*os.environ]:
-    if name.startswith(("SLURM_", "RAY_", "XDG_")) or name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MPLCONFIGDIR"):
+    if name.startswith(("SLURM_", "RAY_", "XDG_")) or name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
         del os.environ[name]
 if "TMKT_TEST_HOME" not in os.environ:
     home = tempfile.mkdtemp(prefix="tmkt-home-")
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     os.environ.setdefault("PYTHONUSERBASE", str(Path.home() / ".local"))
+    os.environ["MPLCONFIGDIR"] = f"{home}/matplotlib"  # else every test with a HOME of its own lists all fonts again
     os.environ |= {"HOME": home, "TMKT_TEST_HOME": home, "HYPOTHESIS_STORAGE_DIRECTORY": f"{home}/hypothesis"}
 os.umask(0o022)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script; children would inherit it

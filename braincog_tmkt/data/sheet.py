@@ -26,10 +26,13 @@ def draw_sheet(dataset: DataSet, index: Index, path: Path) -> None:
     """Draw some recordings, of every format and of several classes: each a row, its image and its frames in time order.
 
     Raises:
-        DataError: if the file cannot be written.
+        DataError: if the file cannot be written, or matplotlib does not write files of its suffix.
     """
     from matplotlib.figure import Figure
 
+    form, known = path.suffix[1:].lower() or "png", Figure().canvas.get_supported_filetypes()
+    if form not in known:
+        raise DataError(f"{path} is no picture that matplotlib writes: give it one of the suffixes {', '.join(known)}")
     items, images = choose(index.recordings, ROWS), 1 if index.statics else 0
     figure = Figure(figsize=(1.5 * (STEPS + images), 1.65 * len(items)), layout="constrained")
     grid: Any = figure.subplots(len(items), STEPS + images, squeeze=False)
@@ -44,7 +47,7 @@ def draw_sheet(dataset: DataSet, index: Index, path: Path) -> None:
     figure.suptitle(f"{'image, then ' if images else ''}frames in order of time: ON red, OFF blue", fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as (part,):
-        figure.savefig(part, dpi=110, format=path.suffix[1:] or "png")
+        figure.savefig(part, dpi=110, format=form)
 
 
 def choose(items: tuple[Item, ...], most: int) -> list[Item]:

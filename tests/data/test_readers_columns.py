@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.io
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from braincog_tmkt.data.notes import listening
@@ -129,6 +129,7 @@ def test_what_is_not_certain_is_listed(said: dict[str, str | int] | None, matrix
     st.lists(st.integers(0, 2**50), min_size=1, max_size=20).map(sorted), st.sampled_from(["s", "ms", "us", "ns"]),
     st.sampled_from(["i8", "u8", "f8"]),
 )  # fmt: skip
+@example([3, 250], "ns", "u1")
 def test_a_unit_that_is_said_counts_exactly(times: list[int], unit: str, kind: str) -> None:
     """Whole numbers of any unit, against integers of any size."""
     scale = {"s": Fraction(10**6), "ms": Fraction(1000), "us": Fraction(1), "ns": Fraction(1, 1000)}[unit]

@@ -150,6 +150,7 @@ def test_several_places_are_listed_and_chosen_between(tmp_path: Path) -> None:
             "davis/left/events": table(EVENTS, "xytp"),
             "davis/right/events": other,
             "velodyne/scans": np.zeros((2, 9, 4)),
+            **{f"imu/{name}": np.zeros(3) for name in ("t", "x", "X", "y", "p")},
         },
     )
     with pytest.raises(DataError, match=r"stereo\.h5 .*davis/left/events, davis/right/events.*data\.group"):

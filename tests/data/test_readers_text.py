@@ -134,6 +134,7 @@ BAD_FILES: dict[str, tuple[str | bytes, str]] = {
     "latin_1": ("# Gr\u00f6\u00dfe\n".encode("latin-1"), "no text in UTF-8.*save it as UTF-8"),
     "decimal_comma": ("t;x;y;p\n0,5;1;2;1\n", "no lines of numbers, but '0,5;1;2;1': .* with a decimal point"),
     "a_count_first": ("2\n1 2 3 1\n2 3 4 0\n", "lines with more columns than its first line of numbers, '2'"),
+    "a_long_name": ("_" * 10**5 + "!,x,y,p\n1,2,3,1\n", "but no t"),
     "nul": (b"1,2,3,1\n\0,2,3,1\n", "something else than numbers in column 0"),
     "not_a_number": ("t x y p\nnan 2 3 1\n", "no number in column 0 of event 0"),
     "infinite": ("t,x,y,p\ninf,2,3,1\n", "values of t from inf"),

@@ -123,6 +123,8 @@ class Apart:
         child, self.child, self.lock = self.child, None, threading.Lock()
         if child:
             child.returncode = 0  # not ours to wait for
+            nowhere = os.open(os.devnull, os.O_RDWR)
             for pipe in (child.stdin, child.stdout):
                 if pipe:
-                    os.dup2(os.open(os.devnull, os.O_RDWR), pipe.fileno())
+                    os.dup2(nowhere, pipe.fileno())
+            os.close(nowhere)

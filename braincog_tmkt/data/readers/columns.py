@@ -12,8 +12,8 @@ import numpy as np
 from ...errors import DataError
 from ..types import EVENT_DTYPE
 from .check import AGAIN, MAX_EVENTS, check_events
-from .matrix import FEW, columns_of_matrix, is_matrix
-from .names import EVENTS, ROOT, choose, choose_group, has_all, missing, one_of, unit_of
+from .matrix import columns_of_matrix
+from .names import ROOT, choose, choose_group, has_all, is_matrix, missing, one_of, unit_of
 from .reading import AS_STORED, LETTERS, Reading
 from .times import microseconds
 
@@ -41,7 +41,7 @@ def columns_of_groups(
         (label if name == ROOT else f"{name}/{label}"): array
         for name, group in groups.items()
         for label, array in group.items()
-        if is_matrix(array, reading) and (array.size >= 4 * FEW or label.lower() in EVENTS)
+        if is_matrix(label, array, reading.columns)
     }
     names = {letter: name for letter, name in (reading.columns or {}).items() if isinstance(name, str)}
     if not any(has_all(group, names) for group in named.values()) or reading.group in matrices:

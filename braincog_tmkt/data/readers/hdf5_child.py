@@ -12,8 +12,6 @@ import numpy as np
 
 MOST = 10_000
 """The most groups and data sets that are looked at."""
-SMALL = 64
-"""Fewer numbers than so are seldom events."""
 ROOT = "/"
 """What `names.ROOT` is."""
 ECF = 0x8ECF
@@ -57,40 +55,26 @@ def address_of(group: h5py.Group) -> int:
     return int(h5py.h5o.get_info(group.id).addr)
 
 
-def is_matrix(path: str, data: Any, names: dict[str, Any], numbers: list[int]) -> bool:
-    """Whether this may be a matrix of four columns, or of more, if a user gives the numbers of four.
-
-    A small one, such as a calibration `[4, 4]`, is none, unless its name says so.
-    """
-    if not isinstance(data, h5py.Dataset) or len(data.shape or ()) != 2 or data.dtype.kind not in "biuf":
-        return False
-    if min(data.shape) < 2 or (data.size < SMALL and path.split("/")[-1].lower() not in names["EVENTS"]):
-        return False
-    return 4 in data.shape or (len(numbers) == 4 and data.shape[1] > max(numbers))
-
-
 def find_events(file: h5py.File, names: dict[str, Any], ask: dict[str, Any]) -> tuple[Any, dict[str, str]]:
     """The group, data set with fields, or matrix that has the events, and the labels of its columns, none of a matrix.
 
     Every group with columns t, x, y and p, every data set with such fields and every matrix `[N, 4]` or `[4, N]` may be
     it: the only one is, or the one whose name says so (`names.one_of`).
     """
-    numbers = [number for number in ask["columns"].values() if isinstance(number, int)]
     said = {letter: label for letter, label in ask["columns"].items() if isinstance(label, str)}
-    found: dict[str, tuple[Any, dict[str, str]]] = {}
+    found: dict[str, tuple[Any, list[str]]] = {}
     seen: list[str] = []
     for path, thing, labels in places_in(file):
-        if (chosen := told(names["choose"], labels, said)) or is_matrix(path, thing, names, numbers):
-            found[path] = thing, chosen or {}
+        matrix = isinstance(thing, h5py.Dataset) and names["is_matrix"](path, thing, ask["columns"])
+        if matrix or names["has_all"](labels, said):
+            found[path] = thing, labels
         seen += labels
     if not found:
         raise Refusal(told(names["missing"], seen, said))
     wanted = (ask["group"] or "").strip("/")
     below = [path for path in found if wanted and f"{path}/".startswith(f"{wanted}/")]
-    place, columns = found[told(names["one_of"], below or found, None if below else ask["group"])]
-    if columns and numbers:
-        told(names["choose"], columns.values(), ask["columns"])  # raises: columns with names need names
-    return place, columns
+    place, labels = found[told(names["one_of"], below or found, None if below else ask["group"])]
+    return place, told(names["choose"], labels, ask["columns"]) if labels else {}
 
 
 def told(function: Callable[..., Any], *arguments: Any) -> Any:

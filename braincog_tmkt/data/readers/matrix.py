@@ -28,14 +28,6 @@ FEW = 16
 POLARITIES = ({0, 1}, {-1, 1}, {1, 2})
 
 
-def is_matrix(array: np.ndarray, reading: Reading) -> bool:
-    """Whether an array may be a matrix of events."""
-    said = [number for number in (reading.columns or {}).values() if isinstance(number, int)]
-    if array.ndim != 2 or array.dtype.kind not in "biuf":
-        return False
-    return len(LETTERS) in array.shape or (len(said) == len(LETTERS) and array.shape[1] > max(said))
-
-
 def columns_of_matrix(matrix: np.ndarray, path: str | Path, reading: Reading = AS_STORED) -> dict[str, np.ndarray]:
     """The columns `t`, `x`, `y` and `p` of a matrix `[N, 4]` or `[4, N]`, see `columns_without_names`.
 

@@ -7,6 +7,7 @@ follows the name of the file in a sentence.
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 ROOT = "/"
 """The name of the top level of a file, beside those of its groups."""
@@ -42,6 +43,9 @@ UNITS = {
 
 EVENTS = ("events", "event", "td", "cd", "dvs")
 """Groups and arrays of these names have events: TD and CD are an ATIS's or Prophesee camera's changes."""
+
+SMALL = 64
+"""Fewer numbers than so are seldom events."""
 
 EXPOSURES = ("em", "exposure", "exposures")
 """Groups of these names have an ATIS's exposure measurements, which look like events."""
@@ -97,6 +101,25 @@ def has_all(labels: Iterable[str], columns: Mapping[str, str | int] | None = Non
         return True
 
 
+def is_matrix(path: str, array: Any, columns: Mapping[str, str | int] | None = None) -> bool:
+    """Whether an array, or a data set of HDF5, may be a matrix of events: of four columns, or of more named by number.
+
+    A small one, such as a calibration `[4, 4]`, is none, unless its name says so.
+
+    Args:
+        path: its name, behind those of its groups.
+        array: anything with `shape`, `size` and `dtype`.
+        columns: as for `choose`; the numbers of four columns allow more than four.
+    """
+    shape = array.shape or ()
+    if len(shape) != 2 or min(shape) < 2 or array.dtype.kind not in "biuf":
+        return False
+    if array.size < SMALL and path.split("/")[-1].lower() not in EVENTS:
+        return False
+    numbers = [number for number in (columns or {}).values() if isinstance(number, int)]
+    return 4 in shape or (len(numbers) == 4 and shape[1] > max(numbers))
+
+
 def choose_group(
     groups: Mapping[str, Iterable[str]], group: str | None = None, columns: Mapping[str, str | int] | None = None
 ) -> tuple[str, dict[str, str]]:
@@ -117,11 +140,12 @@ def choose_group(
     if group is not None:
         group = one_of(groups, group)
         groups = {group: groups[group]}
-    found = {name: choice for name, labels in groups.items() if (choice := choose(labels, columns))}
+    named = {letter: label for letter, label in (columns or {}).items() if isinstance(label, str)}
+    found = [name for name, labels in groups.items() if has_all(labels, named)]
     if not found:
         raise ValueError(missing([label for labels in groups.values() for label in labels], columns))
     name = one_of(found, group)
-    return name, found[name]
+    return name, choose(groups[name], columns) or {}
 
 
 def one_of(candidates: Iterable[str], group: str | None = None) -> str:
@@ -197,9 +221,10 @@ def unit_of(label: str) -> str | None:
 
 def _split(label: str) -> tuple[str, str | None]:
     """The name in a label, in its case, and the unit behind it."""
-    match = re.fullmatch(r"(.*?)[ _.-]*[ _.\-\[(]([a-z\u00b5\u03bc]+)[\])]?", label, re.IGNORECASE)
-    unit = UNITS.get(match[2].lower()) if match else None
-    return (match[1], unit) if match and match[1] and unit else (label, None)
+    bare = label.rstrip("])")
+    word = re.split(r"[ _.\-\[(]", bare)[-1]
+    name, unit = bare.removesuffix(word).rstrip(" _.-[("), UNITS.get(word.lower())
+    return (name, unit) if name and unit else (label, None)
 
 
 def _named(labels: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -29,7 +29,7 @@ class Reading:
         camera: which camera wrote an AER-DAT 2.0 file whose header does not name it, one of `CAMERAS`.
 
     Raises:
-        RecipeError: naming the key, for a letter, unit or camera that there is not.
+        RecipeError: naming the key, for a letter, unit or camera that there is not, or a value of another type.
 
     Example:
         >>> Reading(columns={"t": "stamp"}, time_unit="ms").time_unit

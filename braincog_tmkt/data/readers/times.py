@@ -72,7 +72,7 @@ def microseconds(time: np.ndarray, path: str | Path, unit: str | None = None) ->
         time = np.rint(time * factor) if factor > 1 else np.floor(time if factor == 1 else time / 1000)
         return time.astype(np.int64)
     if factor < 1:
-        return (time // 1000).astype(np.int64)
+        return (time.astype(np.uint64) // 1000).astype(np.int64)
     return time.astype(np.int64) * factor
 
 
