@@ -20,6 +20,7 @@ from braincog_tmkt.data.types import EVENT_DTYPE, FrameSpec, Item
 from braincog_tmkt.errors import DataError, RecipeError
 
 from .trees import picture, recording
+from .writers import write_expelliarmus
 
 
 def mixed(root: Path, images: bool = True) -> Path:
@@ -82,6 +83,12 @@ def test_a_thousandfold_duration_and_a_lone_polarity_are_said(
     out = capsys.readouterr().out
     assert "is the unit of time right in both? data.time_unit says it" in out
     assert "one polarity" in out
+    for path in root.rglob("*.npy"):  # no setting says the unit of these two
+        events = read_events(path)
+        path.unlink()
+        write_expelliarmus(path.with_suffix(".dat"), events, "dat")
+    main(["data", "check", "folder", "--root", str(root)])
+    assert "unit of time" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("images", [True, False])
