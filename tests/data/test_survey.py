@@ -92,7 +92,9 @@ def test_a_thousandfold_duration_and_a_lone_polarity_are_said(
 
 
 @pytest.mark.parametrize("images", [True, False])
-def test_the_sheet_is_drawn_with_and_without_images(tmp_path: Path, images: bool) -> None:
+def test_the_sheet_is_drawn_with_and_without_images(
+    tmp_path: Path, images: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     root, sheet = mixed(tmp_path / "mine", images), tmp_path / "new" / "sheet.png"
     assert main(["data", "check", "folder", "--root", str(root), "--figure", str(sheet)]) == 0
     with Image.open(sheet) as drawn:
@@ -100,6 +102,8 @@ def test_the_sheet_is_drawn_with_and_without_images(tmp_path: Path, images: bool
     red = (pixels[..., 0] > pixels[..., 2] + 100).sum()
     blue = (pixels[..., 2] > pixels[..., 0] + 80).sum()
     assert min(red, blue) > 100
+    assert main(["data", "check", "folder", "--root", str(root), "--figure", str(sheet.with_suffix(".pgn"))]) != 0
+    assert "sheet.pgn has a suffix that no picture has: take .png" in capsys.readouterr().err
     assert [path.name for path in sheet.parent.iterdir()] == ["sheet.png"]
 
 
@@ -112,6 +116,8 @@ def test_a_sheet_shows_every_format_and_several_classes() -> None:
     )
     chosen = choose(items, 6)
     assert {(item.class_name, item.file.suffix) for item in chosen} == {(c, s) for c in "abc" for s in (".bin", ".npy")}
+    every = tuple(Item(f"a/{suffix}", "a", Path(f"1{suffix}")) for suffix in READERS)
+    assert choose(every * 2, 6) == list(every)
 
 
 def test_colours_tell_the_polarities_apart() -> None:
