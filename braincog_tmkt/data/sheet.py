@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 ROWS, STEPS, SIZE = 8, 4, 128
 """Recordings that are drawn, frames of each, and the side of a frame in pixels."""
 
+LONGEST = 25
+"""Letters that fit beside a row."""
+
 ON, OFF = (0.85, 0.15, 0.1), (0.1, 0.25, 0.85)
 """Colours of ON events (red) and OFF events (blue)."""
 
@@ -26,19 +29,21 @@ def draw_sheet(dataset: DataSet, index: Index, path: Path) -> None:
     """Draw some recordings, of every format and of several classes: each a row, its image and its frames in time order.
 
     Raises:
-        DataError: if the file cannot be written, or matplotlib does not write files of its suffix.
+        DataError: if the file cannot be written, or its suffix is none of a picture.
     """
+    from matplotlib.backend_bases import FigureCanvasBase
     from matplotlib.figure import Figure
 
-    form, known = path.suffix[1:].lower() or "png", Figure().canvas.get_supported_filetypes()
-    if form not in known:
-        raise DataError(f"{path} is no picture that matplotlib writes: give it one of the suffixes {', '.join(known)}")
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if (kind := path.suffix[1:].lower() or "png") not in kinds:
+        raise DataError(f"{path} has a suffix that no picture has: take .png or one of {', '.join(kinds)}")
     items, images = choose(index.recordings, ROWS), 1 if index.statics else 0
     figure = Figure(figsize=(1.5 * (STEPS + images), 1.65 * len(items)), layout="constrained")
     grid: Any = figure.subplots(len(items), STEPS + images, squeeze=False)
     for item, places in zip(items, grid, strict=True):
         name = item.path.name if item.path else item.key
-        places[0].set_ylabel(f"{item.class_name}\n{name}"[:60].replace("$", r"\$"), fontsize=7)
+        label = f"{shortened(item.class_name)}\n{shortened(name)}"
+        places[0].set_ylabel(label.replace("$", r"\$"), fontsize=7)
         for place in places[:images]:
             _draw_image(dataset, index, item, place)
         _draw_frames(dataset, item, places[images:])
@@ -47,16 +52,26 @@ def draw_sheet(dataset: DataSet, index: Index, path: Path) -> None:
     figure.suptitle(f"{'image, then ' if images else ''}frames in order of time: ON red, OFF blue", fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as (part,):
-        figure.savefig(part, dpi=110, format=form)
+        figure.savefig(part, dpi=110, format=kind)
 
 
 def choose(items: tuple[Item, ...], most: int) -> list[Item]:
-    """At most so many items: one format after the other, of each one class after the other."""
+    """At most so many items, but one of each format: one format after the other, of each one class after the other."""
     formats: dict[str, dict[str, list[Item]]] = defaultdict(lambda: defaultdict(list))
     for item in items:
         formats[item.path.suffix.lower() if item.path else ""][item.class_name].append(item)
     queues = [_in_turn(list(classes.values())) for classes in formats.values()]
-    return _in_turn(queues)[:most]
+    return _in_turn(queues)[: max(most, len(formats))]
+
+
+def shortened(name: str) -> str:
+    """The name, or its start and end, so that it fits beside a row.
+
+    Example:
+        >>> shortened("walking_2026-01-01_12-00-00.aedat4")
+        'walking_202..00-00.aedat4'
+    """
+    return name if len(name) <= LONGEST else f"{name[: LONGEST // 2 - 1]}..{name[-(LONGEST // 2) :]}"
 
 
 def _in_turn(queues: list[list[Item]]) -> list[Item]:

@@ -6,6 +6,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 from tabulate import tabulate
 
@@ -86,7 +87,11 @@ def look_at(dataset: DataSet, item: Item) -> Look:
 
 def _format_of(item: Item) -> str:
     suffix = item.path.suffix.lower() if item.path else ""
-    return f"{READERS[suffix].title} ({suffix})" if suffix in READERS else suffix or "no file"
+    return _title(suffix) if suffix in READERS else suffix or "no file"
+
+
+def _title(suffix: str) -> str:
+    return f"{READERS[suffix].title} ({suffix})"
 
 
 def _spread(items: Sequence[Item], most: int | None) -> list[Item]:
@@ -118,13 +123,14 @@ def _range(values: Sequence[float], form: str) -> str:
 def _oddities(looks: dict[str, list[Look]]) -> Iterable[str]:
     """What a user should look at, a sentence each."""
     lasting = {form: statistics.median(look.seconds for look in some) for form, some in looks.items() if some}
-    if lasting:
-        short, long = min(lasting, key=lasting.__getitem__), max(lasting, key=lasting.__getitem__)
-        if lasting[long] > FAR * lasting[short]:
+    open_units = {_title(suffix) for suffix, form in READERS.items() if "time_unit" in form.takes}
+    for short, long in sorted(permutations(lasting, 2), key=lambda pair: lasting[pair[0]] - lasting[pair[1]]):
+        if lasting[long] > FAR * lasting[short] and {short, long} & open_units:
             yield (
                 f"recordings last {lasting[short]:.3g} s as {short} and {lasting[long]:.3g} s as {long}: is the unit of"
                 " time right in both? data.time_unit says it"
             )
+            break
     for form, some in looks.items():
         if some and all(look.on in (0, 1) for look in some):
             yield f"all events of the recordings as {form} have one polarity: is the right column taken for it?"

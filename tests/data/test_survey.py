@@ -20,6 +20,7 @@ from braincog_tmkt.data.types import EVENT_DTYPE, FrameSpec, Item
 from braincog_tmkt.errors import DataError, RecipeError
 
 from .trees import picture, recording
+from .writers import write_expelliarmus
 
 
 def mixed(root: Path, images: bool = True) -> Path:
@@ -82,10 +83,18 @@ def test_a_thousandfold_duration_and_a_lone_polarity_are_said(
     out = capsys.readouterr().out
     assert "is the unit of time right in both? data.time_unit says it" in out
     assert "one polarity" in out
+    for path in root.rglob("*.npy"):  # no setting says the unit of these two
+        events = read_events(path)
+        path.unlink()
+        write_expelliarmus(path.with_suffix(".dat"), events, "dat")
+    main(["data", "check", "folder", "--root", str(root)])
+    assert "unit of time" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("images", [True, False])
-def test_the_sheet_is_drawn_with_and_without_images(tmp_path: Path, images: bool) -> None:
+def test_the_sheet_is_drawn_with_and_without_images(
+    tmp_path: Path, images: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     root, sheet = mixed(tmp_path / "mine", images), tmp_path / "new" / "sheet.png"
     assert main(["data", "check", "folder", "--root", str(root), "--figure", str(sheet)]) == 0
     with Image.open(sheet) as drawn:
@@ -93,6 +102,8 @@ def test_the_sheet_is_drawn_with_and_without_images(tmp_path: Path, images: bool
     red = (pixels[..., 0] > pixels[..., 2] + 100).sum()
     blue = (pixels[..., 2] > pixels[..., 0] + 80).sum()
     assert min(red, blue) > 100
+    assert main(["data", "check", "folder", "--root", str(root), "--figure", str(sheet.with_suffix(".pgn"))]) != 0
+    assert "sheet.pgn has a suffix that no picture has: take .png" in capsys.readouterr().err
     assert [path.name for path in sheet.parent.iterdir()] == ["sheet.png"]
     with pytest.raises(DataError, match=r"sheet\.xyz is no picture .* png"):
         draw_sheet(None, None, tmp_path / "sheet.xyz")
@@ -107,6 +118,8 @@ def test_a_sheet_shows_every_format_and_several_classes() -> None:
     )
     chosen = choose(items, 6)
     assert {(item.class_name, item.file.suffix) for item in chosen} == {(c, s) for c in "abc" for s in (".bin", ".npy")}
+    every = tuple(Item(f"a/{suffix}", "a", Path(f"1{suffix}")) for suffix in READERS)
+    assert choose(every * 2, 6) == list(every)
 
 
 def test_colours_tell_the_polarities_apart() -> None:
