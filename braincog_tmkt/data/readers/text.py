@@ -84,7 +84,9 @@ def _decoded(content: bytes, path: str | Path) -> str:
     try:
         return content.decode("utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not text in UTF-8 ({error.reason}, byte {error.start}): save it as UTF-8") from error
+        raise DataError(
+            f"{path} is not text in UTF-8 ({error.reason}, byte {error.start}): save it as UTF-8"
+        ) from error
 
 
 def _head(text: str, columns: Mapping[str, str]) -> _Head:
