@@ -164,8 +164,8 @@ def _pixels(column: np.ndarray, name: str, path: str | Path) -> np.ndarray:
     highest = np.iinfo(EVENT_DTYPE[name]).max
     if column.size and not (column.min() >= 0 and column.max().item() <= highest):  # refuses NaN, too
         raise DataError(
-            f"{path} has values of {name} from {column.min()} to {column.max()}, outside 0..{highest}: data.columns"
-            f" says which column is {name}"
+            f"{path} has values of {name} from {column.min()} to {column.max()}, outside 0..{highest}: write pixels"
+            f" from 0 on, or, if another column is {name}, name it in data.columns"
         )
     if column.dtype.kind == "f" and (column != np.floor(column)).any():
         raise DataError(
@@ -184,6 +184,6 @@ def _is_on(column: np.ndarray, path: str | Path) -> np.ndarray:
     if not ((column == off) | (column == on)).all():
         raise DataError(
             f"{path} has values of p from {low} to {high}, but polarities are 0 and 1, -1 and 1, or 1 and 2:"
-            " data.columns says which column is p"
+            " write them so, or, if another column is p, name it in data.columns"
         )
     return column == on

@@ -92,7 +92,7 @@ STARTS: dict[bytes, tuple[str, tuple[str, ...]]] = {
     b"\x28\xb5\x2f\xfd": ("packed with Zstandard", ()),
     b"\x89PNG": ("a PNG image", ()),
     b"\xff\xd8\xff": ("a JPEG image", ()),
-    b"version https://git-lfs": ("a pointer of Git LFS, not the file itself: run git lfs pull", ()),
+    b"version https://git-lfs": ("a pointer of Git LFS, which git lfs pull replaces by the file", ()),
 }
 """What files start with -> what they are, and the suffixes under which they are read; without one they are not."""
 

@@ -111,7 +111,7 @@ def is_matrix(path: str, array: Any, columns: Mapping[str, str | int] | None = N
         array: anything with `shape`, `size` and `dtype`.
         columns: as for `choose`; the numbers of four columns allow more than four.
     """
-    shape: tuple[int, ...] = tuple(array.shape or ())
+    shape: tuple[int, ...] = array.shape or ()
     if len(shape) != 2 or min(shape) < 2 or array.dtype.kind not in "biuf":
         return False
     if array.size < SMALL and path.split("/")[-1].lower() not in EVENTS:

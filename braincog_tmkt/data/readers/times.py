@@ -58,7 +58,8 @@ def microseconds(time: np.ndarray, path: str | Path, unit: str | None = None) ->
     low, high = time.min().item(), time.max().item()
     if not (low >= 0 and high < np.inf):  # refuses NaN, too
         raise DataError(
-            f"{path} has values of t from {low} to {high}, no times from 0 on: data.columns says which column is t"
+            f"{path} has values of t from {low} to {high}, no times from 0 on: write them from 0 on, or, if another"
+            " column is t, name it in data.columns"
         )
     unit = unit or _certain_unit(time, path)
     factor = TIME_UNITS[unit]

@@ -209,6 +209,8 @@ def list_classes(folder: Path, suffixes: Collection[str]) -> dict[str, list[Item
 def _item(path: Path, suffixes: Collection[str]) -> Item:
     """The item of one file in a class folder."""
     if path.is_dir():
+        if (path / "metadata.yaml").is_file():
+            raise DataError(f"{path} is the folder of a ROS 2 bag: put its .db3 or .mcap file in its place")
         raise DataError(f"{path} is a folder inside a class: move its files up, or make it a class of its own")
     if path.suffix.lower() not in suffixes:
         raise DataError(f"{path} has none of the suffixes {' '.join(sorted(suffixes))}: convert or remove it")
