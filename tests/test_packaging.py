@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from braincog_tmkt.cli.parser import parse
+from braincog_tmkt.recipe import DataConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 NOT_SOURCES = [".*", "__pycache__", "*.egg-info", "build", "dist"]
@@ -62,6 +63,6 @@ def test_what_the_commands_write_by_default_is_not_for_git():
     train = parse(["train", "digits/tmkt"])
     prepare = parse(["data", "prepare", "digits"])
     figure, report = parse(["figure", "epochs", "runs"]), parse(["report", "runs"])
-    for path in (train.runs, prepare.root, prepare.cache, figure.out):
+    for path in (train.runs, prepare.root, DataConfig().cache, figure.out):
         run("git", "check-ignore", f"{path}/x", cwd=ROOT)
     run("git", "check-ignore", str(report.out), cwd=ROOT)

@@ -106,5 +106,6 @@ def _certain_unit(time: np.ndarray, path: str | Path) -> str:
 def _multiples(time: np.ndarray, parts: float) -> bool:
     """Whether all times are multiples of one over `parts`, as far as their type can tell."""
     error = float(np.finfo(time.dtype).eps * time.max()) * parts
-    scaled = time.astype(np.result_type(time, np.float64)) * parts
+    with np.errstate(over="ignore"):  # then the error is too large, too
+        scaled = time.astype(np.result_type(time, np.float64)) * parts
     return error < CERTAIN and bool((abs(scaled - np.rint(scaled)) <= max(error, 1e-6)).all())
