@@ -1,8 +1,9 @@
 """The words of Prophesee's cameras, EVT 2.0, 2.1 and 3.0, as `.raw` files and ROS messages contain them.
 
 They are decoded here, by the rules of Prophesee's own OpenEB, because no library does it for all three: expelliarmus
-adds 4,096 microseconds too many to EVT 3.0 whenever the lower bits of the time start again, and does not know EVT 2.1;
-evlib takes both orders of EVT 2.1 for the same. The tests compare with expelliarmus (EVT 2.0), evlib and evt3.
+adds 4,096 microseconds too many to EVT 3.0 whenever the lower bits of the time start again (deviation D-37), and does
+not know EVT 2.1; evlib takes both orders of EVT 2.1 for the same. The tests compare with expelliarmus (EVT 2.0), evlib
+and evt3.
 """
 
 from collections.abc import Callable
