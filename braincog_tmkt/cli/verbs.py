@@ -223,7 +223,7 @@ def data(arguments: argparse.Namespace) -> bool:
     if arguments.action == "simulate":
         places = arguments.static, arguments.out
         return commands.simulate(arguments.set, *places, arguments.limit_per_class, arguments.workers)
-    from ..data.sets import build_dataset
+    from ..data.sets import DATASETS, build_dataset
     from ..data.splits import Protocol
     from ..data.types import FrameSpec
     from ..recipe.load import data_section
@@ -232,7 +232,9 @@ def data(arguments: argparse.Namespace) -> bool:
     if arguments.action == "prepare":
         size = arguments.size[0] if arguments.size and len(arguments.size) == 1 else arguments.size
         options |= {"steps": arguments.steps, "size": size, "frames": arguments.frames, "cache": arguments.cache}
-        options |= {"antialias": arguments.antialias, "sensor": arguments.sensor}
+        default = getattr(DATASETS[arguments.set], "averages", False)
+        averages = default if arguments.antialias is None else arguments.antialias
+        options |= {"antialias": averages, "sensor": arguments.sensor}
     given = {
         key: str(value) if isinstance(value, Path) else value for key, value in options.items() if value is not None
     }
@@ -245,6 +247,5 @@ def data(arguments: argparse.Namespace) -> bool:
         return commands.report_audit(dataset, Protocol("clean", *how))
     if arguments.action == "download":
         return commands.download(dataset)
-    averages = config.antialias if "antialias" in given else dataset.averages
-    spec = FrameSpec(config.steps, config.size, config.frames, averages, config.appearance)
+    spec = FrameSpec(config.steps, config.size, config.frames, config.antialias, config.appearance)
     return commands.prepare(dataset, spec, config.cache, arguments.workers)

@@ -17,8 +17,11 @@ from .splits import Protocol, Split, make_split
 from .survey import print_survey
 from .types import FrameSpec, Index
 
+FILES = 20
+"""Recordings of each format that `check` reads unless told otherwise."""
 
-def check(dataset: DataSet, files: int | None = None, figure: Path | None = None) -> bool:
+
+def check(dataset: DataSet, files: int | None = FILES, figure: Path | None = None) -> bool:
     """Print what is there; if something is missing, what should be there and where to get it.
 
     Args:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from braincog_tmkt.cli import main
+from braincog_tmkt.data import commands
 from braincog_tmkt.data.cache import prepare
 from braincog_tmkt.data.readers import READERS, read_events
 from braincog_tmkt.data.readers.atis import write_atis
@@ -68,6 +69,15 @@ def test_files_limits_what_is_read_of_each_format(tmp_path: Path, capsys: pytest
     out = capsys.readouterr().out
     assert rows_of(out)["ATIS"][1:3] == ["3", "2"]
     assert out.count(f"{root / 'events/dog/a.bin'} ") == 1
+
+
+def test_after_a_download_no_more_is_read_than_by_a_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = build_dataset("folder", mixed(tmp_path))
+    seen: list[int | None] = []
+    monkeypatch.setattr(type(dataset), "download", lambda self: None)
+    monkeypatch.setattr(commands, "print_survey", lambda dataset, index, most: seen.append(most) or True)
+    commands.download(dataset)
+    assert seen == [commands.FILES]
 
 
 def test_a_thousandfold_duration_and_a_lone_polarity_are_said(
@@ -235,6 +245,12 @@ def test_the_data_commands_take_keys_of_the_section_data_alone(
     assert main(["data", "prepare", "folder", "--root", str(mixed(tmp_path / "mine")), "--cache", str(tmp_path / "c"),
                  "data.steps=3", "data.size=[8, 9]"]) == 0  # fmt: skip
     assert "(5, 3, 2, 8, 9)" in capsys.readouterr().out
+    prepared = [main(["data", "prepare", "folder", "--root", str(tmp_path / "mine"), "--cache", str(tmp_path / "a"),
+                      "--steps", "2", "--size", "8", *how])
+                for how in ([], ["data.antialias=true"], ["data.antialias=false"], ["--no-antialias"])]  # fmt: skip
+    assert prepared == [0, 0, 0, 0]
+    assert len([path for path in (tmp_path / "a").iterdir() if path.is_dir()]) == 2  # a folder averages by default
+    capsys.readouterr()
     assert main(["data", "audit", "digits", "data.train_portion=0.5"]) == 0
     assert "270 training, 30 validation and 300 test recordings" in capsys.readouterr().out
 

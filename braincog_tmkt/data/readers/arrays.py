@@ -14,9 +14,7 @@ from .columns import columns_of_groups, columns_of_names, events_of_columns
 from .matrix import columns_of_matrix, columns_without_names
 from .names import ROOT
 from .pickled import array_of, array_state, unpickled
-from .reading import AS_STORED, MICROSECONDS, Reading
-
-ORDER = ("t", "x", "y", "p")
+from .reading import AS_STORED, LETTERS, MICROSECONDS, Reading
 
 
 def read_npy(path: str | Path, sensor: tuple[int, int] | None, reading: Reading = AS_STORED) -> np.ndarray:
@@ -91,7 +89,7 @@ def read_events_npy(path: str | Path, sensor: tuple[int, int] | None) -> np.ndar
 def write_events_npy(path: str | Path, events: np.ndarray) -> None:
     """Write events as BrainCog does: a pickled dictionary of arrays."""
     check_writable(events, path, 2**15, 2**15)
-    columns = {name: events[name].astype(bool if name == "p" else np.int64) for name in ORDER}
+    columns = {name: events[name].astype(bool if name == "p" else np.int64) for name in LETTERS}
     out = io.BytesIO()
     np.save(out, np.array(columns, dtype=object), allow_pickle=True)
     write_bytes(path, out.getvalue())
