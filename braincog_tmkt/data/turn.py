@@ -12,7 +12,7 @@ TURNS = ("transpose", "flip_x", "flip_y")
 
 
 def check_turn(turn: Sequence[str]) -> None:
-    """Raise a RecipeError for a word that is not in `TURNS`."""
+    """Raise a RecipeError for what is no list of words in `TURNS`."""
     if isinstance(turn, str) or not isinstance(turn, Sequence):
         raise RecipeError(f"data.turn is {turn!r}, but must be a list of {', '.join(TURNS)}, as [{TURNS[0]}]")
     for word in turn:

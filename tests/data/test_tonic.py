@@ -317,3 +317,12 @@ def test_real_recordings_are_tonics(shared: Path, tmp_path: Path, monkeypatch: p
             events, _ = whole[numbers[item.file]]
             assert all(np.array_equal(dataset.events(item)[column], events[column]) for column in "txyp")
             np.testing.assert_array_equal(dataset.frames(item, SPEC), tonic_frames(whole, events, SPEC))
+
+
+def test_times_are_tonics_and_no_unit_is_asked_for(tmp_path: Path) -> None:
+    dataset = build_dataset("tonic", tree(tmp_path, "DVSLip"), set="DVSLip")
+    item = dataset.index().recordings[0]
+    events = recording(1, 128, 128)
+    events["t"] //= 1000  # 400 events in 300 units, which a user's own file would be asked about
+    np.save(item.file, events)
+    np.testing.assert_array_equal(dataset.events(item)["t"], events["t"])

@@ -177,8 +177,8 @@ def build_dataset(name: str, root: str | Path, static_root: str | Path | None = 
     """The data set of that name in `DATASETS`, with the folders of `DataSet`.
 
     `own` is what a user says about recordings of their own: `sensor`, height and width; `columns`, `time_unit`, `group`
-    and `camera`, as in `readers.Reading`; `turn`, as in `turn.turned`; `formats`, other
-    values of these by suffix; `set`, the name of a data set of tonic's.
+    and `camera`, as in `readers.Reading`; `turn`, as in `turn.turned`; `formats`, other values of these by suffix;
+    `set`, the name of a data set of tonic's.
 
     Raises:
         RecipeError: for an unknown name, or as `DataSet.use` does.

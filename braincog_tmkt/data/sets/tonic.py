@@ -19,6 +19,7 @@ from ..names import composed, nearest_name
 from ..notes import remark
 from ..readers.check import damage_named
 from ..readers.columns import events_of_columns
+from ..readers.reading import MICROSECONDS
 from ..types import Index, Item
 from .base import DATASETS, Card, DataSet
 from .folder import are_twins, list_classes
@@ -129,7 +130,7 @@ and, if images are wanted, in the folder of data.static_root
                 "if a clock overflowed there, this order is wrong: leave such files out",
                 float(late.mean()),
             )
-        return events_of_columns(columns, place, self.sensor)
+        return events_of_columns(columns, place, self.sensor, MICROSECONDS)  # frames do not depend on it
 
     def _recordings(self) -> dict[str, _Recording]:
         return _opened(self.set, self.root)
