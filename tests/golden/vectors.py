@@ -75,7 +75,7 @@ def make_state(facts: dict[str, Any]) -> dict[str, np.ndarray]:
         elif f"{prefix}.running_mean" in shapes:
             kind = f"norm {kind}"
         elif kind == "weight":
-            kind = {2: "linear weight", 4: "convolution weight"}[len(shape)]
+            kind = "convolution weight" if len(shape) == 4 else "linear weight"
         state[name] = make(kind, f"{facts['seed']}|{name}", shape, facts)
     return state
 

@@ -1,0 +1,78 @@
+"""LIF nodes in the forms of other code than BrainCog's: TET's, NDA's, SpikingJelly's, by keywords."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from ...bridge import BaseNode
+from ...errors import RecipeError
+from ..parts import surrogate_class
+from . import NODES
+
+
+@NODES.register("UnitLIFNode", label="LIF, unit gain")
+class UnitLIFNode(BaseNode):
+    """LIF node whose current counts in full: `v = d m + x`, a spike where `v > V_th`, `m = v (1 - s)`.
+
+    | code | threshold | decay | inclusive | detach_reset | decay_input | surrogate |
+    |---|---|---|---|---|---|---|
+    | TET | 1 | 0.5 | False | False | False | `QGateGrad`, alpha 1 |
+    | NDA | 0.5 | 0.25 | True | False | False | `BackEIGateGrad` |
+    | SpikingJelly's `LIFNode(tau=2., detach_reset=True)` | 1 | 0.5 | True | True | True | `AtanGrad`, alpha 2 |
+
+    BrainCog's `LIFNode(tau, threshold)` is this node with decay `1 - 1 / tau`, threshold `threshold * tau`,
+    `detach_reset=True` and a surrogate `tau` times as wide.
+
+    Args:
+        threshold: V_th, in the unit of the currents.
+        decay: d, the share of the membrane that a step leaves.
+        act_fun: surrogate on `v - V_th`: a class, its name, or a module; alpha is 1 unless a module has another one.
+        inclusive: whether a potential at the threshold fires, too.
+        detach_reset: whether no gradient passes from the membrane after the reset to the spike.
+        decay_input: whether the current counts `1 - d`.
+        **kwargs: as BrainCog's nodes take them.
+
+    Raises:
+        RecipeError: for a decay outside [0, 1).
+
+    Example:
+        >>> node = UnitLIFNode(threshold=1.0, decay=0.5)
+        >>> [node(Tensor([0.75])).item() for _ in range(3)]
+        [0.0, 1.0, 0.0]
+    """
+
+    def __init__(
+        self,
+        threshold: float = 1.0,
+        decay: float = 0.5,
+        act_fun: str | type[nn.Module] | nn.Module = "QGateGrad",
+        inclusive: bool = False,
+        detach_reset: bool = False,
+        decay_input: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(threshold, **kwargs)
+        if not 0 <= decay < 1:
+            raise RecipeError(f"node 'UnitLIFNode': decay must be from 0 to below 1, not {decay}")
+        self.decay, self.inclusive = decay, inclusive
+        self.detach_reset, self.decay_input = detach_reset, decay_input
+        if not isinstance(act_fun, nn.Module):
+            act_fun = surrogate_class(act_fun)(alpha=1.0, requires_grad=False)
+        self.act_fun: nn.Module = act_fun
+
+    def integral(self, inputs: Tensor) -> None:
+        """Let the membrane leak, and add the current."""
+        if self.decay_input:
+            inputs = inputs * (1 - self.decay)
+        self.mem = self.mem * self.decay + inputs
+
+    def calc_spike(self) -> None:
+        """Fire, and reset to 0."""
+        above = self.mem - self.threshold
+        spike = self.act_fun(above)
+        if self.inclusive:  # the surrogates fire strictly above; the gradient stays theirs
+            spike = spike + ((above >= 0).to(spike) - spike).detach()
+        self.spike = spike
+        self.mem = self.mem * (1 - (spike.detach() if self.detach_reset else spike))
