@@ -160,7 +160,9 @@ def learning_rate_in_words(recipe: Recipe) -> str:
 
 
 def make_optimizer(method: nn.Module, recipe: Recipe) -> Optimizer:
-    """timm's optimiser of that name; parameters with one axis (step weights too) get no weight decay, timm's rule.
+    """timm's optimiser of that name.
+
+    Parameters with one axis (step weights too) get no weight decay, timm's rule, unless `optim.decay_all` is set.
 
     Raises:
         RecipeError: if timm does not know the name or cannot make this optimiser here, or if it needs more than
@@ -169,7 +171,11 @@ def make_optimizer(method: nn.Module, recipe: Recipe) -> Optimizer:
     optim = recipe.optim
     try:
         optimizer = create_optimizer_v2(
-            method, opt=optim.name, lr=learning_rate(recipe), weight_decay=optim.weight_decay, filter_bias_and_bn=True
+            method,
+            opt=optim.name,
+            lr=learning_rate(recipe),
+            weight_decay=optim.weight_decay,
+            filter_bias_and_bn=not optim.decay_all,
         )
     except (ValueError, TypeError, AssertionError, AttributeError, ImportError, RuntimeError) as error:
         why = str(error) or "there is no such optimizer"  # timm 0.6 asserts that without a word

@@ -17,6 +17,7 @@ ADDED: dict[str, Any] = {
     ),
     "data.appearance": "value",
     "model.levels": 4,
+    "optim.decay_all": False,
 }
 """Keys that came after the first release, and what was done before: with it they do not count, so that the hashes of
 older records and run folders stay valid."""

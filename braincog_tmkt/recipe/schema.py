@@ -98,6 +98,7 @@ class OptimConfig:
         lr: learning rate at a batch of `lr_scale_base`.
         lr_scale_base: the rate used is lr * batch / lr_scale_base; null uses `lr` as it is.
         weight_decay: of parameters with two axes or more; all others have none.
+        decay_all: whether those have it, too, as in PyTorch's own optimisers (NDA's code, for one).
         schedule: `cosine`, `step` or `none`, after the warm-up.
         warmup_epochs: epochs over which the rate rises from `warmup_lr`.
         warmup_lr: rate of the first warm-up epoch.
@@ -110,6 +111,7 @@ class OptimConfig:
     lr: float = 5e-3
     lr_scale_base: float | None = 1024.0
     weight_decay: float = 0.01
+    decay_all: bool = False
     schedule: str = "cosine"
     warmup_epochs: int = 5
     warmup_lr: float = 1e-6

@@ -58,7 +58,7 @@ def test_the_rate_is_scaled_by_the_batch():
     assert learning_rate(plain) == 1e-3
 
 
-def test_weight_decay_spares_all_parameters_with_one_axis():
+def test_weight_decay_spares_all_parameters_with_one_axis_unless_told_otherwise():
     backbone = build_backbone("tmkt_vggsnn", num_classes=3, steps=2, img_size=48, width=0.125)
     method = METHODS.build("tmkt", backbone, mix_ratio=0.6)
     optimizer = make_optimizer(method, Recipe(name="r"))
@@ -72,6 +72,9 @@ def test_weight_decay_spares_all_parameters_with_one_axis():
     assert {"backbone.coefficient.0", "backbone.coefficient.1"} <= seen[0.0]
     assert any(name.endswith("conv.weight") for name in seen[0.01])
     assert any(name.endswith("bn.weight") for name in seen[0.0])
+    decays = make_optimizer(method, Recipe(name="r", optim=OptimConfig(decay_all=True))).param_groups
+    taken = {id(p) for group in decays for p in group["params"] if group["weight_decay"] == 0.01}
+    assert {id(p) for p in method.parameters() if p.requires_grad} <= taken
 
 
 def rates(optim, epochs, order=None):
