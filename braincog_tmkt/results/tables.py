@@ -24,7 +24,7 @@ class Measured:
         accuracy: test accuracy by seed.
         setting: how they were made, in words: data set, kind of data, protocol, network, steps, tier or changed keys.
         conditions: the same, as far as two rows must share it to be compared: of the steps, those of the test alone;
-            and kind and size of the frames.
+            network and frames of a recipe are a part of the compared system, those of an override are not.
         split: hash of the split.
         full: whether the recipe is the full one and the data are real and whole, so that the paper's number is
             comparable.
@@ -140,14 +140,16 @@ class Table:
 
 
 def rows_on(table: PaperTable, on: str | None) -> list[PaperRow]:
-    """The rows of a table, or for another data set those of the paper's first one, whose recipes stand in for them.
+    """The rows of a table, or those whose recipes of another data set stand in for them, each recipe once.
 
     Raises:
         RecipeError: if the other data set has no recipe for any of them.
     """
     if on is None:
         return list(table.rows)
-    rows = [row for row in table.rows if row.dataset == table.rows[0].dataset]
+    first = [row for row in table.rows if row.dataset == table.rows[0].dataset]
+    known = {row.recipe for row in first}
+    rows = first + [row for row in table.rows if row.dataset != first[0].dataset and row.recipe not in known]
     if not any(name and is_recipe(name) for name in (row.recipe_name(on) for row in rows)):
         wanted = ", ".join(row.recipe for row in rows if row.recipe) or "none: all its rows are cited"
         raise RecipeError(f"no recipe in experiments/{on} has a row in table {table.number} (it has {wanted})")
@@ -196,9 +198,9 @@ def make_table(
         for name, steps in [(row.recipe_name(on), row.at_steps) for row in rows]
         if name in groups
     }
-    references = {(row.dataset, row.steps) for row in rows if row.recipe == against and row.at_steps is None}
+    places = {(row.dataset, row.steps) for row in rows if row.recipe == against and row.at_steps is None}
     lines = [
-        _line(row, ours, f"{on or row.dataset}/{against}" if (row.dataset, row.steps) in references else "", on)
+        _line(row, ours, f"{on or row.dataset}/{against}" if on or (row.dataset, row.steps) in places else "", on)
         for row in rows
     ]
     lines = [replace(line, short=bool(line.ours is None and groups.get(line.recipe or ""))) for line in lines]
@@ -226,11 +228,9 @@ def _ours(name: str, records: list[Record], select: str, at_steps: int | None) -
     data = first["data"]
     whole = data["kind"] == "real" and data.get("complete", False)
     unchanged = tier == PAPER and set(changed) <= {PROTOCOL}
-    inputs, network, steps = first["recipe"]["data"], first["recipe"]["model"]["name"], steps_of(first["recipe"])
+    network, steps = first["recipe"]["model"]["name"], steps_of(first["recipe"])
     setting = in_words(first, [network, steps_in_words(first["recipe"], at_steps)], tier, changed, select)
-    size = "x".join(map(str, inputs["size"])) if isinstance(inputs["size"], list) else inputs["size"]
-    frames = f"{inputs.get('frames', 'time')}, {size} pixels"
-    conditions = in_words(first, [network, f"T {at_steps or steps}", frames], tier, changed, select)
+    conditions = in_words(first, [f"T {at_steps or steps}"], tier, changed, select)
     return Measured(
         dict(sorted(accuracies(records, select, at_steps).items())),
         ", ".join(setting),
