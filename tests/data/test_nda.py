@@ -65,7 +65,7 @@ SHAPES = st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(5, 17), st.
 
 
 @settings(max_examples=60, deadline=None)
-@given(SHAPES, st.sampled_from([*TABLES.values()]), st.integers(0, 2**31))
+@given(SHAPES, st.sampled_from([*TABLES.values(), (2, 10.0, 40.0)]), st.integers(0, 2**31))
 def test_each_sample_gets_one_operation_at_all_steps_and_no_new_values(shape, table, seed):
     rows, steps, height, width = shape
     frames = torch.randint(1, 10_000, (rows, 1, 2, height, width), generator=torch.Generator().manual_seed(seed))

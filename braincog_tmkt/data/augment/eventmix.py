@@ -46,14 +46,14 @@ class EventMix(Augmentation):
         heights = draw.random((rng.total, self.blobs))
         centres = draw.integers(size, size=(rng.total, self.blobs, 3))
         widths = draw.random((rng.total, self.blobs, 3))
-        drawn = (torch.from_numpy(each[mixed]) for each in (heights, centres, widths, 1 - replaced, partner))
-        *blobs, partner = drawn
-        mask = to_device(gaussian_mask(*blobs, size), events.device)
-        rows, partner = (to_device(each, events.device) for each in (torch.from_numpy(mixed).nonzero()[:, 0], partner))
-        own, other = events[rows], events[partner]
+        blobs = (torch.from_numpy(each[mixed]) for each in (heights, centres, widths, 1 - replaced))
+        places = torch.from_numpy(mixed.nonzero()[0]), torch.from_numpy(partner[mixed]), gaussian_mask(*blobs, size)
+        rows, partners, mask = (to_device(each, events.device) for each in places)
+        own, other = events[rows], events[partners]
         share = kept_share(own, other, mask, self.label)[:, None].to(target.dtype)
-        target = target.index_copy(0, rows, share * target[rows] + (1 - share) * target[partner])
-        return events.index_copy(0, rows, torch.where(mask[:, :, None], other, own)), target
+        soft = share * target[rows] + (1 - share) * target[partners]
+        mixture = torch.where(mask[:, :, None], other, own)
+        return events.index_copy(0, rows, mixture), target.index_copy(0, rows, soft)
 
 
 def gaussian_mask(heights: Tensor, centres: Tensor, widths: Tensor, kept: Tensor, size: tuple[int, ...]) -> Tensor:
