@@ -14,7 +14,7 @@ from braincog_tmkt.data.batch import NUMBERED, BatchRNG
 from braincog_tmkt.errors import RecipeError
 
 SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 4), st.integers(5, 20), st.integers(5, 20))
-GEOMETRIES = ["crop", "flip", "rotate", "roll"]
+GEOMETRIES = ["crop", "flip", "rotate", "roll", "nda"]
 
 
 def whole(seed: int, rows: int) -> BatchRNG:

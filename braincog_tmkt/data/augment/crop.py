@@ -31,15 +31,24 @@ class Crop(Augmentation):
         """One place for each sample, the same at all steps."""
         height, width = events.shape[-2:]
         drawn = (rng.uniform(2, stream="crop") * (2 * self.padding + 1)).long()
-        offsets = to_device(drawn, events.device)
-        along = torch.arange(max(height, width), device=events.device)
-        padded = functional.pad(events, (self.padding,) * 4)
-        return pick(padded, offsets[:, :1] + along[:height], offsets[:, 1:] + along[:width]), target
+        top, left = to_device(drawn, events.device)[:, :, None, None].unbind(1)
+        rows = top + torch.arange(height, device=events.device)[:, None]
+        columns = left + torch.arange(width, device=events.device)
+        return pick(functional.pad(events, (self.padding,) * 4), rows, columns), target
 
 
 def pick(events: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Pixels at `rows` `[B, H']` and `columns` `[B, W']` of frames `[B, T, C, H, W]`, as one gather."""
-    places = (rows[:, :, None] * events.shape[-1] + columns[:, None, :]).flatten(1)
+    """Pixels at `rows` and `columns` of frames `[B, T, C, H, W]`, as one gather.
+
+    Args:
+        events: the frames.
+        rows: of the pixels `[B, H', W']`, or `[B, H', 1]`.
+        columns: likewise, or `[B, 1, W']`.
+
+    Returns:
+        `[B, T, C, H', W']`.
+    """
+    places = rows * events.shape[-1] + columns
     flat = events.flatten(3).flatten(1, 2)
-    pixels = flat.gather(2, places[:, None].expand(-1, flat.shape[1], -1))
-    return pixels.view(*events.shape[:3], rows.shape[1], columns.shape[1])
+    pixels = flat.gather(2, places.flatten(1)[:, None].expand(-1, flat.shape[1], -1))
+    return pixels.view(*events.shape[:3], *places.shape[1:])

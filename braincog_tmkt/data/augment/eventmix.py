@@ -1,34 +1,41 @@
 """EventMix (Shen et al. 2023): a part of a recording is replaced by that of another one, inside random blobs."""
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from ...errors import RecipeError
 from ..batch import BatchRNG, to_device
 from .base import AUGMENTS, Augmentation
 
+RULES = ("count", "area", "distance")
 
-@AUGMENTS.register("eventmix", label="EventMix", paper="Shen et al., Information Sciences 2023", arxiv="2205.12054")
+
+@AUGMENTS.register(
+    "eventmix", label="EventMix", paper="Shen et al., Information Sciences 2023", year=2023, arxiv="2205.12054"
+)
 class EventMix(Augmentation):
     """Mix with a random recording of the batch, perhaps itself, and share the target out between both classes.
 
     A share `lambda ~ Beta(beta, beta)` of the places in time, row and column is replaced: those where the sum of some
-    Gaussians is highest. Label rules: `count`, by the events that are left of one and taken of the other (published);
-    `area`, by the places (ETC's version). Where neither has an event, `area` counts, in the place of BrainCog's NaN
-    (deviation D-36).
+    Gaussians is highest. BrainCog's several mixes of one recording and its salt-and-pepper noise are not here.
 
     Args:
         p: probability that a recording is mixed.
-        beta: of the beta distribution.
+        beta: of the beta distribution: 1 in BrainCog's library, 2 in its training script.
         blobs: Gaussians.
-        label: `count` or `area`.
+        label: the rule of `kept_share`.
     """
 
     mixes = True
 
     def __init__(self, p: float = 0.5, beta: float = 1.0, blobs: int = 3, label: str = "count") -> None:
-        if not (0 <= p <= 1 and beta > 0 and blobs >= 1 and label in ("count", "area")):
-            raise RecipeError("augmentation 'eventmix': p from 0 to 1, beta above 0, blobs from 1, label count or area")
+        if not (0 <= p <= 1 and beta > 0 and blobs >= 1 and label in RULES):
+            raise RecipeError(
+                "augmentation 'eventmix': p must be from 0 to 1, beta above 0, blobs from 1, and label"
+                f" {', '.join(RULES[:-1])} or {RULES[-1]}, not {p}, {beta}, {blobs} and {label}"
+            )
         self.p, self.beta, self.blobs, self.label = p, beta, blobs, label
 
     def __call__(self, events: Tensor, target: Tensor, rng: BatchRNG) -> tuple[Tensor, Tensor]:
@@ -39,18 +46,20 @@ class EventMix(Augmentation):
         heights = draw.random((rng.total, self.blobs))
         centres = draw.integers(size, size=(rng.total, self.blobs, 3))
         widths = draw.random((rng.total, self.blobs, 3))
-        drawn = [torch.from_numpy(each) for each in (mixed, partner, heights, centres, widths, 1 - replaced)]
-        chosen, other, *blobs = (to_device(each, events.device) for each in drawn)
-        mask = gaussian_mask(blobs[0], blobs[1], blobs[2], blobs[3], size) & chosen[:, None, None, None]
-        share = kept_share(events, events[other], mask, self.label)[:, None].to(target.dtype)
-        target = share * target + (1 - share) * target[other]
-        return torch.where(mask[:, :, None], events[other], events), target
+        blobs = (torch.from_numpy(each[mixed]) for each in (heights, centres, widths, 1 - replaced))
+        places = torch.from_numpy(mixed.nonzero()[0]), torch.from_numpy(partner[mixed]), gaussian_mask(*blobs, size)
+        rows, partners, mask = (to_device(each, events.device) for each in places)
+        own, other = events[rows], events[partners]
+        share = kept_share(own, other, mask, self.label)[:, None].to(target.dtype)
+        soft = share * target[rows] + (1 - share) * target[partners]
+        mixture = torch.where(mask[:, :, None], other, own)
+        return events.index_copy(0, rows, mixture), target.index_copy(0, rows, soft)
 
 
 def gaussian_mask(heights: Tensor, centres: Tensor, widths: Tensor, kept: Tensor, size: tuple[int, ...]) -> Tensor:
-    """True at the highest places of a sum of Gaussians, bool `[B, T, H, W]`.
+    """True at the highest places of a sum of Gaussians, bool `[B, T, H, W]`; on the CPU, from numbers there.
 
-    With `int(N * kept)` 0 no place is true, as in BrainCog (its index wraps round).
+    With `int(N * kept)` 0 no place is true, where all should be: in BrainCog, too, whose index wraps round.
 
     Args:
         heights: `[B, n]`.
@@ -59,21 +68,47 @@ def gaussian_mask(heights: Tensor, centres: Tensor, widths: Tensor, kept: Tensor
         kept: share of the places that are false `[B]`.
         size: T, H, W.
     """
-    deviations = widths.clamp(min=0.1) * torch.tensor(size, device=widths.device) / 2
-    along = [torch.arange(length, device=widths.device) for length in size]
-    away = [(place - centres[..., a, None]) / deviations[..., a, None] for a, place in enumerate(along)]
+    deviations = widths.clamp(min=0.1) * torch.tensor(size) / 2
+    away = [(torch.arange(n) - centres[..., a, None]) / deviations[..., a, None] for a, n in enumerate(size)]
     bumps = [torch.exp(-each.square() / 2) for each in away]
     field = torch.einsum("bn,bnt,bnh,bnw->bthw", heights, *bumps).flatten(1)
-    place = (field.shape[1] * kept).long() - 1
-    level = field.sort(1).values.gather(1, (place % field.shape[1])[:, None])
-    return (field > level).view(-1, *size)
+    places = ((field.shape[1] * kept).long() - 1) % field.shape[1]
+    levels = [np.partition(row, place)[place] for row, place in zip(field.numpy(), places.tolist(), strict=True)]
+    return (field > torch.tensor(levels, dtype=field.dtype)[:, None]).view(-1, *size)
 
 
 def kept_share(own: Tensor, other: Tensor, mask: Tensor, rule: str) -> Tensor:
-    """The weight of a recording's own class `[B]`; frames `[B, T, C, H, W]`, mask `[B, T, H, W]`."""
+    """The weight of a recording's own class `[B]`, float64.
+
+    - `count`, as published: a / (a + b), where a is the share of its events that is left, and b the share of the
+      other's events that is taken.
+    - `area`, ETC's version of the code: the share of the places that is left.
+    - `distance`, the paper's second rule, commented out in the code: d'^2 / (d^2 + d'^2), where d is the mean squared
+      difference between the recording and the mixture, both averaged over 3x3 pixels, and d' that of the other one.
+
+    The published `count` is not a number if a recording has no event, or if none is left and none is taken, and
+    `distance` is not for two equal recordings. Then `area` counts (deviation D-36).
+
+    Args:
+        own: frames `[B, T, C, H, W]`.
+        other: frames that replace them, likewise.
+        mask: where they do, bool `[B, T, H, W]`.
+        rule: `count`, `area` or `distance`.
+    """
     area = 1 - mask.double().mean((1, 2, 3))
-    totals = [frames.double().sum((1, 2, 3, 4)) for frames in (own, other)]
-    inside = [(frames * mask[:, :, None]).double().sum((1, 2, 3, 4)) for frames in (own, other)]
-    left, taken = 1 - inside[0] / totals[0].clamp(min=1e-9), inside[1] / totals[1].clamp(min=1e-9)
-    counted = (rule == "count") & (left + taken > 0)
-    return torch.where(counted, left / (left + taken).clamp(min=1e-9), area)
+    if rule == "area":
+        return area
+    if rule == "count":
+        one, two = own.sum(2), other.sum(2)
+        parts = ((one * ~mask, one), (two * mask, two))
+        left, taken = (_total(part) / _total(whole) for part, whole in parts)
+    else:
+        difference = other - own
+        here, there = (difference * inside[:, :, None] for inside in (mask, ~mask))
+        left, taken = (_total(avg_pool2d(each.flatten(1, 2), 3, 1, 1).square()).square() for each in (there, here))
+    share = left / (left + taken)
+    return torch.where(share.isnan(), area, share)
+
+
+def _total(values: Tensor) -> Tensor:
+    return values.sum((1, 2, 3), dtype=torch.float64)

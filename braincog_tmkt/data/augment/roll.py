@@ -26,7 +26,7 @@ class Roll(Augmentation):
         """One shift for each sample, the same at all steps."""
         height, width = events.shape[-2:]
         drawn = (rng.uniform(2, stream="roll") * (2 * self.most + 1)).long() - self.most
-        shifts = to_device(drawn, events.device)
-        rows = (torch.arange(height, device=events.device) - shifts[:, :1]) % height
-        columns = (torch.arange(width, device=events.device) - shifts[:, 1:]) % width
+        down, right = to_device(drawn, events.device)[:, :, None, None].unbind(1)
+        rows = (torch.arange(height, device=events.device)[:, None] - down) % height
+        columns = (torch.arange(width, device=events.device) - right) % width
         return pick(events, rows, columns), target
