@@ -205,7 +205,7 @@ def check_numbers(name: str, width: float, img_size: Any, **whole: Any) -> None:
 
 
 def check_execution(network: Any, norm: Any) -> None:
-    """Refuse an unknown execution or initialisation, too small frames, and a norm that a `SpikingNetwork` cannot take."""
+    """Refuse an unknown execution or initialisation, too small frames, and a norm that the network cannot take."""
     name = type(network).__name__
     if min(network.frame_size) < network.least_size:
         least, size = f"{network.least_size}x{network.least_size}", "x".join(map(str, network.frame_size))

@@ -121,7 +121,7 @@ def hsd_resnet19(**kwargs: Any) -> ResNet19:
     year=2022,
 )
 class TETResNet19(Preset, ResNet19):
-    """ResNet-19 as TET's code has it: 64 channels at first, batch norm over all steps that begins at 1, TET's neuron."""
+    """ResNet-19 as TET's code has it: 64 channels at first, batch norms whose weights begin at 1, TET's neuron."""
 
     default_norm = "shared"
     preset: ClassVar[Keywords] = {"stem_channels": 64}
