@@ -66,7 +66,7 @@ def test_the_scripts_of_hsd_ask_for_no_more_steps_than_there_are_frames(tier, mo
         assert recipe is None or name.startswith("digits/") or recipe.data.steps in (1, *range(most, 11)), name
 
 
-CHANGES = ["data.root=data", "data.static_root=data", "data.train_per_class=2", "train.batch=2", "data.size=28"]
+CHANGES = ["data.root=data", "data.static_root=data", "data.train_per_class=2", "train.batch=2", "data.size=32"]
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -22,6 +22,7 @@ PARTS = {
     "Nodes": ("models.nodes", "NODES.register"),
     "Surrogate gradients": ("models.surrogates", "SURROGATES.register"),
     "Norms": ("models.norms", "NORMS.register"),
+    "Attention": ("models.attention", "ATTENTIONS.register"),
     "Methods": ("methods", "METHODS.register"),
     "Losses": ("losses", "LOSSES.register"),
     "Augmentations": ("data.augment", "AUGMENTS.register"),

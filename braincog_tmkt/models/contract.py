@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..bridge import BaseNode, brain_cog_module
 from ..errors import RecipeError
 from ..registry import did_you_mean
+from .all_steps import AllSteps
 from .multi_step import MultiStep
 from .norms.step import StepBatchNorm2d
 from .parts import keywords_of, norm_class
@@ -52,6 +53,8 @@ LARGE_STEM = ("imnet", "esimnet")
 """Data sets for which BrainCog's ResNet-18 has another first convolution, of 7x7 pixels and stride 2."""
 
 EXECUTIONS = ("multi_step", "step")
+
+INITS = ("pytorch", "kaiming")
 
 ENCODINGS = ("direct", "rate", "ttfs", "phase", "auto")
 BROKEN_ENCODINGS = ("ttfs", "phase", "auto")
@@ -122,7 +125,7 @@ def check_keywords(name: str, settings: Mapping[str, Any], parts: tuple[Any, ...
     Args:
         name: of the network, for messages.
         settings: keywords beyond the network's own.
-        parts: the node, the surrogate and the norm, which take some of them.
+        parts: the node, the surrogate, the norm and the attention, which take some of them.
         own: the network's own keywords, for the nearest name.
 
     Raises:
@@ -153,6 +156,7 @@ def lay_out(network: nn.Module, all_steps: bool, steps: int, streams: int) -> li
         RecipeError: for a part that would treat the steps otherwise, which can only be there if it was changed or
             replaced after the network was built.
     """
+    check_layers(network)
     norms = []
     for name, part in network.named_modules():
         if isinstance(part, StepBatchNorm2d):
@@ -160,6 +164,8 @@ def lay_out(network: nn.Module, all_steps: bool, steps: int, streams: int) -> li
             norms.append(part)
         elif isinstance(part, BaseNode):
             _lay_out_node(name, part, all_steps, steps)
+        elif isinstance(part, AllSteps):
+            part.steps = steps
         elif isinstance(part, _BatchNorm) and all_steps and not getattr(part, "shared", False):
             way_out = (
                 "leave the network's norms in their places and call its synchronise_norms()"
@@ -199,13 +205,15 @@ def check_numbers(name: str, width: float, img_size: Any, **whole: Any) -> None:
 
 
 def check_execution(network: Any, norm: Any) -> None:
-    """Refuse an unknown execution, frames that are too small, and a norm that does not fit the `SpikingNetwork`."""
+    """Refuse an unknown execution or initialisation, too small frames, and a norm that the network cannot take."""
     name = type(network).__name__
     if min(network.frame_size) < network.least_size:
         least, size = f"{network.least_size}x{network.least_size}", "x".join(map(str, network.frame_size))
         raise RecipeError(
             f"{name} needs frames of {least} or larger, not {size}: set data.size={network.least_size} or more"
         )
+    if network.weight_init not in INITS:
+        raise RecipeError(f"weight_init must be one of {', '.join(INITS)}, not '{network.weight_init}'")
     if network.execution not in EXECUTIONS:
         raise RecipeError(f"execution must be one of {', '.join(EXECUTIONS)}, not '{network.execution}'")
     if network.only_norm is not None and norm != network.only_norm:
@@ -215,6 +223,16 @@ def check_execution(network: Any, norm: Any) -> None:
             f"norm '{norm}' normalises over all steps together, so execution must be multi_step, not"
             f" '{network.execution}'; the norms step, step_own and none have both"
         )
+
+
+def check_layers(network: Any) -> None:
+    """Refuse layers that need all time steps at once in a `SpikingNetwork` that runs one at a time."""
+    for name, part in network.named_modules():
+        if isinstance(part, AllSteps) and network.execution != "multi_step":
+            raise RecipeError(
+                f"'{name}' ({type(part).__name__}) looks at all time steps together, so execution must be multi_step,"
+                f" not '{network.execution}'"
+            )
 
 
 def check_encoding(name: str) -> None:

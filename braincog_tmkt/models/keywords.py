@@ -1,4 +1,4 @@
-"""Which keywords a network takes: its own, and those of its node, its surrogate and its norm."""
+"""Which keywords a network takes: its own, and those of its node, surrogate, norm and attention."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from ..errors import RecipeError
 from ..registry import did_you_mean
 from ..value_types import fits, in_words
 from .contract import ONLY
+from .factory import Preset
 from .network import SpikingNetwork
-from .parts import keywords_of, node_class, norm_class, surrogate_class
+from .parts import attention_class, keywords_of, node_class, norm_class, surrogate_class
 
-INNER = {"self", "step", "steps", "layer_by_layer", "num_features", "gain", "dataset", "sum_output"}
+INNER = {"self", "step", "steps", "layer_by_layer", "num_features", "channels", "gain", "dataset", "sum_output"}
 """Keywords that the network itself gives to its parts, and those of BrainCog's that have another name in recipes."""
 
 
@@ -44,6 +45,7 @@ def checked(
 def _keywords(target: Callable[..., Any], settings: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
     """The keywords that a network and its parts take, with their types; and whether it takes any other, too."""
     known, takes_any = keywords_of(target)
+    settings = target.filled(settings) if isinstance(target, type) and issubclass(target, Preset) else settings
     if not ("node_type" in known and "act_fun" in known):  # no network of ours
         return known, takes_any
     made = target if isinstance(target, type) else SpikingNetwork
@@ -52,6 +54,7 @@ def _keywords(target: Callable[..., Any], settings: Mapping[str, Any]) -> tuple[
         node_class(settings.get("node_type", "LIFNode" if made is target else "QCFSNode")),
         surrogate_class(settings.get("act_fun", "QGateGrad")),
         norm_class(norm),
+        attention_class(settings.get("attention") or getattr(made, "default_attention", "none")),
     )
     inner: dict[str, Any] = {key: type(value) for key, value in ONLY.items()}
     for part in parts:

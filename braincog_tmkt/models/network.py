@@ -18,19 +18,19 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..bridge import BaseModule, BaseNode
+from ..bridge import BaseNode
 from ..errors import RecipeError
 from . import contract
+from .factory import PartFactory
 from .hooks import divisible
-from .multi_step import multi_step_node
 from .norms.step import StepBatchNorm2d
-from .parts import node_class, norm_class, surrogate_class, surrogate_factory, taken
+from .parts import attention_class, node_class, norm_class, surrogate_class, surrogate_factory
 from .recompute import recomputed
-from .spikes import SpikeConv2d, SpikePool2d, shown_rows
+from .spikes import shown_rows
 from .taps import Recorder
 
 
-class SpikingNetwork(BaseModule):
+class SpikingNetwork(PartFactory):
     """Base class of the networks, with one head; a subclass builds the layers.
 
     Args:
@@ -42,6 +42,10 @@ class SpikingNetwork(BaseModule):
         tau: membrane time constant of leaky nodes, in steps.
         norm: normalisation, see `norms`: a name, a dotted path or a class; None is the network's own choice, or what
             `layer_by_layer` says.
+        attention: factors on the outputs of nodes, see `attention`, likewise; None is the network's own choice. They
+            act on what goes into the last two poolings; in ResNets on the outputs of the last two stages.
+        conv_bias: whether convolutions have a bias.
+        weight_init: of the convolutions, before a network's own: `pytorch`, or `kaiming` (normal, by outputs).
         width: factor on all channel numbers.
         img_size: height and width of the frames, one number or two.
         in_chans: channels of a frame, timm's keyword: 2 for events, 3 for colours; None: those of `dataset`, or 2.
@@ -53,26 +57,30 @@ class SpikingNetwork(BaseModule):
         dataset: BrainCog's keyword, from which the channels follow.
         layer_by_layer: BrainCog's keyword: batch norms take their statistics over all steps (True: norm `shared`) or
             over each step by itself (False: norm `step`).
-        kwargs: keywords of the node, the surrogate and the norm (`mem_detach`, `alpha`, `momentum`, ...), and further
-            ones of BrainCog's, see `contract`. Unknown ones are ignored with a warning; `build_backbone` refuses them.
+        kwargs: keywords of the node, the surrogate, the norm and the attention (`mem_detach`, `alpha`, `momentum`), and
+            further ones of BrainCog's, see `contract`. Unknown ones are ignored with a warning; `build_backbone`
+            refuses them.
 
     Raises:
-        RecipeError: for an unknown node, surrogate, norm, execution or encoding, a norm that does not fit the execution
-            or `layer_by_layer`, frames that are too small, or a value of BrainCog's that makes another network.
+        RecipeError: for an unknown node, surrogate, norm, attention, execution, initialisation or encoding, a norm or
+            an attention that does not fit the execution, a norm that does not fit `layer_by_layer`, frames that are too
+            small, or a value of BrainCog's that makes another network.
     """
 
     feature_size: int
     """D, the length of the pooled vector."""
 
-    any_size: ClassVar[bool] = False
+    any_size: bool = False
     """Whether frames of another size than `img_size` can pass."""
 
-    least_size: ClassVar[int] = 1
+    least_size: int = 1
     """Height and width of the smallest frames that its poolings leave anything of."""
 
     default_norm: ClassVar[str] = "shared"
     only_norm: ClassVar[str | None] = None
     """The one norm it can have, for a network without a place for others."""
+
+    default_attention: ClassVar[str] = "none"
 
     other_stem: ClassVar[tuple[str, ...]] = ()
     """Names of data sets for which BrainCog's own network has another first convolution."""
@@ -88,6 +96,9 @@ class SpikingNetwork(BaseModule):
         threshold: float = 0.5,
         tau: float = 2.0,
         norm: str | type | None = None,
+        attention: str | type | None = None,
+        conv_bias: bool = False,
+        weight_init: str = "pytorch",
         width: float = 1.0,
         img_size: int | tuple[int, int] = 48,
         in_chans: int | None = None,
@@ -107,6 +118,7 @@ class SpikingNetwork(BaseModule):
         super().__init__(step, encode_type)
         self.num_classes, self.width, self.in_chans = num_classes, width, channels
         self.img_size, self.frame_size = img_size, _sides(img_size)
+        self.conv_bias, self.weight_init = conv_bias, weight_init
         self.execution, self.recompute, self.tet_loss = execution, recompute, tet_loss or not sum_output
         self.node_kwargs = {
             **kwargs,
@@ -117,50 +129,15 @@ class SpikingNetwork(BaseModule):
         }
         norm = contract.norm_for(name, norm, self.default_norm, layer_by_layer)
         self._node, self._norm = node_class(node_type), norm_class(norm)
-        self._norm_kwargs = kwargs
+        self._attention = attention_class(attention or self.default_attention)
+        self.part_kwargs = kwargs
         self._recorders: list[Recorder] = []
-        parts = self._node, surrogate_class(act_fun), self._norm
+        parts = self._node, surrogate_class(act_fun), self._norm, self._attention
         contract.check_keywords(name, kwargs, parts, inspect.signature(SpikingNetwork.__init__).parameters)
         contract.check_execution(self, norm)
         self.build()
         self.build_heads()
-
-    # The parts, for the constructors of layers.
-
-    def channels(self, number: int) -> int:
-        """A number of channels times `width`."""
-        return max(1, round(number * self.width))
-
-    def conv(self, channels: int, out: int, kernel: int, **kwargs: Any) -> nn.Conv2d:
-        """A convolution without bias; in `multi_step` one that keeps spikes as bytes."""
-        kind = SpikeConv2d if self.execution == "multi_step" else nn.Conv2d
-        return kind(channels, out, kernel, bias=False, **kwargs)
-
-    def pool(self, side: int) -> nn.AvgPool2d:
-        """An average pooling of windows that do not overlap."""
-        return (SpikePool2d if self.execution == "multi_step" else nn.AvgPool2d)(side)
-
-    def make_node(self, kind: type[BaseNode] | None = None) -> BaseNode:
-        """A node with the network's keywords.
-
-        Args:
-            kind: its class for one step at a time; None is the network's.
-        """
-        chosen: Any = kind or self._node
-        given = taken(chosen, {**self.node_kwargs, "step": self.step})
-        made: BaseNode = (multi_step_node(chosen) if self.execution == "multi_step" else chosen)(**given)
-        return made
-
-    def make_norm(self, channels: int, alpha: float = 1.0) -> nn.Module:
-        """A norm with the network's keywords.
-
-        Args:
-            channels: C.
-            alpha: factor on the initial weight, which tdBN has beside the threshold.
-        """
-        threshold = 1.0 if getattr(self._node, "fires_threshold", False) else self.node_kwargs["threshold"]
-        hints = {"gain": alpha * threshold, "steps": self.step, "step": self.step}
-        return self._norm(channels, **taken(self._norm, {**self._norm_kwargs, **hints}))
+        contract.check_layers(self)
 
     # What a family of layers says.
 

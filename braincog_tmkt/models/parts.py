@@ -1,4 +1,4 @@
-"""Nodes, surrogates and norms by name: ours, BrainCog's, or a class of your own."""
+"""Nodes, surrogates, norms and attention by name: ours, BrainCog's, or a class of your own."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..bridge import BaseNode, node_classes, surrogate_classes
 from ..errors import RecipeError
 from ..registry import Registry, did_you_mean
 from ..value_types import hints_of
+from .attention import ATTENTIONS
 from .nodes import NODES
 from .norms import NORMS
 from .surrogates import SURROGATES
@@ -61,6 +62,15 @@ def norm_class(name: Part) -> Callable[..., nn.Module]:
         RecipeError: for an unknown name, with the nearest known one.
     """
     return _find(NORMS, name, {})
+
+
+def attention_class(name: Part) -> Callable[..., nn.Module | None]:
+    """Return an attention module, see `attention`: by name; by dotted path; or a class as it is.
+
+    Raises:
+        RecipeError: for an unknown name, with the nearest known one.
+    """
+    return _find(ATTENTIONS, name, {})
 
 
 def _find(registry: Registry, name: Part, others: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:

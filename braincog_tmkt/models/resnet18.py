@@ -68,7 +68,8 @@ class ResNet18(SpikingNetwork):
         for number, stride in enumerate((1, 2, 2, 2)):
             out = self.channels(64) * 2**number
             blocks = Block(self, channels, out, stride), Block(self, out, out, 1)
-            setattr(self, f"layer{number + 1}", nn.Sequential(*blocks))
+            gates = self.make_attention(out) if number >= 2 else []
+            setattr(self, f"layer{number + 1}", nn.Sequential(*blocks, *gates))
             channels = out
         self.bn1 = self.make_norm(channels)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from . import MODELS
+from .factory import TET_LIF, Keywords, Preset
 from .multi_step import normalised
 from .network import SpikingNetwork
 from .parts import ann_by_default
@@ -51,15 +52,24 @@ class ResNet19(SpikingNetwork):
     Where the node's output is as large as its threshold (`QCFSNode`, `SoftResetIFNode`), the threshold counts as 1 in
     tdBN's initial weight. Colours come in [0, 1] (deviation D-34).
 
-    Shapes: frames `[B, T, C, H, W]` of any size; D = 256 * width. For the arguments see `SpikingNetwork`.
+    Shapes: frames `[B, T, C, H, W]` of any size; D = 256 * width.
+
+    Args:
+        args: see `SpikingNetwork`.
+        stem_channels: of the first convolution, times `width`; 64 in TET's code.
+        kwargs: see `SpikingNetwork`.
     """
 
     any_size = True
     default_norm = "tdbn"
 
+    def __init__(self, *args: Any, stem_channels: int = 128, **kwargs: Any) -> None:
+        self.stem_channels = stem_channels
+        super().__init__(*args, **kwargs)
+
     def build(self) -> None:
         """Make the layers."""
-        channels = self.channels(128)
+        channels = self.channels(self.stem_channels)
         self.conv1 = self.conv(self.in_chans, channels, 3, padding=1)
         self.bn1 = self.make_norm(channels, HALF)
         for stage, (planes, blocks) in enumerate(((128, 3), (256, 3), (512, 2)), 1):
@@ -68,7 +78,8 @@ class ResNet19(SpikingNetwork):
                 stride = 2 if stage > 1 and number == 0 else 1
                 layers.append(Block(self, channels, self.channels(planes), stride, shortcut=number == 0))
                 channels = self.channels(planes)
-            setattr(self, f"layer{stage}", nn.Sequential(*layers))
+            gates = self.make_attention(channels) if stage > 1 else []
+            setattr(self, f"layer{stage}", nn.Sequential(*layers, *gates))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.feature_size = self.channels(256)
         self.fc1 = nn.Linear(channels, self.feature_size)
@@ -100,3 +111,18 @@ class ResNet19(SpikingNetwork):
 def hsd_resnet19(**kwargs: Any) -> ResNet19:
     """ResNet-19 (for colours `in_chans=3`), one stream; as `hsd_vggsnn`."""
     return ResNet19(**ann_by_default(kwargs))
+
+
+@MODELS.register(
+    "tet_resnet19",
+    label="ResNet-19",
+    title="ResNet-19 of TET's code, one stream",
+    paper="Deng et al., ICLR 2022",
+    year=2022,
+)
+class TETResNet19(Preset, ResNet19):
+    """ResNet-19 as TET's code has it: 64 channels at first, batch norms whose weights begin at 1, TET's neuron."""
+
+    default_norm = "shared"
+    preset: ClassVar[Keywords] = {"stem_channels": 64}
+    neuron: ClassVar[Keywords] = TET_LIF

@@ -27,9 +27,11 @@ class SCNN(SpikingNetwork):
         self.feature = nn.Sequential(
             self.conv(self.in_chans, first, 5),
             self.make_node(),
+            *self.make_attention(first),
             self.pool(2),
             self.conv(first, second, 5),
             self.make_node(),
+            *self.make_attention(second),
             self.pool(2),
         )
         height, width = (((side - 4) // 2 - 4) // 2 for side in self.frame_size)

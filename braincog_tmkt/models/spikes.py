@@ -104,6 +104,16 @@ class SpikePool2d(nn.AvgPool2d):
         return means if finer is None or finer > MOST else mark(means, finer)
 
 
+class SpikeMaxPool2d(nn.MaxPool2d):
+    """`nn.MaxPool2d`, of which the maxima of spikes are known to be spikes."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """`[N, C, H, W]` -> `[N, C, H/k, W/k]`, k the side of a window; leftover rows and columns are dropped."""
+        maxima: Tensor = super().forward(input)
+        levels = levels_of(input)
+        return maxima if levels is None else mark(maxima, levels)
+
+
 class _Pool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, side: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ class TwoStream(SpikingNetwork):
     default_norm = "step"
     stream_names = ("mixed", "events")
 
-    aligned: ClassVar[str] = "pooled"
+    aligned: str = "pooled"
     """The tap that CKA aligns."""
 
     def build_heads(self) -> None:
