@@ -46,9 +46,10 @@ class EventMix(Augmentation):
         heights = draw.random((rng.total, self.blobs))
         centres = draw.integers(size, size=(rng.total, self.blobs, 3))
         widths = draw.random((rng.total, self.blobs, 3))
-        blobs = (torch.from_numpy(each[mixed]) for each in (heights, centres, widths, 1 - replaced))
-        places = torch.from_numpy(mixed.nonzero()[0]), torch.from_numpy(partner[mixed]), gaussian_mask(*blobs, size)
-        rows, partners, mask = (to_device(each, events.device) for each in places)
+        drawn = (mixed.nonzero()[0], *(each[mixed] for each in (partner, heights, centres, widths, 1 - replaced)))
+        rows, partners, height, centre, width, kept = map(torch.from_numpy, drawn)
+        mask = to_device(gaussian_mask(height, centre, width, kept, size), events.device)
+        rows, partners = to_device(rows, events.device), to_device(partners, events.device)
         own, other = events[rows], events[partners]
         share = kept_share(own, other, mask, self.label)[:, None].to(target.dtype)
         soft = share * target[rows] + (1 - share) * target[partners]
