@@ -21,6 +21,7 @@ from .base import METHODS, BuildNetwork, Stage
 from .knowledge_transfer import KnowledgeTransfer
 
 TEACHER = MappingProxyType({"name": "hsd_resnet18", "node_type": "ReLUNode"})
+"""A plain ANN."""
 
 
 @METHODS.register(
@@ -43,13 +44,13 @@ class CKD(KnowledgeTransfer):
     All that the figures leave open is an argument with a default of ours: everything below but `alignment_weight`,
     `loss` and `regularise`, which are Knowledge-Transfer's. The figure draws one classifier for both streams.
 
-    The teacher is any network of `MODELS`, for one step, with three input channels: an image of one channel is shown in
-    all of them. The student sees V = max(R, G, B). The stage `teacher` is evaluated, as all stages, on event frames,
-    which the teacher never learns: its accuracy there says little.
+    The teacher is an ANN, ResNet-18 of ReLUs, or any network of `MODELS` for one step. It has three input channels; an
+    image of one channel is shown in all of them. The student sees V = max(R, G, B). The stage `teacher` is evaluated on
+    event frames, as all stages are, and the teacher never learns these: its accuracy there says little.
 
     Args:
         backbone: the student, a two-stream network.
-        teacher: name and keywords of the teacher; ResNet-18 of ReLUs if None, a plain ANN.
+        teacher: what is different from `{name: hsd_resnet18, node_type: ReLUNode}` at the student's width.
         switch: share of the training at which W is 1/2.
         steepness: of W; above 0.
         temperature: of the softened classes.
@@ -98,7 +99,8 @@ class CKD(KnowledgeTransfer):
         self.distance = DISTILLATIONS[distillation]
         self.temperature, self.kl_reduction = temperature, kl_reduction
         self.distillation_weight, self.shared_head = distillation_weight, shared_head
-        self.teacher = build(TEACHER if teacher is None else teacher, steps=1, in_chans=3)
+        settings = {**TEACHER, "width": getattr(backbone, "width", 1.0), **(teacher or {})}
+        self.teacher = build(settings, steps=1, in_chans=3)
 
     def stages(self) -> tuple[Stage, ...]:
         """`teacher`, on images alone, which other runs may take over, and `student`."""

@@ -22,9 +22,9 @@ class R2ETL(Method):
 
     The network is `r2etl_vggsnn`, or any other with `transfer_streams(static, events, first, last)`, which gives a
     `models.two_stream.TransferOutput` of each stream. The `tmkt_*` networks show both through one first layer; as
-    `potential` they give what Knowledge-Transfer aligns, after the reset. Colours stay in [0, 1]: the batch norm behind the first convolution takes out
-    what the published mean (0.5429, 0.5263, 0.4994) and deviation (0.2423, 0.2392, 0.2406) would, up to a ratio of 1.01
-    between the colours and the frame's edge.
+    `potential` of the last node they give what Knowledge-Transfer aligns, after the reset. Colours stay in [0, 1]: the
+    batch norm behind the first convolution takes out what the published mean (0.5429, 0.5263, 0.4994) and deviation
+    (0.2423, 0.2392, 0.2406) would, but for a ratio of 1.01 between the colours and the edge of the image.
 
     An image of the class is drawn anew for every recording, from the protocol's pool. The published code goes through
     all images of a class, those that show test recordings too (deviation D-38).

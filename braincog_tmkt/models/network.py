@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -331,22 +331,18 @@ class SpikingNetwork(BaseModule):
             rows: which frame is shown, `[T*S*B]`.
         """
         contract.check_frames(self, frames, steps)
-        self.begin_pass()
         run = self._run_multi_step if self.execution == "multi_step" else self._run_step
-        features = run(names, frames, rows)
-        self.end_pass(steps, features)
-        return features
+        return self.tapped_pass(steps, lambda: run(names, frames, rows))
 
-    def begin_pass(self) -> None:
-        """Make the taps ready for a forward pass."""
+    def tapped_pass(self, steps: int, run: Callable[[], list[Tensor]]) -> list[Tensor]:
+        """The features `[T, B, D]` of each stream that `run` computes in so many steps, while taps watch."""
         contract.check_switches(self)
         for recorder in self._recorders:
             recorder.begin()
-
-    def end_pass(self, steps: int, features: list[Tensor]) -> None:
-        """Let the taps gather what they saw in a forward pass of so many steps, with the features of each stream."""
+        features = run()
         for recorder in self._recorders:
             recorder.finish(steps, features)
+        return features
 
     def _run_step(self, names: tuple[str, ...], frames: Tensor, rows: Tensor | None) -> list[Tensor]:
         shown = frames if rows is None else frames.index_select(0, rows)

@@ -39,7 +39,9 @@ class BiasedLayer(ConvLayer):
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 
 
-@MODELS.register("r2etl_vggsnn", label="VGGSNN", title="VGGSNN with an input layer for images and one for events (R2ETL)")
+@MODELS.register(
+    "r2etl_vggsnn", label="VGGSNN", title="VGGSNN with an input layer for images and one for events (R2ETL)"
+)
 class R2ETLVGGSNN(SpikingNetwork):
     """Two input layers, seven shared convolutions, a bottleneck of 256 nodes and one real-valued classifier.
 
@@ -47,7 +49,7 @@ class R2ETLVGGSNN(SpikingNetwork):
     1, decay 0.5, `QGateGrad` with alpha 1. In training the shared norms see the images, then the events, each with
     statistics of its own, and their running statistics move once for each. `event_logits` takes the events' way alone.
 
-    Shapes: frames `[B, T, C, H, W]`, H and W multiples of 16. For other arguments see `SpikingNetwork`.
+    Shapes: frames `[B, T, C, H, W]`, H and W of 16 or more. For other arguments see `SpikingNetwork`.
 
     Args:
         static_chans: channels of the images' input layer. Images of one channel are shown in all of them.
@@ -91,9 +93,9 @@ class R2ETLVGGSNN(SpikingNetwork):
             layers += [self.pool(2)] if halves and average_pooling else []
             channels = out
         self.features = nn.Sequential(*layers)
-        height, width = self.frame_size
+        height, width = (side // 16 if average_pooling else -(-side // 16) for side in self.frame_size)
         self.feature_size = self.channels(256)
-        self.bottleneck = nn.Linear(channels * (height // 16) * (width // 16), self.feature_size)
+        self.bottleneck = nn.Linear(channels * height * width, self.feature_size)
         self.unit_node = self.make_node() if across_units else None
         self.bottleneck_node = self.make_node()
 
@@ -144,9 +146,7 @@ class R2ETLVGGSNN(SpikingNetwork):
         taps = f"{first}:rgb_input.node", f"{first}:dvs_input.node", f"{last}:bottleneck_node"
         run = self._transfer_multi_step if self.execution == "multi_step" else self._transfer_step
         with self.taps(*taps) as seen:
-            self.begin_pass()
-            features = run(static, frames)
-            self.end_pass(self.step, features)
+            features = self.tapped_pass(self.step, lambda: run(static, frames))
         logits = [self.classified("events", part) for part in features]
         self._release()
         of_images, of_events, both = (seen[tap] for tap in taps)
