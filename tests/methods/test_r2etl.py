@@ -128,19 +128,21 @@ def test_parameters_of_the_full_network():
 @pytest.mark.parametrize("norm", ["step", "step_own"])
 def test_both_executions_give_the_same_numbers(norm, form):
     batch, found = make_batch(size=16), []
-    for execution in ("step", "multi_step"):
-        net = make_backbone("r2etl_vggsnn", norm=norm, execution=execution, **form).train()
+    for execution, recompute in (("step", False), ("multi_step", False), ("multi_step", True)):
+        net = make_backbone("r2etl_vggsnn", norm=norm, execution=execution, recompute=recompute, **form).train()
         streams = net.transfer_streams(batch.static, batch.events)
         METHODS.build("r2etl", net, encoder="tcka")(batch, 0.0)["loss"].backward()
         grads = {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
         logits = net.eval().event_logits(batch.events)
         found.append(([*streams[0], *streams[1], logits], grads, dict(net.named_buffers())))
-    for one, other in zip(found[0][0], found[1][0], strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
-    for name, grad in found[0][1].items():
-        assert (grad - found[1][1][name]).norm() <= 1e-3 * grad.norm() + 1e-5, name
-    for name, value in found[0][2].items():
-        torch.testing.assert_close(value, found[1][2][name], rtol=1e-5, atol=1e-6, msg=name)
+    (outputs, grads, buffers), *others = found
+    for outputs_, grads_, buffers_ in others:
+        for one, other in zip(outputs, outputs_, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+        for name, grad in grads.items():
+            assert (grad - grads_[name]).norm() <= 1e-3 * grad.norm() + 1e-5, name
+        for name, value in buffers.items():
+            torch.testing.assert_close(value, buffers_[name], rtol=1e-5, atol=1e-6, msg=name)
 
 
 def test_each_stream_has_its_input_layer_and_prediction_is_of_events_alone():
