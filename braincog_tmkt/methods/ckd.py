@@ -100,7 +100,7 @@ class CKD(KnowledgeTransfer):
         self.temperature, self.kl_reduction = temperature, kl_reduction
         self.distillation_weight, self.shared_head = distillation_weight, shared_head
         settings = {**TEACHER, "width": getattr(backbone, "width", 1.0), **(teacher or {})}
-        self.teacher = build(settings, steps=1, in_chans=3)
+        self.teacher: Any = build(settings, steps=1, in_chans=3)
 
     def stages(self) -> tuple[Stage, ...]:
         """`teacher`, on images alone, which other runs may take over, and `student`."""

@@ -197,9 +197,10 @@ def _spikes(layer: ConvLayer, frames: Tensor, rows: Tensor | None = None) -> Ten
 def _across_units(node: Any, currents: Tensor) -> Tensor:
     """Spikes `[N, D]` of a node that takes the D units of every row `[N, D]` for time steps."""
     node.n_reset()
-    if not isinstance(node, MultiStep):
-        return torch.stack([node(unit) for unit in currents.unbind(1)], 1)
-    steps, node.steps = node.steps, currents.shape[1]
-    spikes = node(currents.t().reshape(-1, 1))
+    units, sees_all_steps = currents.t(), isinstance(node, MultiStep)
+    if not sees_all_steps:
+        return torch.stack([node(unit) for unit in units], 1)
+    steps, node.steps = node.steps, len(units)
+    spikes: Tensor = node(units.reshape(-1, 1))
     node.steps = steps
-    return spikes.view(currents.shape[1], -1).t()
+    return spikes.view(units.shape).t()
