@@ -29,7 +29,7 @@ def blue(rgb: np.ndarray) -> np.ndarray:
 
 @APPEARANCES.register("rgb")
 def colours(rgb: np.ndarray) -> np.ndarray:
-    """Red, green and blue, for networks that see images alone; no other of the project's methods takes them."""
+    """Red, green and blue, for networks that see images alone, or have an input layer for them."""
     return rgb.transpose(2, 0, 1)
 
 

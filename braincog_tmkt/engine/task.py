@@ -173,10 +173,10 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
             require_memory(build())
     torch.manual_seed(seed)
     method = build_from_settings(recipe.method, build(), partial(_further_network, recipe, classes, channels))
-    if method.needs_static and not hasattr(method.backbone, "streams"):
+    if method.needs_static and not hasattr(method.backbone, method.transfers_by):
         raise RecipeError(
-            f"{recipe.name}: model '{recipe.model['name']}' has one stream and cannot transfer from images: take a"
-            " tmkt_* network"
+            f"{recipe.name}: model '{recipe.model['name']}' cannot transfer from images as method"
+            f" '{recipe.method['name']}' does, by '{method.transfers_by}': take a tmkt_* network"
         )
     mixing = [each for each in build_augmentations(data.augment) if each.mixes]
     if mixing and not method.takes_mixtures:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -128,18 +129,26 @@ def partners(run: LoadedRun, rows: Tensor) -> tuple[Tensor, Tensor]:
         rows: rows of recordings in the index `[N]`.
 
     Returns:
-        Images `[P, 2, H, W]` in [0, 1] on the run's device, times the method's `static_scale` if it has one, and bool
-        `[N]`, which recordings they belong to. P is 0 where the data set has no images, or does not say which image a
-        recording shows.
+        Images `[P, 2, H, W]` in [0, 1] on the run's device, of colours V = max(R, G, B) unless the network takes
+        colours, times the method's `static_scale` if it has one; and bool `[N]`, which recordings they belong to. P is
+        0 where the data set has no images, or does not say which image a recording shows.
 
     Raises:
         DataError: if an image cannot be read.
+        RecipeError: for a network that learns from images and cannot show them in the place of events.
     """
-    data = run.recipe.data
+    data, backbone = run.recipe.data, run.method.backbone
+    if run.method.needs_static and not hasattr(backbone, "streams"):
+        model = run.recipe.model["name"]
+        raise RecipeError(
+            f"{run}: the figure needs a tmkt_* network, '{model}' shows images through a layer of their own"
+        )
     dataset, index = open_dataset(data)
     statics = {item.key: item for item in index.statics} if index.twins_known else {}
     found = [statics.get(index.recordings[row].key) for row in rows.tolist()]
     spec = frame_spec(data)
+    if channels_of(spec.appearance) not in (1, getattr(backbone, "in_chans", 1)):
+        spec = replace(spec, appearance="value")
     images = [dataset.image(item, spec.size, spec.appearance) for item in found if item is not None]
     channels, channel = (2, 1) if channels_of(spec.appearance) == 1 else (-1, channels_of(spec.appearance))
     stacked = torch.from_numpy(np.array(images, np.uint8).reshape(-1, channel, *spec.shape))

@@ -4,6 +4,7 @@ Classification losses, which a recipe names as `method.loss`, are found in the f
 (`LOSSES`). The formulas and modules that methods share are in `__all__`.
 """
 
+from .alignment import DISTANCES, cka_of_sequences, cka_of_sums, mmd_of_means, mse_of_means, tcka
 from .base import LOSSES as LOSSES
 from .base import Loss as Loss
 from .base import StepLoss as StepLoss
@@ -16,14 +17,20 @@ from .rda import rda
 from .tet import per_step_tet, tet
 
 __all__ = [
+    "DISTANCES",
     "MixRatioPerception",
     "ModalityGuidance",
     "cka",
+    "cka_of_sequences",
+    "cka_of_sums",
     "gather",
     "kd",
     "kl_weight",
+    "mmd_of_means",
+    "mse_of_means",
     "per_step_tet",
     "rda",
     "skd",
+    "tcka",
     "tet",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from torch import Tensor
 from torch.nn import functional
 
@@ -63,6 +65,10 @@ def check_distillation(temperature: float, reduction: str) -> None:
         raise RecipeError(f"the reduction of a divergence is one of {', '.join(REDUCTIONS)}, not '{reduction}'")
     if not temperature > 0:
         raise RecipeError(f"the temperature of a distillation must be above 0, not {temperature}")
+
+
+DISTILLATIONS = MappingProxyType({"skd": skd, "kd": kd})
+"""What a recipe may name."""
 
 
 def _divergence(student: Tensor, teacher: Tensor, temperature: float, reduction: str) -> Tensor:

@@ -61,7 +61,7 @@ class Method(nn.Module, ABC):
     builds further networks (`BuildNetwork`).
 
     Args:
-        backbone: a network with `event_logits`, and `streams` for transfer (see `models.two_stream.TwoStream`).
+        backbone: a network with `event_logits`, and `transfers_by` for transfer (see `models.two_stream.TwoStream`).
     """
 
     def __init__(self, backbone: Any) -> None:
@@ -74,6 +74,10 @@ class Method(nn.Module, ABC):
     takes_mixtures: ClassVar[bool] = True
     """Whether augmentations may mix recordings of two classes, with soft targets; False where a static image of the
     recording's one class is shown with it. The engine refuses such augmentations before training."""
+
+    transfers_by: ClassVar[str] = "streams"
+    """The function of the network that shows both images and events; the engine refuses a network without it, if the
+    method needs static images."""
 
     colour_static: ClassVar[bool] = False
     """Whether it can train on static images of several channels (`data.appearance: rgb`), `[B, 3, H, W]`."""

@@ -10,14 +10,12 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch
 from ..errors import RecipeError
-from ..losses import build_loss, kd, kl_weight, skd
-from ..losses.distillation import check_distillation
+from ..losses import build_loss, kl_weight
+from ..losses.distillation import DISTILLATIONS, check_distillation
 from ..models.convert import convert
 from ..models.nodes.qcfs import QCFSNode
 from ..registry import did_you_mean
 from .base import METHODS, BuildNetwork, Method, Stage, build_from_settings
-
-DISTILLATIONS = {"skd": skd, "kd": kd}
 
 SHOWN = {
     "first": lambda frames, steps: list(range(steps)),

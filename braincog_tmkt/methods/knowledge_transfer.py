@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..data.batch import Batch
 from ..losses import StepLoss, cka, gather
+from ..models.two_stream import StreamOutput
 from .base import METHODS, Method, classification_loss
 from .mixing import MIXINGS, mix
 
@@ -60,14 +61,22 @@ class KnowledgeTransfer(Method):
 
     def forward(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """`loss` and its parts `static`, `events`, `alignment` (before its weight)."""
+        return self.losses(*self.streams(batch, progress), batch.target, progress)
+
+    def streams(self, batch: Batch, progress: float) -> tuple[StreamOutput, StreamOutput]:
+        """The static stream, in which some samples are replaced by events, and the event stream."""
         chance = progress if self.sliding else float(progress >= 0.5)
         mixed, events = self.backbone.streams(*mix(batch, self.law.switch_points(batch, chance)))
+        return mixed, events
+
+    def losses(self, mixed: StreamOutput, events: StreamOutput, target: Tensor, progress: float) -> dict[str, Tensor]:
+        """The loss of both streams, and its parts."""
         share = torch.sigmoid(self.backbone.step_weights)
-        static_loss = self.loss(mixed.logits, batch.target, progress)["loss"]
+        static_loss = self.loss(mixed.logits, target, progress)["loss"]
         if self.regularise and isinstance(self.loss, StepLoss):
-            event_loss = ((1 - share) * self.loss.steps(events.logits, batch.target, progress)).mean()
+            event_loss = ((1 - share) * self.loss.steps(events.logits, target, progress)).mean()
         else:
-            event_loss = self.loss(events.logits, batch.target, progress)["loss"]
+            event_loss = self.loss(events.logits, target, progress)["loss"]
         distance = 1 - cka(gather(mixed.aligned), gather(events.aligned))
         alignment = (share * distance).mean() if self.regularise else distance.mean()
         loss = static_loss + event_loss + self.alignment_weight * alignment

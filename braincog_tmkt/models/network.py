@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -308,11 +308,15 @@ class SpikingNetwork(PartFactory):
             rows: which frame is shown, `[T*S*B]`.
         """
         contract.check_frames(self, frames, steps)
+        run = self._run_multi_step if self.execution == "multi_step" else self._run_step
+        return self.tapped_pass(steps, lambda: run(names, frames, rows))
+
+    def tapped_pass(self, steps: int, run: Callable[[], list[Tensor]]) -> list[Tensor]:
+        """The features `[T, B, D]` of each stream that `run` computes in so many steps, while taps watch."""
         contract.check_switches(self)
         for recorder in self._recorders:
             recorder.begin()
-        run = self._run_multi_step if self.execution == "multi_step" else self._run_step
-        features = run(names, frames, rows)
+        features = run()
         for recorder in self._recorders:
             recorder.finish(steps, features)
         return features

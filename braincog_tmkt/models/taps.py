@@ -32,21 +32,21 @@ class Recorder:
 
     def __init__(self, network: nn.Module, taps: tuple[str, ...]) -> None:
         self.taps, self.found = taps, dict[str, Tensor]()
-        self._steps: dict[str, list[Tensor]] = {}
+        self._parts: dict[str, list[Tensor]] = {}
         self.nodes = {tap: _node_of(network, tap) for tap in taps if tap != POOLED}
 
     def begin(self) -> None:
         """Called before a forward pass."""
-        self._steps = {tap: [] for tap in self.nodes}
+        self._parts = {tap: [] for tap in self.nodes}
 
     def finish(self, steps: int, features: list[Tensor]) -> None:
         """Called after a forward pass, with the features `[T, B, D]` of each stream."""
         if POOLED in self.taps:
             self.found[POOLED] = features[0] if len(features) == 1 else torch.cat(features, 1)
-        for tap, parts in self._steps.items():
-            streams = [torch.stack(parts[i : i + steps]) for i in range(0, len(parts), steps)]
+        for tap, parts in self._parts.items():
+            streams = (parts[0] if len(parts) == 1 else torch.cat(parts)).split(steps)
             self.found[tap] = streams[0] if len(streams) == 1 else torch.cat(streams, 1)
-        self._steps = {}
+        self._parts = {}
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -67,14 +67,14 @@ class Recorder:
 
     def _see(self, tap: str, kind: str, potentials: list[Tensor], node: Any, _: Any, output: Tensor) -> None:
         """The forward hook of a node: take what it recorded at its last steps."""
-        if recomputing() or tap not in self._steps:
+        if recomputing() or tap not in self._parts:
             return
         count = node.input_steps if isinstance(node, MultiStep) else 1
-        if kind == "spikes":
-            seen = list(output.unflatten(0, (count, -1)).unbind()) if isinstance(node, MultiStep) else [output]
+        if kind == "spikes":  # of all steps in one piece: no copy
+            seen = output.unflatten(0, (count, -1)) if isinstance(node, MultiStep) else output[None]
         else:
-            seen = (potentials if kind == "potential" else node.mem_collect)[-count:]
-        self._steps[tap].extend(seen)
+            seen = torch.stack((potentials if kind == "potential" else node.mem_collect)[-count:])
+        self._parts[tap].append(seen)
         potentials.clear()
 
 

@@ -7,7 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..bridge import BaseNode
 from ..errors import RecipeError
+from .images import in_channels
 from .network import SpikingNetwork
 
 
@@ -23,6 +25,20 @@ class StreamOutput(NamedTuple):
     logits: Tensor
     features: Tensor
     aligned: Tensor
+
+
+class TransferOutput(NamedTuple):
+    """What one of the streams of images and of events gives, see `methods.r2etl`.
+
+    Args:
+        logits: per-step logits `[T, B, K]`.
+        first: spikes or potentials of the stream's first node `[T, B, ...]`.
+        last: those of its last node, or what the network aligns `[T, B, ...]`.
+    """
+
+    logits: Tensor
+    first: Tensor
+    last: Tensor
 
 
 class TwoStream(SpikingNetwork):
@@ -70,6 +86,28 @@ class TwoStream(SpikingNetwork):
             StreamOutput(self.classified(name, features[i]), features[i], aligned[:, i]) for i, name in enumerate(names)
         )
         self._release()
+        return one, other
+
+    def transfer_streams(
+        self, static: Tensor, events: Tensor, first: str = "spikes", last: str = "potential"
+    ) -> tuple[TransferOutput, TransferOutput]:
+        """Images, in the place of the mixed stream, and events.
+
+        Args:
+            static: images `[B, C, H, W]`, shown at all steps; of colours, V = max(R, G, B) is shown.
+            events: `[B, T, C, H, W]`.
+            first: what is wanted of the first node, `spikes` or `potential` (before the reset).
+            last: `spikes` is the classifier's input, `potential` what `streams` aligns.
+        """
+        tap = next(f"{first}:{name}" for name, part in self.named_modules() if isinstance(part, BaseNode))
+        shown = torch.ones(events.shape[:2], dtype=torch.bool, device=events.device)
+        with self.taps(tap) as seen:
+            outputs = self.streams(in_channels(static, self.in_chans), events, shown)
+        seen_first = seen[tap].unflatten(1, (2, -1)).unbind(1)
+        one, other = (
+            TransferOutput(out.logits, part, out.aligned if last == "potential" else out.features)
+            for out, part in zip(outputs, seen_first, strict=True)
+        )
         return one, other
 
 

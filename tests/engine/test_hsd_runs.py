@@ -1,4 +1,4 @@
-"""HSD through the engine: one record for three stages, evaluated with other T, looked at, stopped and gone on with."""
+"""HSD and CKD through the engine: one record for all stages, other T, pictures, stopped and gone on with."""
 
 import csv
 
@@ -10,6 +10,7 @@ from braincog_tmkt.engine.signals import Stopped
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.inspect.reevaluate import evaluate_steps, re_evaluate
 from braincog_tmkt.launch.plan import plan, train
+from braincog_tmkt.methods.ckd import CKD
 from braincog_tmkt.methods.hsd import HSD
 from braincog_tmkt.results.store import read_record
 
@@ -19,11 +20,12 @@ from .toys import equal
 
 NET = ["model.name=hsd_vggsnn", "model.width=0.0625", "model.node_type=QCFSNode", "model.threshold=2.0", "data.size=16"]
 HSD_OF = [*NET, "method={name: hsd, steps: 2}", "stages.ann.train.epochs=1"]
+CKD_OF = ["method={name: ckd, teacher: {width: 0.0625}}", "stages.teacher.train.epochs=1"]
 
 
-def run(recipes, runs, *changes, resume=False):
-    """The folder of a run of HSD; without images its ANN is trained by cross-entropy."""
-    cells = plan(recipes[:1], [*HSD_OF, *changes], seeds=[1])
+def run(recipes, runs, *changes, of=HSD_OF, resume=False):
+    """The folder of a run, of HSD unless told otherwise; without images its ANN is trained by cross-entropy."""
+    cells = plan(recipes[:1], [*of, *changes], seeds=[1])
     train(cells, runs, resume=resume)
     return cells[0].folder(runs)
 
@@ -54,11 +56,30 @@ def test_a_still_image_costs_what_the_record_says_at_its_own_steps(recipes, tmp_
     assert float(rows[0]["synaptic_operations"]) == pytest.approx(read_record(folder)["synaptic_operations"])
 
 
-@pytest.mark.parametrize("at", [("ann", 1), ("distil", 2)])
-def test_a_run_stopped_in_a_stage_ends_with_the_same_weights(recipes, tmp_path, monkeypatch, at):
-    whole = run(recipes, tmp_path / "whole", f"data.cache={tmp_path / 'one'}")
-    stage, call = at
-    forward, seen = HSD.forward, []
+def test_ckd_has_one_record_for_both_stages_which_says_that_it_is_re_derived(recipes, tmp_path):
+    folder = run(recipes, tmp_path / "runs", of=CKD_OF)
+    record = read_record(folder)
+    assert list(record["stages"]) == ["teacher", "student"]
+    assert "re-derived" in record["remarks"][0]
+    assert re_evaluate(folder) is True
+
+
+def test_r2etl_runs_on_its_own_network_which_has_no_picture_of_images_as_events(recipes, tmp_path, capsys):
+    of = ["model.name=r2etl_vggsnn", "model.act_fun=QGateGrad", "data.size=16", "method={name: r2etl}"]
+    folder = run(recipes, tmp_path / "runs", of=of)
+    assert {"static", "events", "encoder", "feature"} < read_record(folder)["history"][0]["train"].keys()
+    assert re_evaluate(folder) is True
+    assert main(["figure", "features", str(folder), "recordings=4", "perplexity=1"]) == 2
+    assert "the figure needs a tmkt_* network, 'r2etl_vggsnn' shows images" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("method", "of", "stage", "call"),
+    [(HSD, HSD_OF, "ann", 1), (HSD, HSD_OF, "distil", 2), (CKD, CKD_OF, "teacher", 1), (CKD, CKD_OF, "student", 2)],
+)
+def test_a_run_stopped_in_a_stage_ends_with_the_same_weights(recipes, tmp_path, monkeypatch, method, of, stage, call):
+    whole = run(recipes, tmp_path / "whole", f"data.cache={tmp_path / 'one'}", of=of)
+    forward, seen = method.forward, []
 
     def stops(self, batch, progress):
         seen.append(self.stage)
@@ -67,10 +88,10 @@ def test_a_run_stopped_in_a_stage_ends_with_the_same_weights(recipes, tmp_path, 
         return forward(self, batch, progress)
 
     with monkeypatch.context() as patched:
-        patched.setattr(HSD, "forward", stops)
+        patched.setattr(method, "forward", stops)
         with pytest.raises(Stopped, match=f"in stage {stage}, epoch"):
-            run(recipes, tmp_path / "parts", f"data.cache={tmp_path / 'two'}")
-    parts = run(recipes, tmp_path / "parts", f"data.cache={tmp_path / 'two'}", resume=True)
+            run(recipes, tmp_path / "parts", f"data.cache={tmp_path / 'two'}", of=of)
+    parts = run(recipes, tmp_path / "parts", f"data.cache={tmp_path / 'two'}", of=of, resume=True)
     assert equal(weights(whole), weights(parts))
 
 

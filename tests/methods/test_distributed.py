@@ -17,6 +17,7 @@ CASES = [
     ("tmkt", "tmkt_vggsnn", {"mix_ratio": 0.4}),
     ("tmkt", "tmkt_scnn", {"mix_ratio": 0.4}),
     ("knowledge_transfer", "tmkt_resnet18", {}),
+    ("r2etl", "r2etl_vggsnn", {"feature": "mmd"}),
 ]
 
 

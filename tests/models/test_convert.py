@@ -214,7 +214,7 @@ def test_what_one_stream_cannot_do_is_refused():
         "method": {"name": "tmkt", "mix_ratio": 0.4},
         "model": {"name": "hsd_vggsnn", "width": 0.1},
     }
-    with pytest.raises(RecipeError, match="'hsd_vggsnn' has one stream and cannot transfer from images"):
+    with pytest.raises(RecipeError, match="'hsd_vggsnn' cannot transfer from images as method 'tmkt' does"):
         build_method(recipe_from_dict(recipe), 3, seed=0)
     with pytest.raises(RecipeError, match="did you mean 'hsd_resnet19'"):
         build_backbone("hsd_resnet29", 10, 1, 32)
