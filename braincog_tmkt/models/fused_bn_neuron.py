@@ -110,8 +110,8 @@ def _record(node: Any, spikes: Tensor, membranes: Tensor | None) -> None:
 
 
 class _Fire(torch.autograd.Function):
-    """The operator on `[T, S, R, C]`, with gradients for currents, the norm's weight and bias, the neuron's gain and its
-    surrogate's alpha."""
+    """The operator on `[T, S, R, C]`, with gradients for currents, the norm's weight and bias, the neuron's gain and
+    its surrogate's alpha."""
 
     @staticmethod
     def forward(

@@ -80,6 +80,8 @@ class UnitLIFNode(BaseNode):
     def recurrence(self) -> dict[str, Any]:
         """For the kernels, see `kernels.Neuron`."""
         threshold = self.threshold.detach().float().clone()
-        keep, gain = (threshold.new_tensor(number) for number in (self.decay, 1 - self.decay if self.decay_input else 1))
+        keep, gain = (
+            threshold.new_tensor(number) for number in (self.decay, 1 - self.decay if self.decay_input else 1)
+        )
         how = {"inclusive": self.inclusive, "attached": not self.detach_reset}
         return {"keep": keep, "gain": gain, "threshold": threshold, **how}
