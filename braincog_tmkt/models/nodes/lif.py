@@ -54,6 +54,7 @@ class UnitLIFNode(BaseNode):
         **kwargs: Any,
     ) -> None:
         super().__init__(threshold, **kwargs)
+        self.mem: Any = self.mem
         if not 0 <= decay < 1:
             raise RecipeError(f"node 'UnitLIFNode': decay must be from 0 to below 1, not {decay}")
         self.decay, self.inclusive = decay, inclusive
