@@ -48,10 +48,12 @@ def neuron_of(node: Any) -> Neuron | None:
     ):
         return None
     surrogate, alpha = KNOWN[type(node.act_fun)], node.act_fun.alpha
-    numbers = [alpha, *(value for value in recurrence.values() if isinstance(value, Tensor))]
-    if any(number.numel() != 1 for number in numbers):  # a threshold for each channel
+    neuron = Neuron(surrogate=surrogate, alpha=alpha, v_init=start, **recurrence)
+    numbers = {name: number for name, number in neuron._asdict().items() if isinstance(number, Tensor)}
+    if any(number.numel() != 1 for number in numbers.values()):  # a threshold for each channel
         return None
-    return Neuron(surrogate=surrogate, alpha=alpha, v_init=start, **recurrence)
+    known = {"alpha", "gain"} if neuron.learnt[0] else {"alpha"}
+    return None if any(numbers[name].requires_grad for name in numbers.keys() - known) else neuron
 
 
 def _patched(*kinds: type) -> bool:
@@ -85,7 +87,7 @@ def fire(node: Any, currents: Tensor, norm: StepBatchNorm2d | None) -> Tensor | 
     streams = norm.streams if norm is not None else 1
     rows = pixels.view(node.input_steps, streams, -1, pixels.shape[-1])
     learnt = (None, None) if norm is None else (norm.weight, norm.bias)
-    spikes, membranes = _Fire.apply(rows, *learnt, neuron.decay, neuron.alpha, neuron, norm, node.requires_mem)
+    spikes, membranes = _Fire.apply(rows, *learnt, neuron.gain, neuron.alpha, neuron, norm, node.requires_mem)
 
     def as_currents(x: Tensor) -> Tensor:
         return x.view(pixels.shape).permute(0, 3, 1, 2) if images else x.view(pixels.shape)
@@ -108,7 +110,7 @@ def _record(node: Any, spikes: Tensor, membranes: Tensor | None) -> None:
 
 
 class _Fire(torch.autograd.Function):
-    """The operator on `[T, S, R, C]`, with gradients for currents, the norm's weight and bias, the neuron's decay and
+    """The operator on `[T, S, R, C]`, with gradients for currents, the norm's weight and bias, the neuron's gain and
     its surrogate's alpha."""
 
     @staticmethod
@@ -117,7 +119,7 @@ class _Fire(torch.autograd.Function):
         x: Tensor,
         weight: Tensor | None,
         bias: Tensor | None,
-        decay: Tensor,
+        gain: Tensor,
         alpha: Tensor,
         neuron: Neuron,
         norm: StepBatchNorm2d | None,
@@ -132,23 +134,21 @@ class _Fire(torch.autograd.Function):
             scale = rstd * weight
             shift = bias - mean * scale
         spikes, membranes = kernels.forward(x, scale, shift, neuron, keep)
-        ctx.save_for_backward(x, scale, shift, mean, rstd, decay, alpha)
+        ctx.save_for_backward(x, scale, shift, mean, rstd, gain, alpha)
         ctx.set_materialize_grads(False)
         ctx.neuron, ctx.batch_statistics = neuron, norm is not None and norm.training
         ctx.shared = norm is not None and norm.shared
         ctx.synchronised = norm is not None and norm.processes > 1
-        ctx.learnt = decay.requires_grad, alpha.requires_grad and neuron.surrogate == SLOPES["AtanGrad"]
         return spikes, membranes
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, scale, shift, mean, rstd, decay, alpha = ctx.saved_tensors
-        kernels = _kernels(x)
-        neuron = ctx.neuron._replace(decay=decay, alpha=alpha)
+        x, scale, shift, mean, rstd, *_ = ctx.saved_tensors  # raises if a number was changed in place since
+        kernels, neuron = _kernels(x), ctx.neuron
         grad_spike, grad_membrane = (None if grad is None else grad.contiguous() for grad in grads)
         grad, sums, numbers = kernels.backward(x, scale, shift, mean, rstd, neuron, grad_spike, grad_membrane)
-        own = [g if wanted else None for g, wanted in zip(numbers.float(), ctx.learnt, strict=True)]
+        own = [g if wanted else None for g, wanted in zip(numbers.float(), neuron.learnt, strict=True)]
         if scale is None:
             return grad, None, None, *own, None, None, None
         grad_bias, grad_weight = sums.sum((1, 2)).to(torch.float32).unbind()

@@ -28,18 +28,20 @@ INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 interpreted = pytest.mark.skipif(not INTERPRETED, reason="runs in the process with Triton's interpreter")
 compiled = pytest.mark.skipif(INTERPRETED, reason="Triton interprets here")
 
-LIF, IF, PLIF = (True, True), (False, False), (True, False)
+LIF, IF, PLIF = {"divide": True}, {"keep": 1.0}, {}
+SOFT = IF | {"soft": True, "attached": True}
+UNIT = {"keep": 0.5, "attached": True, "inclusive": True}
 
 
 def scalar(number, device="cpu"):
     return torch.tensor(number, dtype=torch.float32, device=device)
 
 
-def neuron(
-    kind=LIF, decay=2.0, threshold=0.5, surrogate="QGateGrad", alpha=2.0, v_init=0.0, device="cpu", amplitude=None
-):
-    numbers = scalar(decay, device), scalar(threshold, device), SLOPES[surrogate], scalar(alpha, device)
-    return Neuron(*numbers, v_init, *kind, None if amplitude is None else scalar(amplitude, device))
+def neuron(kind=LIF, gain=2.0, threshold=0.5, surrogate="QGateGrad", alpha=2.0, v_init=0.0, device="cpu", **fields):
+    """Numbers that can be learnt are."""
+    gain, threshold, alpha = (scalar(number, device) for number in (gain, threshold, alpha))
+    fields = {key: scalar(field, device) if type(field) is float else field for key, field in (kind | fields).items()}
+    return Neuron(gain.requires_grad_(), threshold, SLOPES[surrogate], alpha.requires_grad_(), v_init, **fields)
 
 
 def currents(*shape, dtype=torch.float32, seed=0):
@@ -116,7 +118,7 @@ def test_the_node_with_a_soft_reset_step_by_step(given, surrogate):
     grads = [grad if wanted else None for grad, wanted in zip(torch.randn(2, *x.shape), given, strict=True)]
     sum((y * grad).sum() for y, grad in zip((outputs, membranes), grads, strict=True) if grad is not None).backward()
 
-    like = neuron(IF, (1 / scalar(theta)).item(), 1.0, surrogate, 1.5, v_init=0.5, amplitude=theta)
+    like = neuron(SOFT, (1 / scalar(theta)).item(), 1.0, surrogate, 1.5, v_init=0.5, amplitude=theta)
     spike, membrane = cuda.forward(x.detach(), None, None, like, True)
     assert torch.equal(spike, outputs)
     assert torch.equal(membrane, membranes)
@@ -125,6 +127,46 @@ def test_the_node_with_a_soft_reset_step_by_step(given, surrogate):
     torch.testing.assert_close(grad, x.grad, rtol=1e-5, atol=1e-6)
     if surrogate == "AtanGrad":
         assert numbers[1].item() == pytest.approx(act_fun.alpha.grad.item(), rel=1e-5)
+
+
+def formulas(x, like, surrogate):
+    """Outputs and membranes of `[T, ...]`: what `Neuron` says of its fields, one step at a time."""
+    act_fun = surrogate_class(surrogate)(alpha=like.alpha.item(), requires_grad=False)
+    m, outputs, membranes = torch.full_like(x[0], like.v_init), [], []
+    for current in x:
+        drive = current if like.keep is not None else current - m
+        drive = drive / like.gain if like.divide else drive * like.gain
+        v = drive + (m if like.keep is None else like.keep * m)
+        above = v - like.threshold
+        spike = act_fun(above)
+        spike = spike - spike.detach() + (above >= 0 if like.inclusive else above > 0).float()
+        fired = spike if like.attached else spike.detach()
+        m = v - like.threshold * fired if like.soft else v * (1 - fired)
+        outputs.append(spike if like.amplitude is None else spike * like.amplitude)
+        membranes.append(m)
+    return torch.stack(outputs), torch.stack(membranes)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("attached", [False, True])
+@pytest.mark.parametrize("inclusive", [False, True])
+@pytest.mark.parametrize(("form", "gain"), [(LIF, 2.0), (PLIF, 0.25), ({"keep": 0.75}, 0.25), ({"keep": 0.3}, 1.0)])
+def test_each_field_of_a_neuron_changes_one_thing(form, gain, inclusive, attached, soft):
+    """On the CPU, and in Triton's interpreter."""
+    backend, fields = cuda if INTERPRETED else cpu, {"inclusive": inclusive, "attached": attached, "soft": soft}
+    for place, surrogate in enumerate(SLOPES):
+        odd = place % 2 == 1
+        like = neuron(form, gain, 0.75, surrogate, 1.0, 0.25, **fields, **({"amplitude": 1.5} if odd else {}))
+        x = (2 * currents(4, 1, 9, 5, seed=place)).requires_grad_()
+        grads = torch.randn(x.shape), None if odd else torch.randn(x.shape)
+        expected = formulas(x, like, surrogate)
+        for got, one in zip(backend.forward(x.detach(), None, None, like, True), expected, strict=True):
+            assert torch.equal(got, one)
+        sum((y * grad).sum() for y, grad in zip(expected, grads, strict=True) if grad is not None).backward()
+        grad, _, numbers = backend.backward(x.detach(), None, None, None, None, like, *grads)
+        torch.testing.assert_close(grad, x.grad, rtol=1e-5, atol=1e-5)
+        if like.learnt[0]:
+            assert numbers[0].item() == pytest.approx(like.gain.grad.item(), rel=1e-4, abs=1e-4)
 
 
 @interpreted
@@ -215,14 +257,14 @@ def test_division_is_exact_with_a_fused_multiply_add(tau, monkeypatch):
 def test_division_is_as_near_as_the_interpreters_own_multiply_add_allows(tau):
     """Some versions of it round the product too; then the last bit may differ."""
     x = dividends()
-    membrane = cuda.forward(torch.from_numpy(x)[None, None], None, None, neuron(decay=tau, threshold=1e38), True)[1]
+    membrane = cuda.forward(torch.from_numpy(x)[None, None], None, None, neuron(gain=tau, threshold=1e38), True)[1]
     np.testing.assert_array_max_ulp(membrane.numpy().reshape(x.shape), x / np.float32(tau), maxulp=1)
 
 
-def compare(device, dtype, shape, kind, decay, surrogate, given=(True, True), rtol=2e-5, amplitude=None):
+def compare(device, dtype, shape, kind, gain, surrogate, given=(True, True), rtol=2e-5):
     """All four functions against the CPU backend's."""
-    like = neuron(kind, decay, surrogate=surrogate, v_init=0.1, amplitude=amplitude)
-    there = neuron(kind, decay, surrogate=surrogate, v_init=0.1, device=device, amplitude=amplitude)
+    like = neuron(kind, gain, surrogate=surrogate, v_init=0.1)
+    there = neuron(kind, gain, surrogate=surrogate, v_init=0.1, device=device)
     x = currents(*shape, dtype=dtype)
     grads = [g if wanted else None for g, wanted in zip((currents(*shape, dtype=dtype), currents(*shape)), given)]  # noqa: B905
     norm = statistics(x)
@@ -251,32 +293,34 @@ def compare(device, dtype, shape, kind, decay, surrogate, given=(True, True), rt
 
 @interpreted
 @pytest.mark.parametrize(
-    ("dtype", "shape", "kind", "decay", "surrogate", "given", "amplitude"),
+    ("dtype", "shape", "kind", "gain", "surrogate", "given"),
     [
-        (torch.float32, (3, 2, 37, 5), LIF, 4.0, "QGateGrad", (True, False), None),
-        (torch.float32, (13, 1, 5, 3), PLIF, 0.37, "AtanGrad", (True, True), None),
-        (torch.bfloat16, (2, 1, 7, 66), PLIF, 0.5, "GateGrad", (False, True), None),
-        (torch.bfloat16, (2, 2, 90, 1), IF, 1.0, "BackEIGateGrad", (True, True), None),
-        (torch.float32, (3, 1, 9, 66), IF, 0.7, "QGateGrad", (True, True), 1.3),
-        (torch.bfloat16, (2, 2, 90, 3), IF, 0.7, "AtanGrad", (True, False), 0.3125),  # the interpreter truncates
-        (torch.float32, (1, 1, 40, 5), IF, 0.7, "GateGrad", (False, True), 1.3),
+        (torch.float32, (3, 2, 37, 5), LIF, 4.0, "QGateGrad", (True, False)),
+        (torch.float32, (13, 1, 5, 3), PLIF, 0.37, "AtanGrad", (True, True)),
+        (torch.bfloat16, (2, 1, 7, 66), PLIF, 0.5, "GateGrad", (False, True)),
+        (torch.bfloat16, (2, 2, 90, 1), IF, 1.0, "BackEIGateGrad", (True, True)),
+        (torch.float32, (3, 1, 9, 66), SOFT | {"amplitude": 1.3}, 0.7, "QGateGrad", (True, True)),
+        # an amplitude that the interpreter, which truncates, rounds right
+        (torch.bfloat16, (2, 2, 90, 3), SOFT | {"amplitude": 0.3125}, 0.7, "AtanGrad", (True, False)),
+        (torch.float32, (1, 1, 40, 5), SOFT | {"amplitude": 1.3}, 0.7, "GateGrad", (False, True)),
+        (torch.float32, (4, 1, 21, 5), UNIT, 1.0, "BackEIGateGrad", (True, True)),
+        (torch.bfloat16, (3, 2, 30, 3), UNIT | {"soft": True}, 0.5, "QGateGrad", (True, False)),
     ],
 )
-def test_the_cpu_backend_in_odd_sizes(dtype, shape, kind, decay, surrogate, given, amplitude, monkeypatch):
+def test_the_cpu_backend_in_odd_sizes(dtype, shape, kind, gain, surrogate, given, monkeypatch):
     monkeypatch.setattr(cuda, "PROGRAMS", 4)
-    compare("cpu", dtype, shape, kind, decay, surrogate, given, amplitude=amplitude)
+    compare("cpu", dtype, shape, kind, gain, surrogate, given)
 
 
 @pytest.mark.gpu
 @compiled
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("kind", [LIF, IF, PLIF])
+@pytest.mark.parametrize("kind", [LIF, PLIF, SOFT | {"amplitude": 1.3}, UNIT])
 @pytest.mark.parametrize("shape", [(10, 2, 577, 64), (4, 1, 37, 5), (20, 1, 64, 130)])
 def test_the_cpu_backend_on_a_gpu(shape, kind, dtype):
-    compare("cuda", dtype, shape, kind, 3.3 if kind == LIF else 0.7, "AtanGrad")
-    if kind == IF:
-        compare("cuda", dtype, shape, kind, 0.7, "QGateGrad", amplitude=1.3)
+    for surrogate in ("AtanGrad", "QGateGrad"):
+        compare("cuda", dtype, shape, kind, 3.3 if kind == LIF else 0.7, surrogate)
 
 
 def build(kernel, target, constants, options=None):
@@ -310,15 +354,19 @@ def stack(cubin, folder):
 @pytest.mark.parametrize("target", [pytest.param(80, marks=pytest.mark.slow), 90])
 def test_kernels_compile_for_real_gpus(target, tmp_path, monkeypatch):
     monkeypatch.setattr(triton.knobs.cache, "dir", str(tmp_path / "cache"))
-    tile, walk = {"WIDE": 64}, {"T": 6, "LEAK": True, "DIVIDE": True, "WIDE": 64, "amplitude": None}
-    soft = {"T": 6, "LEAK": False, "DIVIDE": False, "WIDE": 64}
-    forward, backward = {"ROWS": 8, "membrane": None}, {"SURROGATE": 0, "ROWS": 4, "grad_membrane": None}
+    tile, walk = {"WIDE": 64}, {"T": 6, "WIDE": 64}
+    lif = walk | {"DIVIDE": True, "INCLUSIVE": False, "SOFT": False, "keep": None, "amplitude": None}
+    soft = walk | {"DIVIDE": False, "INCLUSIVE": False, "SOFT": True}
+    unit = walk | {"DIVIDE": False, "INCLUSIVE": True, "SOFT": False, "amplitude": None}
+    backward = {"SURROGATE": 0, "ROWS": 4, "grad_membrane": None, "LEARN_GAIN": False, "LEARN_ALPHA": False}
+    forward, attached = {"ROWS": 8, "membrane": None}, backward | {"ATTACHED": True}
     registers = {"maxnreg": cuda.REGISTERS}
     jobs = {
-        "forward": (cuda._forward, walk | forward, {}),
-        "backward": (cuda._backward, walk | backward, registers),
+        "forward": (cuda._forward, lif | forward, {}),
+        "backward": (cuda._backward, lif | backward | {"ATTACHED": False}, registers),
         "soft forward": (cuda._forward, soft | forward, {}),
-        "soft backward": (cuda._backward, soft | backward, registers),
+        "soft backward": (cuda._backward, soft | attached, registers),
+        "unit backward": (cuda._backward, unit | attached, registers),
         "join": (cuda._join, tile | {"PARTS": 32}, {}),
         "moments": (cuda._moments, tile | {"ROWS": 64}, {}),
         "normalise": (cuda._normalise_backward, tile | {"ROWS": 32}, {}),
@@ -326,10 +374,11 @@ def test_kernels_compile_for_real_gpus(target, tmp_path, monkeypatch):
     built = {name: build(kernel, target, constants, options) for name, (kernel, constants, options) in jobs.items()}
     for name, (_, cubin) in built.items():
         assert stack(cubin, tmp_path) == 0, name
-    for name in ("forward", "backward", "soft forward", "soft backward"):  # nothing is approximate
+    divisions = {"forward": 4 * walk["T"], "backward": 2 * 2 * walk["T"]}
+    divisions |= dict.fromkeys(("soft forward", "soft backward", "unit backward"), 0)
+    for name in divisions:  # nothing is approximate
         assert not re.search(r"(div\.(full|approx)|rcp\.approx|\.ftz)", built[name][0]), name
     assert re.search(r"cvt\.rn\.bf16", built["soft forward"][0])  # an amplitude is rounded to the nearest
     # only the divisions by tau are fused: four operations each
-    divisions = {"forward": 4 * walk["T"], "backward": 2 * 2 * walk["T"], "soft forward": 0, "soft backward": 0}
     for name, number in divisions.items():
         assert built[name][0].count("fma.rn.f32") == 4 * number, name

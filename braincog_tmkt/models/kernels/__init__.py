@@ -2,7 +2,7 @@
 
 BrainCog's own node makes some ten passes over its neurons at every step, and as many again in the backward pass, each
 with a tensor of its own. Here a block of neurons walks through all its steps while it is in the cache (in registers on
-a GPU), and the backward pass walks again instead of keeping membranes. The operations and their order are BrainCog's.
+a GPU), and the backward pass walks again instead of keeping membranes. The operations and their order are the node's.
 
 Both backends are modules with the functions of `Kernels`.
 """
@@ -18,34 +18,47 @@ import torch
 from torch import Tensor
 
 SLOPES = {"QGateGrad": 0, "BackEIGateGrad": 1, "GateGrad": 2, "AtanGrad": 3}
-"""BrainCog's surrogates whose derivative the kernels know; all of them spike strictly above the threshold."""
+"""BrainCog's surrogates whose derivative the kernels know."""
 
 
 class Neuron(NamedTuple):
-    """A plain recurrence: with `m` the membrane after the last reset and `x` the current,
+    """A recurrence: with `m` the membrane after the last reset and `x` the current,
 
-    `v = m + (x - leak * m) / decay` (or `* decay`), spike where `v > threshold`, then `m = v * (1 - spike)`, through
-    which no gradient passes to the spike. A soft reset is `m = v - spike`, and gradients pass it.
+    `v = keep * m + gain * x`, a spike `s` where `v > threshold`, then `m = v * (1 - s)`.
+
+    Each field changes one thing, whatever the others are.
 
     Args:
-        decay: tau of LIF, dt of IF, the weight of the leak of PLIF; float32 without axes, on the currents' device.
-        threshold: likewise.
-        surrogate: one of `SLOPES`.
-        alpha: of the surrogate; as `decay`.
+        gain: weight of the current; float32 without axes, on the currents' device. It can be learnt (see `learnt`).
+        threshold: as `gain`.
+        surrogate: one of `SLOPES`, at `v - threshold`.
+        alpha: of the surrogate; as `gain`. It can be learnt if the surrogate is AtanGrad.
         v_init: membrane before the first step.
-        leak: whether the membrane leaks (LIF, PLIF) or not (IF).
-        divide: whether to divide by `decay` (LIF) or to multiply by it (IF, PLIF).
-        amplitude: output of a spike of a node with a soft reset, as `decay`; None: the reset is to 0, and a spike is 1.
+        keep: weight of the membrane, as `gain`; None: what the current leaves of it, `v = m + (x - m) * gain`.
+        divide: without a `keep`: `v = m + (x - m) / gain`; such a gain cannot be learnt.
+        inclusive: whether a potential at the threshold fires, too.
+        soft: whether a spike subtracts the threshold, `m = v - threshold * s`, instead of setting the membrane to 0.
+        attached: whether gradients pass from the membrane after the reset to the spike.
+        amplitude: output of a spike, as `gain`; None: 1.
     """
 
-    decay: Tensor
+    gain: Tensor
     threshold: Tensor
     surrogate: int
     alpha: Tensor
     v_init: float
-    leak: bool = False
+    keep: Tensor | None = None
     divide: bool = False
+    inclusive: bool = False
+    soft: bool = False
+    attached: bool = False
     amplitude: Tensor | None = None
+
+    @property
+    def learnt(self) -> tuple[bool, bool]:
+        """Whether the gradients of `gain` and of `alpha` are wanted, and known."""
+        gain = self.gain.requires_grad and self.keep is None and not self.divide
+        return gain, self.alpha.requires_grad and self.surrogate == SLOPES["AtanGrad"]
 
 
 class Kernels(Protocol):
@@ -96,7 +109,7 @@ class Kernels(Protocol):
 
         Returns:
             The gradient; float64 `[2, T, S, C]`, sums of it and of its product with `(x - mean) * rstd` (empty without
-            a norm); float64 `[2]`, the gradients of `decay` (if it can be learnt) and of `alpha`.
+            a norm); float64 `[2]`, the gradients of `gain` and of `alpha`, 0 for what is not learnt.
         """
 
     def normalise_backward(

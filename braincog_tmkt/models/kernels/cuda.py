@@ -2,7 +2,7 @@
 
 A program owns a tile of rows times channels of one stream. What it sums over the rows it writes as one part, and the
 parts are added in float64, always in the same order. Products and sums are not fused (`EXACT`) and divisions round to
-the nearest, so the potentials are those of BrainCog's nodes on the CPU to the last bit, in both walks.
+the nearest, so the potentials are those of the nodes on the CPU to the last bit, in both walks.
 """
 
 from __future__ import annotations
@@ -63,28 +63,41 @@ def _row(pointer, plane, C, WIDE: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _divide(a, decay, inverse):  # type: ignore[no-untyped-def]
-    """`a / decay` to the last bit (Markstein: from 1 / decay, twice corrected); the machine's own has branches."""
+def _divide(a, b, inverse):  # type: ignore[no-untyped-def]
+    """`a / b` to the last bit (Markstein: from 1 / b, twice corrected); the machine's own has branches."""
     q = a * inverse
-    q = tl.fma(tl.fma(-q, decay, a), inverse, q)
-    return tl.fma(tl.fma(-q, decay, a), inverse, q)
+    q = tl.fma(tl.fma(-q, b, a), inverse, q)
+    return tl.fma(tl.fma(-q, b, a), inverse, q)
 
 
 @triton.jit
-def _integrate(x, m, scale, shift, plane, C, decay, inverse, LEAK: tl.constexpr, DIVIDE: tl.constexpr):  # type: ignore[no-untyped-def]
+def _number(pointer):  # type: ignore[no-untyped-def]
+    """One of the neuron's numbers, if it has it."""
+    return None if pointer is None else tl.load(pointer)
+
+
+@triton.jit
+def _integrate(x, m, scale, shift, plane, C, gain, inverse, keep, DIVIDE: tl.constexpr):  # type: ignore[no-untyped-def]
     """The potential before the reset."""
     y = x.to(tl.float32)
     if scale is not None:
         y = y * _row(scale, plane, C, x.shape[1]) + _row(shift, plane, C, x.shape[1])
-    if LEAK:
+    if keep is None:
         y -= m
-    return m + (_divide(y, decay, inverse) if DIVIDE else y * decay)
+    part = _divide(y, gain, inverse) if DIVIDE else y * gain
+    return (m if keep is None else m * keep) + part
 
 
 @triton.jit
-def _reset(v, threshold, amplitude):  # type: ignore[no-untyped-def]
-    """The membrane after the reset, which is soft if a spike has an amplitude."""
-    return tl.where(v - threshold > 0.0, 0.0 if amplitude is None else v - 1.0, v)
+def _fires(u, INCLUSIVE: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Whether a potential is above the threshold by u, or at it."""
+    return u >= 0.0 if INCLUSIVE else u > 0.0
+
+
+@triton.jit
+def _reset(v, threshold, INCLUSIVE: tl.constexpr, SOFT: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The membrane after the reset."""
+    return tl.where(_fires(v - threshold, INCLUSIVE), v - threshold if SOFT else 0.0, v)
 
 
 @triton.jit
@@ -109,14 +122,14 @@ def _bell(u, alpha):  # type: ignore[no-untyped-def]
 
 @triton.jit(do_not_specialize=["R"])
 def _forward(  # type: ignore[no-untyped-def]
-    x, scale, shift, decay, threshold, amplitude, v_init, spike, membrane, R, C,
-    T: tl.constexpr, LEAK: tl.constexpr, DIVIDE: tl.constexpr, ROWS: tl.constexpr, WIDE: tl.constexpr,
+    x, scale, shift, gain, keep, threshold, amplitude, v_init, spike, membrane, R, C,
+    T: tl.constexpr, DIVIDE: tl.constexpr, INCLUSIVE: tl.constexpr, SOFT: tl.constexpr,
+    ROWS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """A tile of one stream through all steps."""
-    decay, threshold = tl.load(decay), tl.load(threshold)
-    amplitude = None if amplitude is None else tl.load(amplitude)
-    high = 1.0 if amplitude is None else amplitude
-    inverse = tl.div_rn(1.0, decay)
+    gain, threshold, keep = tl.load(gain), tl.load(threshold), _number(keep)
+    high = 1.0 if amplitude is None else tl.load(amplitude)
+    inverse = tl.div_rn(1.0, gain)
     first = tl.program_id(0) * ROWS
     place, inside = _tile(first, R, C, ROWS, WIDE)
     loaded = ()
@@ -124,25 +137,27 @@ def _forward(  # type: ignore[no-untyped-def]
         loaded += (tl.load(x + (_plane(t) * R + first) * C + place, inside, 0.0),)  # type: ignore[assignment]
     m = tl.zeros([ROWS, WIDE], tl.float32) + v_init
     for t in tl.static_range(T):
-        v = _integrate(loaded[t], m, scale, shift, _plane(t), C, decay, inverse, LEAK, DIVIDE)
-        m = _reset(v, threshold, amplitude)
-        tl.store(spike + (_plane(t) * R + first) * C + place, tl.where(v - threshold > 0.0, high, 0.0), inside)
+        v = _integrate(loaded[t], m, scale, shift, _plane(t), C, gain, inverse, keep, DIVIDE)
+        m = _reset(v, threshold, INCLUSIVE, SOFT)
+        fired = tl.where(_fires(v - threshold, INCLUSIVE), high, 0.0)
+        tl.store(spike + (_plane(t) * R + first) * C + place, fired, inside)
         if membrane is not None:
             tl.store(membrane + (_plane(t) * R + first) * C + place, m, inside)
 
 
 @triton.jit(do_not_specialize=["R", "tiles"])
 def _backward(  # type: ignore[no-untyped-def]
-    x, scale, shift, mean, rstd, decay, threshold, alpha, amplitude, v_init, grad_spike, grad_membrane, grad, sums,
-    numbers, R, C, tiles, T: tl.constexpr, LEAK: tl.constexpr, DIVIDE: tl.constexpr, SURROGATE: tl.constexpr,
+    x, scale, shift, mean, rstd, gain, keep, threshold, alpha, amplitude, v_init, grad_spike, grad_membrane, grad, sums,
+    numbers, R, C, tiles, T: tl.constexpr, DIVIDE: tl.constexpr, INCLUSIVE: tl.constexpr, SOFT: tl.constexpr,
+    ATTACHED: tl.constexpr, LEARN_GAIN: tl.constexpr, LEARN_ALPHA: tl.constexpr, SURROGATE: tl.constexpr,
     ROWS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """Tiles of one stream, one after the other, through all steps and back; their sums as one part."""
-    decay, threshold, alpha = tl.load(decay), tl.load(threshold), tl.load(alpha)
-    amplitude = None if amplitude is None else tl.load(amplitude)
-    inverse = tl.div_rn(1.0, decay)
+    gain, threshold, alpha = tl.load(gain), tl.load(threshold), tl.load(alpha)
+    keep, amplitude = _number(keep), _number(amplitude)
+    inverse = tl.div_rn(1.0, gain)
     nothing = tl.zeros([ROWS, WIDE], tl.float32)
-    of_decay, of_alpha = nothing, nothing
+    of_gain, of_alpha = nothing, nothing
     plain, product = (nothing,) * T, (nothing,) * T
     for tile in tl.range(tiles, disable_licm=True):
         first = (tl.program_id(0) * tiles + tile) * ROWS
@@ -151,9 +166,9 @@ def _backward(  # type: ignore[no-untyped-def]
         loaded, potential = (), ()
         for t in tl.static_range(T):
             loaded += (tl.load(x + (_plane(t) * R + first) * C + place, inside, 0.0),)  # type: ignore[assignment]
-            v = _integrate(loaded[t], m, scale, shift, _plane(t), C, decay, inverse, LEAK, DIVIDE)
+            v = _integrate(loaded[t], m, scale, shift, _plane(t), C, gain, inverse, keep, DIVIDE)
             potential += (v,)  # type: ignore[assignment]
-            m = _reset(v, threshold, amplitude)
+            m = _reset(v, threshold, INCLUSIVE, SOFT)
         carried = nothing
         new_plain, new_product = (), ()  # grown by +: Triton's tuples know no star
         for t in tl.static_range(T - 1, -1, -1):
@@ -161,22 +176,23 @@ def _backward(  # type: ignore[no-untyped-def]
             u = potential[t] - threshold
             if grad_membrane is not None:
                 carried += tl.load(grad_membrane + at + place, inside, 0.0)
-            if amplitude is None:
-                carried = tl.where(u > 0.0, 0.0, carried)
             g = nothing if grad_spike is None else tl.load(grad_spike + at + place, inside, 0.0).to(tl.float32)
-            if amplitude is not None:  # what was fired was also subtracted from the membrane
-                g = g * amplitude - carried
-            if grad_spike is not None or amplitude is not None:
+            if amplitude is not None:
+                g = g * amplitude
+            if ATTACHED:  # the spike also reached the next layer through the membrane
+                g -= carried * (threshold if SOFT else potential[t])
+            if not SOFT:
+                carried = tl.where(_fires(u, INCLUSIVE), 0.0, carried)
+            if grad_spike is not None or ATTACHED:
                 carried += g * _slope(u, alpha, SURROGATE)
-                if SURROGATE == 3:
-                    of_alpha += g * (u * 0.5 / _bell(u, alpha))
-            if LEAK and not DIVIDE:
-                m = _reset(potential[t - 1], threshold, amplitude) if t > 0 else nothing + v_init
-                of_decay += carried * (potential[t] - m)
-            share = _divide(carried, decay, inverse) if DIVIDE else carried * decay
+            if LEARN_ALPHA:
+                of_alpha += g * (u * 0.5 / _bell(u, alpha))
+            if LEARN_GAIN:
+                m = _reset(potential[t - 1], threshold, INCLUSIVE, SOFT) if t > 0 else nothing + v_init
+                of_gain += carried * (potential[t] - m)
+            share = _divide(carried, gain, inverse) if DIVIDE else carried * gain
             tl.store(grad + at + place, share, inside)
-            if LEAK:
-                carried -= share
+            carried = carried - share if keep is None else carried * keep
             if scale is not None:
                 centred = loaded[t].to(tl.float32) - _row(mean, _plane(t), C, WIDE)
                 new_plain = (plain[t] + share,) + new_plain  # noqa: RUF005
@@ -193,7 +209,7 @@ def _backward(  # type: ignore[no-untyped-def]
             to += (T * tl.num_programs(2)).to(tl.int64) * parts * C
             tl.store(to, tl.sum(product[t], 0).to(tl.float64) * factor, real)
     to = numbers + (tl.program_id(2) * tl.num_programs(1) + tl.program_id(1)) * parts + part
-    tl.store(to, tl.sum(of_decay).to(tl.float64) / decay)
+    tl.store(to, tl.sum(of_gain).to(tl.float64) / gain)
     tl.store(to + tl.num_programs(2) * tl.num_programs(1) * parts, tl.sum(of_alpha).to(tl.float64))
 
 
@@ -278,11 +294,10 @@ def forward(x: Tensor, scale: Tensor | None, shift: Tensor | None, neuron: Neuro
     high, wide, _, grid = _tiling(rows, channels, streams, 4 if steps <= LONG else 2, 1)
     spike = torch.empty_like(x)
     membrane = torch.empty_like(x, dtype=torch.float32) if keep else None
-    given = x, *_dense(scale, shift, neuron.decay, neuron.threshold, neuron.amplitude), neuron.v_init
+    given = x, *_dense(scale, shift, neuron.gain, neuron.keep, neuron.threshold, neuron.amplitude), neuron.v_init
+    kind = neuron.divide, neuron.inclusive, neuron.soft
     with torch.cuda.device_of(x):
-        _forward[grid](
-            *given, spike, membrane, rows, channels, steps, neuron.leak, neuron.divide, high, wide, **EXACT
-        )  # fmt: skip
+        _forward[grid](*given, spike, membrane, rows, channels, steps, *kind, high, wide, **EXACT)
     return spike, x.new_empty(0, dtype=torch.float32) if membrane is None else membrane
 
 
@@ -304,8 +319,9 @@ def backward(
     sums = x.new_empty(shape, dtype=torch.float64)
     numbers = x.new_empty((2, grid[0] * grid[1] * grid[2]), dtype=torch.float64)
     grad = torch.empty_like(x)
-    given = x, *_dense(scale, shift, mean, rstd, neuron.decay, neuron.threshold, neuron.alpha, neuron.amplitude)
-    kind = neuron.leak, neuron.divide, neuron.surrogate
+    own = neuron.gain, neuron.keep, neuron.threshold, neuron.alpha, neuron.amplitude
+    given = x, *_dense(scale, shift, mean, rstd, *own)
+    kind = neuron.divide, neuron.inclusive, neuron.soft, neuron.attached, *neuron.learnt, neuron.surrogate
     with torch.cuda.device_of(x):
         _backward[grid](
             *given, neuron.v_init, grad_spike, grad_membrane, grad, sums, numbers, rows, channels, tiles, steps, *kind,

@@ -26,33 +26,22 @@ def _constant(node: Any, value: Any) -> Tensor:
     return torch.as_tensor(value, dtype=torch.float32, device=node.threshold.device).clone()
 
 
-def _learnt(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.requires_grad
-
-
 def _threshold(node: Any) -> Tensor:
     threshold: Tensor = node.get_thres().detach().float().clone()
     return threshold
 
 
-def _if(node: Any) -> dict[str, Any] | None:
-    if _learnt(node.dt):
-        return None
-    return {"decay": _constant(node, node.dt), "threshold": _threshold(node)}
+def _if(node: Any) -> dict[str, Any]:
+    return {"keep": _constant(node, 1.0), "gain": _constant(node, node.dt), "threshold": _threshold(node)}
 
 
-def _lif(node: Any) -> dict[str, Any] | None:
+def _lif(node: Any) -> dict[str, Any]:
     """BrainCog's LIF ignores `dt` and `sigmoid_thres`."""
-    if _learnt(node.tau):
-        return None
-    decay = _constant(node, node.tau)
-    return {"leak": True, "divide": True, "decay": decay, "threshold": node.threshold.detach().float().clone()}
+    return {"divide": True, "gain": _constant(node, node.tau), "threshold": node.threshold.detach().float().clone()}
 
 
 def _plif(node: Any) -> dict[str, Any] | None:
-    if node.dt != 1.0:
-        return None
-    return {"leak": True, "decay": node.w.sigmoid().float(), "threshold": _threshold(node)}
+    return {"gain": node.w.sigmoid().float(), "threshold": _threshold(node)} if node.dt == 1.0 else None
 
 
 _RECURRENCES: dict[type, Declaration] = {

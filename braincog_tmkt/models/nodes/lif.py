@@ -54,6 +54,7 @@ class UnitLIFNode(BaseNode):
         **kwargs: Any,
     ) -> None:
         super().__init__(threshold, **kwargs)
+        self.mem: Any = self.mem
         if not 0 <= decay < 1:
             raise RecipeError(f"node 'UnitLIFNode': decay must be from 0 to below 1, not {decay}")
         self.decay, self.inclusive = decay, inclusive
@@ -76,3 +77,12 @@ class UnitLIFNode(BaseNode):
             spike = spike + ((above >= 0).to(spike) - spike).detach()
         self.spike = spike
         self.mem = self.mem * (1 - (spike.detach() if self.detach_reset else spike))
+
+    def recurrence(self) -> dict[str, Any]:
+        """For the kernels, see `kernels.Neuron`."""
+        threshold = self.threshold.detach().float().clone()
+        keep, gain = (
+            threshold.new_tensor(number) for number in (self.decay, 1 - self.decay if self.decay_input else 1)
+        )
+        how = {"inclusive": self.inclusive, "attached": not self.detach_reset}
+        return {"keep": keep, "gain": gain, "threshold": threshold, **how}

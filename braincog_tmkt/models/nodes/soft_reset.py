@@ -68,5 +68,7 @@ class SoftResetIFNode(BaseNode):
 
     def recurrence(self) -> dict[str, Any]:
         """For the kernels, see `kernels.Neuron`; its potential is in thresholds."""
-        amplitude = self.get_thres().detach().float().clone()
-        return {"decay": 1 / amplitude, "threshold": torch.ones_like(amplitude), "amplitude": amplitude}
+        theta = self.get_thres().detach().float().clone()
+        one = torch.ones_like(theta)
+        numbers = {"keep": one, "gain": 1 / theta, "threshold": one, "amplitude": theta}
+        return {**numbers, "soft": True, "attached": True}
