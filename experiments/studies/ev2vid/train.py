@@ -60,9 +60,9 @@ def main() -> None:
     parser.add_argument("recipe")
     parser.add_argument("out", type=Path)
     parser.add_argument("overrides", nargs="*", metavar="key=value")
-    for name, default in {"base": 8, "encoders": 2, "residual": 2, "epochs": 40, "batch": 10, "seed": 0}.items():
+    for name, default in {"base": 8, "encoders": 2, "residual": 2, "epochs": 20, "batch": 4, "seed": 0}.items():
         parser.add_argument(f"--{name}", type=int, default=default, help=f"({default})")
-    parser.add_argument("--lr", type=float, default=1e-3, help="of Adam (0.001)")
+    parser.add_argument("--lr", type=float, default=5e-3, help="of Adam (0.005)")
     ask = parser.parse_intermixed_args()
     torch.set_num_threads(1)
     torch.manual_seed(ask.seed)
@@ -75,10 +75,10 @@ def main() -> None:
         raise DataError(f"{data.name} does not say which image a training recording shows: E2VID has nothing to learn")
     settings = {
         **{"num_bins": BINS, "skip_type": "sum", "num_encoders": ask.encoders, "base_num_channels": ask.base},
-        **{"num_residual_blocks": ask.residual, "norm": "none", "use_upsample_conv": True},
+        **{"num_residual_blocks": ask.residual, "norm": "BN", "use_upsample_conv": True},
         "recurrent_block_type": "convlstm",
     }
-    network = E2VIDRecurrent(**{**settings, "norm": None})
+    network = E2VIDRecurrent(**settings)  # without the batch norms, L1 makes all images of thin digits black
     by_size: dict[tuple[int, ...], list[tuple[Tensor, Tensor, View]]] = defaultdict(list)
     windows = (data.reconstruction or {}).get("windows", "time")
     for item in pairs:
