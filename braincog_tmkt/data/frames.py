@@ -109,7 +109,7 @@ def check_spec(spec: FrameSpec) -> None:
         )
     if _takes(spec.kind, "reconstruction") and spec.reconstruction is None:
         raise RecipeError(
-            f"frames of the kind '{spec.kind}' need the weights of a network: set 'data.reconstruction={{weights: FILE}}'"
+            f"frames of the kind '{spec.kind}' need a network's weights: set 'data.reconstruction={{weights: FILE}}'"
         )
     if spec.reconstruction is not None and not _takes(spec.kind, "reconstruction"):
         raise RecipeError(f"data.reconstruction is for data.frames=e2vid, not for '{spec.kind}': set it to null")
@@ -290,12 +290,12 @@ def reconstructions(
     from .reconstruct.reconstructor import Reconstructor
 
     edges = WINDOWS[reconstruction.windows](view, steps)
+    resize = _average if antialias else partial(_interpolate, mode="bilinear", align_corners=False)
     image_of = Reconstructor(reconstruction, view.area, (view.top, view.left))
     for first, last in pairwise(edges):
         image = image_of(view.events[first:last]) if edges[0] < edges[-1] else torch.zeros(view.area)
         shown = view.shown(image.numpy()[None]) / np.float32(255)
-        resized = _average(shown, size) if antialias else _interpolate(shown, size, mode="bilinear", align_corners=False)
-        yield resized.expand(2, -1, -1, -1)
+        yield resize(shown, size).expand(2, -1, -1, -1)
 
 
 def _edges_with_remainder(view: View, steps: int) -> list[int]:

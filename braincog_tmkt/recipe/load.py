@@ -69,7 +69,7 @@ def _with_digest(data: DataConfig, source: str | Path) -> DataConfig:
         return data  # whoever makes frames refuses it
     digest = sha256_of(file)
     if given.get("sha256", digest) != digest:
-        raise RecipeError(f"{source} states other weights than there are: {file} differs from data.reconstruction.sha256")
+        raise RecipeError(f"{source} states other weights than there are: {file} has not the stated sha256")
     return replace(data, reconstruction={**given, "sha256": digest})
 
 

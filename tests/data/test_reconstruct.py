@@ -215,8 +215,8 @@ def test_published_layouts_are_read_whatever_else_they_hold(name, legacy, tmp_pa
         ({"model": {**SMALL, "num_bins": "5"}}, "states num_bins '5', but it must be a whole number"),
         ({"model": {**SMALL, "num_encoders": 10**9}}, "num_encoders 1000000000, but"),
         ({"model": {**SMALL, "norm": "LN"}}, "states norm 'LN', but it must be one of"),
-        ({"model": {**SMALL, "base_num_channels": 4}}, "do not fit its own settings .*size mismatch"),
-        ({"model": {**SMALL, "num_encoders": 2}}, "do not fit its own settings .*Missing key"),
+        ({"model": {**SMALL, "base_num_channels": 4}}, "do not fit its settings .*size mismatch"),
+        ({"model": {**SMALL, "num_encoders": 2}}, "do not fit its settings .*Missing key"),
         ({"logger": Runs()}, "cannot be read as a file of weights"),
     ],
 )
@@ -285,7 +285,7 @@ def test_frames_count_on_the_recordings_own_extent_too(how):
 def test_a_recording_without_an_event_in_its_windows_is_refused(how, monkeypatch):
     monkeypatch.setattr(NMNIST, "events", lambda self, item: np.array([(5, 1, 1, True), (6, 2, 1, True)], EVENT_DTYPE))
     item = NMNIST("root")
-    with pytest.raises(DataError, match="leaves its 4 frames .* empty.*or take windows: number in data.reconstruction"):
+    with pytest.raises(DataError, match=r"leaves its 4 frames .* empty.*or take windows: number in data"):
         item.frames(type("Item", (), {"path": None, "key": "x"}), FrameSpec(4, 8, "e2vid", reconstruction=how))
 
 
@@ -328,17 +328,17 @@ def test_a_recipe_that_states_its_weights_takes_no_others(tmp_path):
     assert stated["sha256"] == sha256_of(one)
     moved = {**stated, "weights": "/elsewhere/w.pt"}  # a run folder of another machine
     assert recipe(moved).data.reconstruction["sha256"] == sha256_of(one)
-    with pytest.raises(RecipeError, match=r"states other weights than there are: .*other.pt differs"):
+    with pytest.raises(RecipeError, match=r"states other weights than there are: .*other.pt has not the stated"):
         recipe({**stated, "weights": str(other)})
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"weights": "w.pt", "window": "time"}, "data.reconstruction 'e2vid' takes no 'window': did you mean 'windows'"),
+        ({"weights": "w.pt", "window": "time"}, "'e2vid' takes no 'window': did you mean 'windows'"),
         ({"weights": 3}, "weights must be a text, not 3"),
         ({"windows": "time"}, "needs 'weights'"),
-        ({"weights": "w.pt", "windows": "event"}, "windows of data.reconstruction is 'event', but must be time or number"),
+        ({"weights": "w.pt", "windows": "event"}, "windows of .* is 'event', but must be time or number"),
         ({"weights": "w.pt", "unsharp": -1}, "unsharp of data.reconstruction is -1, but must be 0 or more"),
     ],
 )
@@ -386,7 +386,7 @@ def test_the_training_script_takes_training_pairs_alone_and_its_weights_are_refu
     assert stored["split"] == split.hash
     assert sorted(stored["trained_on"]["keys"]) == sorted({*read}) == list(split.train)
     assert load_task(own, make_fabric()).pairs.events(torch.tensor([0]))[0].shape == (1, 2, 2, 8, 8)
-    with pytest.raises(DataError, match=r"trained.pt was trained on 10 recordings that this split holds out, the first"):
+    with pytest.raises(DataError, match=r"trained.pt was trained on 10 recordings that this split holds out"):
         load_task(replace(own, data=replace(own.data, train_per_class=1)), make_fabric())
     how = reconstruction_of(own.data.reconstruction, "data")
     require_unseen(how, "ncaltech101", stored["trained_on"]["keys"])

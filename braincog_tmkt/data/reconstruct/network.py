@@ -6,6 +6,7 @@ A network takes voxels `[N, B, H, W]` and its state, None at first, and gives im
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -137,8 +138,7 @@ class _UNet(nn.Module):
         sizes = [base * 2**level for level in range(encoders + 1)]
         self.head = _Layer(bins, base, 5)
         self.encoders = nn.ModuleList(
-            _RecurrentLayer(_Layer(low, high, 5, stride=2, norm=norm), high, recurrent)
-            for low, high in zip(sizes, sizes[1:], strict=False)
+            _RecurrentLayer(_Layer(low, high, 5, stride=2, norm=norm), high, recurrent) for low, high in pairwise(sizes)
         )
         self.resblocks = nn.ModuleList(ResidualBlock(sizes[-1], norm) for _ in range(residual))
         self.decoders = nn.ModuleList(

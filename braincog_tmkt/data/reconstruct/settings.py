@@ -13,9 +13,9 @@ from ...registry import Registry
 from ..types import Reconstruction
 
 WHERE = (
-    "E2VID_lightweight, about 41 MB, from rpg.ifi.uzh.ch, or firenet_1000 by the author's link in the README of the branch"
-    " cedric/firenet of github.com/cedric-scheerlinck/rpg_e2vid; their code is under the GPL-3.0, for the weights no"
-    " licence is stated"
+    "E2VID_lightweight, about 41 MB, from rpg.ifi.uzh.ch, or firenet_1000 by the author's link in the README of the"
+    " branch cedric/firenet of github.com/cedric-scheerlinck/rpg_e2vid; their code is under the GPL-3.0, for weights"
+    " no licence is stated"
 )
 
 _RECONSTRUCTIONS = Registry("data.reconstruction")

@@ -1,4 +1,4 @@
-"""Events of one window as a voxel grid: time bins that share each event's polarity, normalised, padded by reflection."""
+"""Events of one window as a voxel grid: polarities shared between time bins, normalised, padded by reflection."""
 
 from __future__ import annotations
 
@@ -65,6 +65,6 @@ def padding(size: int, multiple: int) -> tuple[int, int]:
 
 
 def padded(grid: np.ndarray, multiple: int) -> np.ndarray:
-    """Reflect `[B, H, W]` at its edges, so that H and W are multiples; a grid smaller than the rim is reflected again."""
+    """Reflect `[B, H, W]` at its edges, so that H and W are multiples; one smaller than the rim is reflected again."""
     rims = [padding(side, multiple) for side in grid.shape[1:]]
     return np.pad(grid, [(0, 0), *rims], mode="reflect")

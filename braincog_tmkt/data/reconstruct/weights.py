@@ -33,6 +33,8 @@ LAYOUT = (
 TORCHS_OWN = ("torch", "collections", "builtins", "__builtin__")
 PICKLES = 4
 """Pickles in front of the numbers of a file in torch's format before 1.6: two marks, the system, the objects."""
+UNREADABLE = (UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, AttributeError, TypeError)
+"""What torch and pickletools raise at files that are damaged, or none of torch's."""
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "norm": ("BN", "IN", None),
     "skip_type": ("sum", "concat"),
@@ -79,7 +81,7 @@ def network_of(stored: Any, path: Path) -> nn.Module:
         network.load_state_dict({name: value.float() for name, value in state.items()}, assign=True)
     except (RuntimeError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path} has weights that do not fit its own settings ({reason}): get the file again") from error
+        raise DataError(f"{path} has weights that do not fit its settings ({reason}): get the file again") from error
     network.trained_on = fields.get("trained_on")
     return network.eval().requires_grad_(False)
 
@@ -128,7 +130,7 @@ def _unpickled(content: bytes, path: Path) -> Any:
     try:
         torch.serialization.add_safe_globals([*_stand_ins(content)])
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+    except UNREADABLE as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path} cannot be read as a file of weights ({reason}): {LAYOUT}") from error
     finally:
