@@ -248,6 +248,6 @@ def data(arguments: argparse.Namespace) -> bool:
         return commands.report_audit(dataset, Protocol("clean", *how))
     if arguments.action == "download":
         return commands.download(dataset)
-    how = reconstruction_of(config.reconstruction, config.root)
-    spec = FrameSpec(config.steps, config.size, config.frames, config.antialias, config.appearance, how)
+    images = reconstruction_of(config.reconstruction, config.root)
+    spec = FrameSpec(config.steps, config.size, config.frames, config.antialias, config.appearance, images)
     return commands.prepare(dataset, spec, config.cache, arguments.workers)

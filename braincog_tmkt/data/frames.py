@@ -294,7 +294,7 @@ def reconstructions(
     image_of = Reconstructor(reconstruction, view.area, (view.top, view.left))
     for first, last in pairwise(edges):
         image = image_of(view.events[first:last]) if edges[0] < edges[-1] else torch.zeros(view.area)
-        shown = view.shown(image.numpy()[None]) / np.float32(255)
+        shown = view.shown(image.numpy()[None]) / 255
         yield resize(shown, size).expand(2, -1, -1, -1)
 
 

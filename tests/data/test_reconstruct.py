@@ -350,7 +350,7 @@ def test_wrong_settings_are_refused(given, words):
 
 def test_frames_and_their_settings_come_together(how):
     for spec, words in (
-        (FrameSpec(2, 4, "e2vid"), r"'e2vid' need the weights .*'data.reconstruction=\{weights: FILE\}'"),
+        (FrameSpec(2, 4, "e2vid"), r"'e2vid' need a network's weights: set 'data.reconstruction=\{weights: FILE\}'"),
         (FrameSpec(2, 4, "time", reconstruction=how), "data.reconstruction is for data.frames=e2vid, not for 'time'"),
     ):
         with pytest.raises(RecipeError, match=words):

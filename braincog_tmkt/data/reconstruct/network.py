@@ -163,7 +163,18 @@ class _UNet(nn.Module):
         return torch.sigmoid(self.pred(self.join(x, skips.pop()))), new
 
 
-class E2VIDRecurrent(nn.Module):
+class Network(nn.Module):
+    """What the two networks have in common."""
+
+    num_bins: int
+    """B, time bins of a voxel grid."""
+    multiple: int
+    """H and W of a voxel grid must be multiples of it."""
+    trained_on: Any = None
+    """What its file says about the recordings that it was trained on, see `weights.require_unseen`."""
+
+
+class E2VIDRecurrent(Network):
     """E2VID's U-Net: 5x5 head, encoders (stride 2, recurrent), residual blocks, decoders with skips, 1x1, sigmoid.
 
     The norm follows every convolution but the head's and the gates', also the last, before the sigmoid. The hidden
@@ -222,7 +233,7 @@ class _FireUNet(nn.Module):
         self.pred = _Layer(base, 1, 1, activation=None)
 
 
-class FireNet(nn.Module):
+class FireNet(Network):
     """FireNet (Scheerlinck et al., WACV 2020): 3x3 head and residual blocks, recurrent, at full size; no sigmoid.
 
     Args:

@@ -18,13 +18,12 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from torch import nn
 
 from ...errors import DataError
 from ..types import Reconstruction
-from .network import RECURRENT, E2VIDRecurrent, FireNet
+from .network import RECURRENT, E2VIDRecurrent, FireNet, Network
 
-NETWORKS: dict[str, type[nn.Module]] = {"E2VIDRecurrent": E2VIDRecurrent, "FireNet": FireNet}
+NETWORKS: dict[str, type[Network]] = {"E2VIDRecurrent": E2VIDRecurrent, "FireNet": FireNet}
 
 LAYOUT = (
     "a file of E2VID weights has a dictionary with arch (E2VIDRecurrent or FireNet), state_dict, and the network's"
@@ -44,7 +43,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
 
 
 @lru_cache(maxsize=1)
-def load_network(path: Path, sha256: str) -> nn.Module:
+def load_network(path: Path, sha256: str) -> Network:
     """The network of a file, in evaluation mode; loaded once a process.
 
     Args:
@@ -64,7 +63,7 @@ def load_network(path: Path, sha256: str) -> nn.Module:
     return network_of(_unpickled(content, path), path)
 
 
-def network_of(stored: Any, path: Path) -> nn.Module:
+def network_of(stored: Any, path: Path) -> Network:
     """The network of a checkpoint's dictionary; `path` is for messages, as of `load_network`."""
     fields = stored if isinstance(stored, Mapping) else {}
     config = fields.get("config")
@@ -105,7 +104,7 @@ def require_unseen(how: Reconstruction, data: str, held_out: Iterable[str]) -> N
         )
 
 
-def _keywords(network: type[nn.Module], settings: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def _keywords(network: type[Network], settings: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The settings that a network takes, checked; a file's others, such as a kernel size, show in its weights."""
     accepted = inspect.signature(network).parameters
     found = {key: value for key, value in settings.items() if key in accepted}
