@@ -1,6 +1,7 @@
 """Paths as users give them, and files that are either whole or not there: written under a temporary name, renamed."""
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -103,3 +104,26 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def file_below(name: str | Path, root: str | Path) -> Path | None:
+    """The file of a name: a path as it stands, one below `root`, or one of the same last name in `root`; None if none.
+
+    Raises:
+        DataError: as `user_path` does.
+    """
+    path, folder = user_path(name), user_path(root)
+    return next((file for file in (path, folder / path, folder / path.name) if file.is_file()), None)
+
+
+def sha256_of(file: Path) -> str:
+    """SHA-256 (hex) of a file's content.
+
+    Raises:
+        DataError: naming the file, if it cannot be read.
+    """
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}") from error

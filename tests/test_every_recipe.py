@@ -18,6 +18,7 @@ from braincog_tmkt.launch.plan import plan
 from braincog_tmkt.recipe import load_recipe
 from braincog_tmkt.recipe.files import known_recipes
 from braincog_tmkt.results.store import read_records
+from tests.data.e2vid import write_weights
 from tests.data.test_simulate_layouts import QUICK, characters, images
 from tests.data.trees import caltech_tree, picture, recording
 
@@ -72,6 +73,7 @@ CHANGES = ["data.root=data", "data.static_root=data", "data.train_per_class=2", 
 @pytest.mark.parametrize("name", SETS)
 def test_all_recipes_of_a_set_take_a_step_in_every_stage_and_the_first_trains(name, tmp_path):
     SETS[name](tmp_path / "data")
+    write_weights(tmp_path / "data" / "E2VID_lightweight.pth.tar")
     recipes = [recipe for recipe in known_recipes() if recipe.startswith(f"{name}/")]
     tasks = {}
     for recipe in (cell.recipe for cell in plan(recipes, [*CHANGES, "train.batch=4"], "smoke", [1])):

@@ -171,6 +171,7 @@ OTHER_VALUES = {
     "data.turn": ["transpose"],
     "data.formats": {"csv": {"time_unit": "ms"}},
     "data.set": "ASLDVS",
+    "data.reconstruction": {"windows": "number"},
 }  # fmt: skip
 
 

@@ -224,6 +224,7 @@ def data(arguments: argparse.Namespace) -> bool:
     if arguments.action == "simulate":
         places = arguments.static, arguments.out
         return commands.simulate(arguments.set, *places, arguments.limit_per_class, arguments.workers)
+    from ..data.reconstruct.settings import reconstruction_of
     from ..data.sets import DATASETS, build_dataset
     from ..data.splits import Protocol
     from ..data.types import FrameSpec
@@ -248,5 +249,6 @@ def data(arguments: argparse.Namespace) -> bool:
         return commands.report_audit(dataset, Protocol("clean", *how))
     if arguments.action == "download":
         return commands.download(dataset)
-    spec = FrameSpec(config.steps, config.size, config.frames, config.antialias, config.appearance)
+    images = reconstruction_of(config.reconstruction, config.root)
+    spec = FrameSpec(config.steps, config.size, config.frames, config.antialias, config.appearance, images)
     return commands.prepare(dataset, spec, config.cache, arguments.workers)

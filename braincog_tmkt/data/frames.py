@@ -20,14 +20,15 @@ from ..jit import compiled
 from ..registry import Registry
 from .readers.check import survey
 from .static import APPEARANCES
-from .types import FrameSpec
+from .types import FrameSpec, Reconstruction
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FRAMES = Registry("kind of frames")
 """Kind of frames -> generator function of (view, T, (H, W)) that yields T frames `[2, 1, H, W]`, float32, one or more
-at a time. One that also takes `antialias` averages over all pixels if it is true."""
+at a time. One that also takes `antialias` averages over all pixels if it is true; one that takes `reconstruction` needs
+it."""
 
 
 def _interpolate(pixels: Tensor, size: tuple[int, int], **how: Any) -> Tensor:
@@ -86,7 +87,8 @@ def to_frames(
     import torch
 
     check_spec(spec)
-    extra = {"antialias": True} if spec.antialias else {}
+    extra: dict[str, Any] = {"antialias": True} if spec.antialias else {}
+    extra |= {"reconstruction": spec.reconstruction} if spec.reconstruction else {}
     frames = FRAMES[spec.kind](View(events, sensor, crop), spec.steps, spec.shape, **extra)
     return torch.cat(list(frames)).view(spec.steps, 2, *spec.shape).numpy()
 
@@ -95,19 +97,26 @@ def check_spec(spec: FrameSpec) -> None:
     """Refuse a specification that no frames can follow.
 
     Raises:
-        RecipeError: if the kind or the appearance is unknown, or the kind's resize has no antialiasing to switch on.
+        RecipeError: if the kind or the appearance is unknown, the kind's resize has no antialiasing to switch on, or
+            `reconstruction` is missing or in vain.
     """
     FRAMES.require(spec.kind)
     APPEARANCES.require(spec.appearance)
-    if spec.antialias and not _can_average(FRAMES[spec.kind]):
-        able = ", ".join(sorted(name for name in FRAMES if _can_average(FRAMES[name])))
+    if spec.antialias and not _takes(spec.kind, "antialias"):
+        able = ", ".join(sorted(name for name in FRAMES if _takes(name, "antialias")))
         raise RecipeError(
             f"frames of the kind '{spec.kind}' have one way to be resized: leave out antialias, which is for {able}"
         )
+    if _takes(spec.kind, "reconstruction") and spec.reconstruction is None:
+        raise RecipeError(
+            f"frames of the kind '{spec.kind}' need a network's weights: set 'data.reconstruction={{weights: FILE}}'"
+        )
+    if spec.reconstruction is not None and not _takes(spec.kind, "reconstruction"):
+        raise RecipeError(f"data.reconstruction is for data.frames=e2vid, not for '{spec.kind}': set it to null")
 
 
-def _can_average(make: Callable[..., Iterator[Tensor]]) -> bool:
-    return "antialias" in inspect.signature(make).parameters
+def _takes(kind: str, keyword: str) -> bool:
+    return keyword in inspect.signature(FRAMES[kind]).parameters
 
 
 class View:
@@ -127,7 +136,7 @@ class View:
         if width * height > MAX_PIXELS:
             raise DataError(f"events lie on {width}x{height} pixels, more than any sensor has: the file is corrupt")
         self.events, self.t = events, events["t"]
-        self.left, self.top = left, top
+        self.left, self.top, self.area = left, top, (height, width)
         self.crop = crop or (0, 0, width, height)
         self._counts = np.empty((1, 2, height, width), dtype=np.float32)
 
@@ -151,7 +160,7 @@ class View:
             yield resize(self.shown(self._counts[: len(some)].reshape(-1, *self._counts.shape[2:])))
 
     def shown(self, area: np.ndarray) -> Tensor:
-        """The part `[2, 1, h, w]` that a frame shows of `[2, height, width]` values.
+        """The part `[C, 1, h, w]` that a frame shows of `[C, height, width]` values.
 
         A polarity counts as an image of its own: torch resizes those to the same bits, but in half the time.
         """
@@ -184,10 +193,14 @@ def equal_times(view: View, steps: int, size: tuple[int, int], antialias: bool =
     microseconds gives empty frames. The resize is bilinear with aligned corners, without antialiasing; with it, corners
     are not aligned.
     """
-    window = int(view.t[-1] - view.t[0]) // steps  # as stock tonic; in the baseline's fork, t[-1] // T (deviation D-11)
-    edges = np.searchsorted(view.t, view.t[0] + window * np.arange(steps + 1))
     resize = _average if antialias else RESIZES["time"]
-    return view.resized(edges.tolist(), lambda shown: resize(shown, size))
+    return view.resized(_edges_in_time(view, steps), lambda shown: resize(shown, size))
+
+
+def _edges_in_time(view: View, steps: int) -> list[int]:
+    window = int(view.t[-1] - view.t[0]) // steps  # as stock tonic; in the baseline's fork, t[-1] // T (deviation D-11)
+    edges: list[int] = np.searchsorted(view.t, view.t[0] + window * np.arange(steps + 1)).tolist()
+    return edges
 
 
 @FRAMES.register("number")
@@ -197,9 +210,16 @@ def equal_numbers(view: View, steps: int, size: tuple[int, int], antialias: bool
     A slice has N // T events, the last one the remainder as well. The resize takes the nearest pixel, or
     averages over the area of a pixel of the frame.
     """
-    edges = [len(view.t) // steps * step for step in range(steps)] + [len(view.t)]
     resize = partial(_interpolate, mode="area") if antialias else RESIZES["number"]
-    return view.resized(edges, lambda shown: resize(shown, size))
+    return view.resized(_edges_in_number(view, steps), lambda shown: resize(shown, size))
+
+
+def _edges_in_number(view: View, steps: int) -> list[int]:
+    return [len(view.t) // steps * step for step in range(steps)] + [len(view.t)]
+
+
+WINDOWS: dict[str, Callable[[View, int], list[int]]] = {"time": _edges_in_time, "number": _edges_in_number}
+"""Windows of E2VID -> function of (view, T): the events that T slices begin with, and the one behind the last."""
 
 
 @FRAMES.register("presence")
@@ -253,6 +273,29 @@ def occurrences(view: View, steps: int, size: tuple[int, int], antialias: bool =
         counts = view.count(first, last)
         shown = view.shown(np.minimum(counts, 1, out=counts))
         yield _average(shown, size) if antialias else RESIZES["event"](shown, size)
+
+
+@FRAMES.register("e2vid")
+def reconstructions(
+    view: View, steps: int, size: tuple[int, int], antialias: bool = False, *, reconstruction: Reconstruction
+) -> Iterator[Tensor]:
+    """Grey images that E2VID reconstructs from the events, in [0, 1], for both channels (re-derived, deviation D-40).
+
+    A window is a slice as of `equal_times` or `equal_numbers`, see `types.Reconstruction`. The network sees the whole
+    counted area and remembers the windows before, also those without events. The shown part of its image is resized
+    bilinearly, corners not aligned. Without an event in any window all frames are 0.
+    """
+    import torch
+
+    from .reconstruct.reconstructor import Reconstructor
+
+    edges = WINDOWS[reconstruction.windows](view, steps)
+    resize = _average if antialias else partial(_interpolate, mode="bilinear", align_corners=False)
+    image_of = Reconstructor(reconstruction, view.area, (view.top, view.left))
+    for first, last in pairwise(edges):
+        image = image_of(view.events[first:last]) if edges[0] < edges[-1] else torch.zeros(view.area)
+        shown = view.shown(image.numpy()[None]) / 255
+        yield resize(shown, size).expand(2, -1, -1, -1)
 
 
 def _edges_with_remainder(view: View, steps: int) -> list[int]:

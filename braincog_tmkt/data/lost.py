@@ -115,23 +115,23 @@ def check_slices(events: np.ndarray, spec: FrameSpec, place: str | Path) -> None
     """
     duration = int(events["t"][-1] - events["t"][0])
     window = duration // spec.steps
-    if spec.kind not in SLICED or not window:  # without a length, no slice holds anything: frames are empty
+    if spec.slices not in SLICED or not window:  # without a length, no slice holds anything: frames are empty
         return
-    _check_gaps(events["t"])
+    _check_gaps(events["t"], spec)
     late = len(events) - int(np.searchsorted(events["t"], events["t"][0] + window * spec.steps)) - 1
     share = late / len(events)
     if share <= LATE_SAID:
         return
     here = f"{late} of {len(events)} events, {share:.0%}: its times span {duration} microseconds, {spec.steps} slices"
     here = f"{here} of {window} end at {window * spec.steps}"
-    fate = f"behind the last time slice, where {SLICED[spec.kind]}"
-    advice = "take data.frames=number, write times in microseconds, or choose another T (data.steps)"
+    fate = f"behind the last time slice, where {SLICED[spec.slices]}"
+    advice = f"take {spec.by_number}, write times in microseconds, or choose another T (data.steps)"
     if share > LATE_MOST:
         raise DataError(f"{place} has events {fate} ({here}): {advice}")
     remark(f"events lie {fate}, in", here, advice, share)
 
 
-def _check_gaps(t: np.ndarray) -> None:
+def _check_gaps(t: np.ndarray, spec: FrameSpec) -> None:
     """Remark on a few times far from all others, such as a zero before a clock is set, that stretch the slices."""
     spare = max(1, len(t) // ODD)
     if len(t) < FEWEST or t[-1] - t[0] <= (GAP + 1) * int((t[len(t) - spare - 1 :] - t[: spare + 1]).min()):
@@ -142,7 +142,7 @@ def _check_gaps(t: np.ndarray) -> None:
         remark(
             "a few events far in time from all others stretch the time slices of",
             f"{few} of {len(t)} events; all others lie within {last - first} of {t[-1] - t[0]} microseconds",
-            "remove them, or take data.frames=number",
+            f"remove them, or take {spec.by_number}",
             1 - (last - first) / float(t[-1] - t[0]),
         )
 

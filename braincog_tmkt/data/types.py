@@ -76,6 +76,36 @@ def height_and_width(size: Size) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
+class Reconstruction:
+    """How frames of the kind `e2vid` are reconstructed; `data.reconstruction` in a recipe.
+
+    Args:
+        weights: the user's own file, see `reconstruct.weights`.
+        windows: `time`, T windows of equal duration, or `number`, T windows of equally many events, which are the
+            slices of these kinds of frames. Each gives one image.
+        unsharp: amount of the unsharp mask.
+        auto_hdr: whether the scale of intensities follows the images, see `reconstruct.post.Scale`.
+        sha256: of the file, in hex. It is found; a recipe that states it, such as the one in a run folder, takes no
+            other file.
+
+    Raises:
+        RecipeError: for a value that is none of these.
+    """
+
+    weights: str
+    windows: str = "time"
+    unsharp: float = 0.3
+    auto_hdr: bool = False
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if self.windows not in ("time", "number"):
+            raise RecipeError(f"windows of data.reconstruction is '{self.windows}', but must be time or number")
+        if self.unsharp < 0:
+            raise RecipeError(f"unsharp of data.reconstruction is {self.unsharp}, but must be 0 or more")
+
+
+@dataclass(frozen=True)
 class FrameSpec:
     """How events become frames, and images the pictures they are mixed with.
 
@@ -86,6 +116,7 @@ class FrameSpec:
         kind: which counts a frame shows, see `data.frames.FRAMES`.
         antialias: whether the resize averages over all pixels, instead of leaving some out.
         appearance: which channels stand for an image, see `data.static.APPEARANCES`.
+        reconstruction: for the kind `e2vid` alone, which needs it.
 
     Example:
         >>> FrameSpec(10, (180, 240)).shape, FrameSpec(10, 48).shape, FrameSpec(10, [48, 48]) == FrameSpec(10, 48)
@@ -97,6 +128,7 @@ class FrameSpec:
     kind: str = "time"
     antialias: bool = False
     appearance: str = "value"
+    reconstruction: Reconstruction | None = None
 
     def __post_init__(self) -> None:
         height, width = height_and_width(self.size)
@@ -112,6 +144,21 @@ class FrameSpec:
         """Height and width for messages, as `180x240`."""
         return "{}x{}".format(*self.shape)
 
+    @property
+    def slices(self) -> str:
+        """The kind of frames whose slices these are."""
+        return self.reconstruction.windows if self.reconstruction else self.kind
+
+    @property
+    def by_number(self) -> str:
+        """What gives slices of equally many events instead, for messages."""
+        return "windows: number in data.reconstruction" if self.reconstruction else "data.frames=number"
+
     def as_dict(self) -> dict[str, Any]:
-        """The specification as plain values, for hashes and records."""
-        return asdict(self)
+        """The specification as plain values, for hashes: of weights not the path, but the content, and only if any."""
+        values = asdict(self)
+        if values["reconstruction"] is None:
+            del values["reconstruction"]
+        else:
+            del values["reconstruction"]["weights"]
+        return values

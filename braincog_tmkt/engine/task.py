@@ -19,6 +19,8 @@ from ..data.content import Content, content_of
 from ..data.frames import check_spec
 from ..data.names import names_note
 from ..data.pairs import PairSet
+from ..data.reconstruct.settings import reconstruction_of
+from ..data.reconstruct.weights import require_unseen
 from ..data.room import need_memory
 from ..data.sets import DATASETS, DataSet, build_dataset
 from ..data.splits import Protocol, Split, make_split
@@ -99,9 +101,11 @@ def frame_spec(data: DataConfig) -> FrameSpec:
     """The frames that a recipe asks for.
 
     Raises:
-        RecipeError: for an unknown kind of frames or appearance, or a kind that has no antialiasing to switch on.
+        RecipeError: as `data.frames.check_spec` and `reconstruction_of` do.
+        DataError: if there is no file of weights.
     """
-    spec = FrameSpec(data.steps, data.size, data.frames, data.antialias, data.appearance)
+    how = reconstruction_of(data.reconstruction, data.root)
+    spec = FrameSpec(data.steps, data.size, data.frames, data.antialias, data.appearance, how)
     check_spec(spec)
     return spec
 
@@ -131,7 +135,8 @@ def load_task(recipe: Recipe, fabric: Fabric) -> TaskData:
         fabric: the device; the first process shows the progress.
 
     Raises:
-        DataError: for files that are missing or unreadable, or a split that leaks or has one class only.
+        DataError: for files that are missing or unreadable, a split that leaks or has one class only, or weights of
+            E2VID that were trained on recordings it holds out.
         RecipeError: for an unknown data set or protocol.
     """
     data = recipe.data
@@ -139,6 +144,8 @@ def load_task(recipe: Recipe, fabric: Fabric) -> TaskData:
     split = make_split(index, protocol_of(data))
     verdict = _audited(index, split)
     spec = frame_spec(data)
+    if spec.reconstruction:
+        require_unseen(spec.reconstruction, data.name, (*split.val, *split.test))
     frames = prepare(dataset, index, spec, data.cache, progress=fabric.is_global_zero)
     pairs = PairSet(index, split, frames, spec.steps).to(fabric.device, frames_budget(fabric.device))
     facts = _facts(dataset, index, data, split, frames.remarks)
@@ -200,7 +207,7 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
 
 def _img_size(data: DataConfig) -> Any:
     """One number for square frames, as BrainCog's networks take it; else height and width."""
-    return frame_spec(data).size
+    return FrameSpec(data.steps, data.size).size
 
 
 def _further_network(

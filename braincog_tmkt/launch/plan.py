@@ -129,14 +129,19 @@ def train(cells: list[RunSpec], runs: Path, devices: int | None = None, resume: 
 
 
 def with_data(cells: list[RunSpec]) -> tuple[list[RunSpec], dict[str, str]]:
-    """The runs whose data are here, and for the other data sets what is missing, in words."""
+    """The runs whose data are here, and for the other data sets (and kinds of frames) what is missing, in words."""
     missing: dict[str, str] = {}
-    for recipe in {cell.recipe.data.name: cell.recipe for cell in cells}.values():
+    for recipe in {_needs(cell.recipe.data): cell.recipe for cell in cells}.values():
         try:
             describe_data(recipe.data)
         except DataError as error:
-            missing[recipe.data.name] = str(error)
-    return [cell for cell in cells if cell.recipe.data.name not in missing], missing
+            missing[_needs(recipe.data)] = str(error)
+    return [cell for cell in cells if _needs(cell.recipe.data) not in missing], missing
+
+
+def _needs(data: DataConfig) -> str:
+    """What a run reads, in words: a data set, and for some frames a file of weights."""
+    return f"{data.name} as {data.frames} frames" if data.reconstruction else data.name
 
 
 def finished(cells: Iterable[RunSpec], runs: Path) -> list[dict[str, Any]]:

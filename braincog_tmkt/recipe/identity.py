@@ -16,6 +16,7 @@ ADDED: dict[str, Any] = {
         f"data.{key}" for key in ("sensor", "columns", "time_unit", "group", "camera", "turn", "formats", "set")
     ),
     "data.appearance": "value",
+    "data.reconstruction": None,
     "model.levels": 4,
     "optim.decay_all": False,
 }
@@ -28,6 +29,9 @@ IRRELEVANT = {
 }
 """Keys that do not change a result."""
 
+WEIGHTS = "data.reconstruction.sha256"
+"""What stands for a file of weights; it is no key of its own, so that settings can be compared without it."""
+
 
 def relevant(values: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a recipe (as a dictionary) that change a result, by dotted key.
@@ -36,9 +40,13 @@ def relevant(values: Mapping[str, Any]) -> dict[str, Any]:
         >>> relevant({"train": {"batch": 16, "threads": 1}})
         {'train.batch': 16}
     """
-    return {
+    found = {
         key: value for key, value in flat(values).items() if key not in IRRELEVANT and (key, value) not in ADDED.items()
     }
+    if isinstance(given := found.get("data.reconstruction"), Mapping):
+        found["data.reconstruction"] = {key: given[key] for key in given if key not in ("weights", "sha256")}
+        found[WEIGHTS] = given.get("sha256")
+    return found
 
 
 def recipe_hash(recipe: Recipe) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..errors import RecipeError
-from ..files import user_path
+from ..files import file_below, sha256_of, user_path
 from ..own_code import COPY, Code, digests, find_code, read_copy, unlike
 from ..registry import did_you_mean
 from ..value_types import hints_of
@@ -51,12 +51,26 @@ def load_with_code(path: str | Path, overrides: Iterable[str] = (), tier: str | 
     in a run folder leads to the copy there.
 
     Raises:
-        RecipeError: as `load_recipe` and `own_code.find_code` do, or if the recipe states other `code` than there is.
+        RecipeError: as `load_recipe` and `own_code.find_code` do, or if the recipe states other `code` or another file
+            of weights than there is.
         TrainingError: if the copy in the run folder is not what the recipe states.
     """
     recipe = recipe_from_dict(merged_values(path, overrides, tier), str(path))
+    recipe = replace(recipe, data=_with_digest(recipe.data, path))
     code = _code_of(recipe, Path(path))
     return replace(recipe, code=digests(code)), code
+
+
+def _with_digest(data: DataConfig, source: str | Path) -> DataConfig:
+    """The section with the SHA-256 of the file of weights that it names; as it is where there is no such file."""
+    given = data.reconstruction or {}
+    name = given.get("weights")
+    if not isinstance(name, str) or (file := file_below(name, data.root)) is None:
+        return data  # whoever makes frames refuses it
+    digest = sha256_of(file)
+    if given.get("sha256", digest) != digest:
+        raise RecipeError(f"{source} states other weights than there are: {file} has not the stated sha256")
+    return replace(data, reconstruction={**given, "sha256": digest})
 
 
 def _code_of(recipe: Recipe, path: Path) -> Code:

@@ -32,6 +32,9 @@ class DataConfig:
         formats: suffix, as `csv` -> other values of the last five for files of that format alone.
         set: which of tonic's data sets, for the data set `tonic`.
         appearance: which channels stand for a static image, see `data.static.APPEARANCES`.
+        reconstruction: for `frames: e2vid`, the file of weights and how it is used: `{weights: FILE, windows: number}`,
+            see `data.types.Reconstruction`. The SHA-256 of the file is found when the recipe is loaded, and counts in
+            place of its path.
         augment: augmentations of the event frames, in order, each a name or `{name: rotate, degrees: 10}`; see
             `data.augment.AUGMENTS`.
         cache: folder of the frame cache.
@@ -58,6 +61,7 @@ class DataConfig:
     formats: dict[str, Any] | None = None
     set: str | None = None
     appearance: str = "value"
+    reconstruction: dict[str, Any] | None = None
     augment: list[str | dict[str, Any]] = field(default_factory=list)
     cache: str = "cache"
 

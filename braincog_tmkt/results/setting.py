@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import RecipeError
 from ..recipe import PAPER, load_recipe
 from ..recipe.files import experiment_folders
-from ..recipe.identity import changed_keys
+from ..recipe.identity import WEIGHTS, changed_keys
 from .frame import Record, grouped
 from .notes import notes_of
 from .stages import steps_of
@@ -28,7 +28,10 @@ def nearest_tier(record: Record) -> tuple[str | None, list[str]]:
     Returns:
         None and no keys if there is no such recipe any more.
     """
-    changed = {tier: changed_keys(recipe, record["recipe"]) for tier, recipe in tiers_of(record["name"]).items()}
+    changed = {
+        tier: [key for key in changed_keys(recipe, record["recipe"]) if key != WEIGHTS]  # no recipe brings a file
+        for tier, recipe in tiers_of(record["name"]).items()
+    }
     if not changed:
         return None, []
     tier = min(changed, key=lambda tier: len(changed[tier]))

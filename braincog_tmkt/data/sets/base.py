@@ -138,7 +138,7 @@ class DataSet(ABC):
             raise DataError(
                 f"{item.path or item.key} leaves its {spec.steps} frames of {spec.in_words} empty: it has very"
                 f" few events, or lasts less than {spec.steps} microseconds: take fewer steps or"
-                f" larger frames, write times in microseconds, or take data.frames=number"
+                f" larger frames, write times in microseconds, or take {spec.by_number}"
             )
         return made
 
