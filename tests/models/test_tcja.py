@@ -123,6 +123,10 @@ def test_numbers_of_parameters_are_those_published(name, classes, steps, size, m
     assert round(count / 1e6, 2 if millions < 10 else 1) == millions
 
 
+def test_norms_of_nda_begin_at_the_threshold_and_tets_at_1():
+    assert [small(name).feature[0].bn.weight[0].item() for name in ("nda_vgg11", "tet_vggsnn")] == [0.5, 1.0]
+
+
 def test_dropout_is_one_mask_a_sample_and_iteration_at_all_steps():
     layer = SampleDropout(0.5)
     layer.steps = STEPS
