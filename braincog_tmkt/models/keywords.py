@@ -50,11 +50,12 @@ def _keywords(target: Callable[..., Any], settings: Mapping[str, Any]) -> tuple[
         return known, takes_any
     made = target if isinstance(target, type) else SpikingNetwork
     norm: Any = settings.get("norm") or getattr(made, "default_norm", "step")
+    attention: Any = settings.get("attention") or getattr(made, "default_attention", "none")
     parts = (
         node_class(settings.get("node_type", "LIFNode" if made is target else "QCFSNode")),
         surrogate_class(settings.get("act_fun", "QGateGrad")),
         norm_class(norm),
-        attention_class(settings.get("attention") or getattr(made, "default_attention", "none")),
+        attention_class(attention),
     )
     inner: dict[str, Any] = {key: type(value) for key, value in ONLY.items()}
     for part in parts:

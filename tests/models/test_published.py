@@ -180,7 +180,7 @@ def test_logits_loss_gradients_and_statistics(key, mode, execution, monkeypatch)
         assert {name: error for name, error in errors.items() if not error <= 2e-4} == {}
     prefix, state = f"{where}/state/", net.state_dict()
     moved = [stored.removeprefix(prefix) for stored in golden.arrays if stored.startswith(prefix)]
-    assert bool(moved) == (mode == "train" and method != "tks")
+    assert bool(moved) == (mode == "train")
     for moment in moved:
         torch.testing.assert_close(state[names[moment]], golden.array(prefix + moment), rtol=2e-6, atol=2e-6)
 

@@ -123,6 +123,10 @@ def test_numbers_of_parameters_are_those_published(name, classes, steps, size, m
     assert round(count / 1e6, 2 if millions < 10 else 1) == millions
 
 
+def test_norms_of_nda_begin_at_the_threshold_and_tets_at_1():
+    assert [small(name).feature[0].bn.weight[0].item() for name in ("nda_vgg11", "tet_vggsnn")] == [0.5, 1.0]
+
+
 def test_dropout_is_one_mask_a_sample_and_iteration_at_all_steps():
     layer = SampleDropout(0.5)
     layer.steps = STEPS
@@ -137,7 +141,9 @@ def test_dropout_is_one_mask_a_sample_and_iteration_at_all_steps():
 
 
 def test_frozen_masks_stay_and_are_kept_in_the_state():
-    frozen, sample = (small("tcja_vgg", img_size=32, dropout_masks=kind) for kind in ("frozen", "sample"))
+    frozen, sample = (
+        small("tcja_vgg", img_size=32, threshold=0.1, dropout_masks=kind) for kind in ("frozen", "sample")
+    )
     shapes = {key: tuple(value.shape) for key, value in frozen.state_dict().items() if key.endswith("mask")}
     assert shapes == {"dropout1.mask": (64,), "dropout2.mask": (STEPS, 1, 128)}
     weights = dict(sample.named_parameters())
@@ -146,7 +152,9 @@ def test_frozen_masks_stay_and_are_kept_in_the_state():
     first, second = (frozen.train().event_logits(x) for _ in range(2))
     torch.testing.assert_close(first, second)
     sample.load_state_dict({key: value for key, value in frozen.state_dict().items() if not key.endswith("mask")})
-    torch.testing.assert_close(frozen.eval().event_logits(x), sample.eval().event_logits(x))
+    expected = sample.eval().event_logits(x)
+    torch.testing.assert_close(frozen.eval().event_logits(x), expected)
+    assert not torch.equal(first, expected)
     other = small("tcja_vgg", img_size=32, dropout_masks="frozen", dropout=0.25)
     other.load_state_dict(frozen.state_dict())
     assert torch.equal(other.dropout2.mask, frozen.dropout2.mask)
