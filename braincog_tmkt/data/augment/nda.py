@@ -13,7 +13,7 @@ OPERATIONS = ("roll", "rotate", "shear")
 
 @AUGMENTS.register("nda", label="NDA", paper="Li et al., ECCV 2022", year=2022, arxiv="2203.06145")
 class NDA(Augmentation):
-    """Exactly one of three operations for each sample, each as likely, the same at all steps; see `transformed`.
+    """One of roll, rotation and horizontal shear for each sample, each as likely, the same at all steps.
 
     This is the policy of NDA's public code, with its two tables: pixels 3, degrees 15, shear 15 for N-Caltech101, and
     5, 30, 30 for CIFAR10-DVS. Cutout and CutMix are implemented there but never called, and no flip exists in the code,

@@ -5,7 +5,7 @@ from . import ATTENTIONS
 
 @ATTENTIONS.register("none", label="none")
 def no_attention(channels: int) -> None:
-    """No module at all, so that a network without attention keeps the names of its layers.
+    """No attention: no module is made, and the layers keep their names.
 
     Args:
         channels: C; not used.
