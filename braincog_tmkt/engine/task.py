@@ -183,7 +183,8 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
     if method.needs_static and not hasattr(method.backbone, method.transfers_by):
         raise RecipeError(
             f"{recipe.name}: model '{recipe.model['name']}' cannot transfer from images as method"
-            f" '{recipe.method['name']}' does, by '{method.transfers_by}': take a tmkt_* network"
+            f" '{recipe.method['name']}' does, by '{method.transfers_by}': take a tmkt_* network, or r2etl_vggsnn"
+            " for r2etl"
         )
     mixing = [each for each in build_augmentations(data.augment) if each.mixes]
     if mixing and not method.takes_mixtures:

@@ -141,7 +141,9 @@ def with_data(cells: list[RunSpec]) -> tuple[list[RunSpec], dict[str, str]]:
 
 def _needs(data: DataConfig) -> str:
     """What a run reads, in words: a data set, and for some frames a file of weights."""
-    return f"{data.name} as {data.frames} frames" if data.reconstruction else data.name
+    if not data.reconstruction:
+        return data.name
+    return f"{data.name} as {data.frames} frames of {data.reconstruction.get('weights')}"
 
 
 def finished(cells: Iterable[RunSpec], runs: Path) -> list[dict[str, Any]]:

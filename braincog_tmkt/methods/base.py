@@ -153,7 +153,7 @@ class Method(nn.Module, ABC):
 
     def notes(self) -> list[str]:
         """Sentences on what the settings come to, printed before training and kept in the record."""
-        return []
+        return [*getattr(self.backbone, "notes", list)()]
 
 
 def build_from_settings(settings: Mapping[str, Any], backbone: nn.Module, build: BuildNetwork | None) -> Method:

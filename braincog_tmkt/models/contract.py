@@ -235,6 +235,15 @@ def check_layers(network: Any) -> None:
             )
 
 
+def check_attention(network: Any, attention: Any) -> None:
+    """Refuse an attention that a `SpikingNetwork` has put nowhere."""
+    if attention != "none" and not network.attention_places:
+        raise RecipeError(
+            f"{type(network).__name__} has no place for attention '{attention}': leave out model.attention, or give a"
+            " plan with an A"
+        )
+
+
 def check_encoding(name: str) -> None:
     """Refuse a name that BrainCog's encoder does not know."""
     if name not in ENCODINGS:

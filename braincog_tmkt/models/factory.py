@@ -25,6 +25,7 @@ class PartFactory(BaseModule):
     weight_init: str
     node_kwargs: dict[str, Any]
     part_kwargs: dict[str, Any]
+    attention_places: int
     _node: type[BaseNode]
     _norm: Callable[..., nn.Module]
     _attention: Callable[..., nn.Module | None]
@@ -73,6 +74,7 @@ class PartFactory(BaseModule):
 
     def make_attention(self, channels: int) -> list[nn.Module]:
         """The attention for outputs of nodes of some channels, or nothing, to be added to a list of layers."""
+        self.attention_places += 1
         made = self._attention(channels, **taken(self._attention, {**self.part_kwargs, "steps": self.step}))
         return [] if made is None else [made]
 
@@ -92,6 +94,14 @@ class Preset(PartFactory):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **self.filled(kwargs))
+
+    def notes(self) -> list[str]:
+        """A sentence if the network runs with another node than its published code."""
+        published, node = self.neuron.get("node_type"), self._node.__name__
+        if published in (None, node):
+            return []
+        keys = ", ".join(f"{key}: {value}" for key, value in self.neuron.items())
+        return [f"{type(self).__name__} runs with {node}; its published code has {{{keys}}} in the model section"]
 
     @classmethod
     def filled(cls, settings: Keywords) -> dict[str, Any]:

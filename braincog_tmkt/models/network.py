@@ -130,7 +130,7 @@ class SpikingNetwork(PartFactory):
         norm = contract.norm_for(name, norm, self.default_norm, layer_by_layer)
         self._node, self._norm = node_class(node_type), norm_class(norm)
         self._attention = attention_class(attention or self.default_attention)
-        self.part_kwargs = kwargs
+        self.part_kwargs, self.attention_places = kwargs, 0
         self._recorders: list[Recorder] = []
         parts = self._node, surrogate_class(act_fun), self._norm, self._attention
         contract.check_keywords(name, kwargs, parts, inspect.signature(SpikingNetwork.__init__).parameters)
@@ -138,6 +138,7 @@ class SpikingNetwork(PartFactory):
         self.build()
         self.build_heads()
         contract.check_layers(self)
+        contract.check_attention(self, attention or self.default_attention)
 
     # What a family of layers says.
 

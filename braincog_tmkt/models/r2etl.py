@@ -77,6 +77,8 @@ class R2ETLVGGSNN(SpikingNetwork):
         **kwargs: Any,
     ) -> None:
         contract.check_numbers(type(self).__name__, 1.0, 16, static_chans=static_chans)
+        if given := {"conv_bias", "weight_init"}.intersection(kwargs):
+            raise RecipeError(f"{type(self).__name__} has its code's biases and initialisation: leave out {min(given)}")
         self._settings = static_chans, average_pooling, across_units  # `build` runs in the base's constructor
         super().__init__(**kwargs)
 

@@ -27,8 +27,8 @@ class CombinedSNN(VGGSNN):
     Two networks are published as TCJA-TET for N-Caltech101, `tcja_cext` and `tcja_vgg`; they differ in neuron, biases
     and dropout. The script of the second draws its masks once, at the first training forward: one for the features of
     all samples and steps, and one for the units at each step. So the same half of both layers' inputs is off in all of
-    training, and is back, untrained, in evaluation. That is `dropout_masks: frozen` (deviation D-41). Both networks draw
-    masks anew for every sample and iteration by default, the same at all steps, as the script of the first does.
+    training, and is back, untrained, in evaluation. That is `dropout_masks: frozen` (deviation D-41). By default
+    both draw masks anew for every sample and iteration, the same at all steps, as the script of the first does.
 
     Shapes: frames `[B, T, C, H, W]`; D = 1024 * width.
 

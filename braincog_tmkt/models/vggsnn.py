@@ -58,7 +58,7 @@ class VGGSNN(SpikingNetwork):
         kwargs: see `SpikingNetwork`.
 
     Raises:
-        RecipeError: for a plan with other words, or that does not begin with a convolution.
+        RecipeError: for a plan with other words, that does not begin with a convolution, or that pools a single pixel.
     """
 
     def __init__(self, *args: Any, plan: str = PLAN, **kwargs: Any) -> None:
@@ -72,6 +72,8 @@ class VGGSNN(SpikingNetwork):
         channels, sides = self.in_chans, self.frame_size
         for entry, stride in self.plan:
             sides = _sides_after(entry, stride, sides)
+            if min(sides) < 1:
+                raise RecipeError(f"plan: {entry} has nothing left to pool; GAP is the last pooling of a plan")
             if entry in POOLS:
                 layers.append((self.pool if entry == "AP" else self.max_pool)(2))
             elif entry == "GAP":

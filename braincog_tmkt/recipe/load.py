@@ -68,7 +68,7 @@ def _with_digest(data: DataConfig, source: str | Path) -> DataConfig:
     if not isinstance(name, str) or (file := file_below(name, data.root)) is None:
         return data  # whoever makes frames refuses it
     digest = sha256_of(file)
-    if given.get("sha256", digest) != digest:
+    if str(given.get("sha256", digest)).lower() != digest:
         raise RecipeError(f"{source} states other weights than there are: {file} has not the stated sha256")
     return replace(data, reconstruction={**given, "sha256": digest})
 

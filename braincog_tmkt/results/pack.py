@@ -30,8 +30,8 @@ def as_line(record: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         The same but for: `recipe` lacks the folders of data and cache, the path of weights, the tiers, and what it
-        extends; `stages` name a
-        checkpoint taken from another run by its file name alone; `history` is that of `short_history`.
+        extends; `stages` name a checkpoint taken from another run by its file name alone; `history` is that of
+        `short_history`.
     """
     recipe = {key: value for key, value in record["recipe"].items() if key not in ("tiers", "extends")}
     recipe["data"] = {key: value for key, value in recipe["data"].items() if key not in OF_A_MACHINE}

@@ -300,6 +300,28 @@ def test_wrong_settings_of_a_model_are_explained(settings, words):
         build_method(recipe_from_dict(values), 3, seed=0)
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("r2etl_vggsnn", {"attention": "tcja"}, "no place for attention 'tcja'"),
+        ("tmkt_vggsnn", {"plan": "64-AP", "attention": "tcja"}, "give a plan with an A"),
+        ("r2etl_vggsnn", {"conv_bias": False}, "leave out conv_bias"),
+        ("tmkt_vggsnn", {"node_type": "UnitLIFNode", "tau": 4.0}, "takes decay, not tau"),
+        ("tmkt_vggsnn", {"plan": "64-GAP-AP"}, "nothing left to pool"),
+        ("tet_resnet19", {"stem_channels": 0}, "stem_channels must be a whole number from 1 on"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(name, settings, words):
+    with pytest.raises(RecipeError, match=words):
+        small(name, **settings)
+
+
+def test_a_published_network_says_that_it_runs_with_another_neuron():
+    assert small("nda_vgg11").notes() == []
+    (note,) = small("nda_vgg11", node_type="LIFNode").notes()
+    assert "runs with LIFNode; its published code has {node_type: UnitLIFNode, threshold: 0.5" in note
+
+
 def test_a_recipe_takes_any_keyword_of_the_parts():
     model = {"name": "hsd_vggsnn", "node_type": "QCFSNode", "levels": 8, "momentum": 0.2, "width": 0.0625}
     recipe = recipe_from_dict(

@@ -74,13 +74,19 @@ def network_of(stored: Any, path: Path) -> Network:
         raise DataError(f"{path} has no {missing}: {LAYOUT}")
     if (arch := fields.get("arch")) not in [*NETWORKS]:
         raise DataError(f"{path} has the weights of '{arch}': {LAYOUT}")
-    with torch.device("meta"):  # a wrong number must not ask for memory
-        network = NETWORKS[arch](**_keywords(NETWORKS[arch], settings, path))
+    keywords = _keywords(NETWORKS[arch], settings, path)
+    try:
+        with torch.device("meta"):  # a wrong number must not ask for memory
+            network = NETWORKS[arch](**keywords)
+    except (RuntimeError, AttributeError, TypeError, OverflowError) as error:
+        raise DataError(f"{path} states settings that no network can have ({error}): {LAYOUT}") from error
     try:
         network.load_state_dict({name: value.float() for name, value in state.items()}, assign=True)
     except (RuntimeError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path} has weights that do not fit its settings ({reason}): get the file again") from error
+    if not all(value.isfinite().all() for value in network.state_dict().values()):
+        raise DataError(f"{path} has weights that are not finite: get the file again")
     network.trained_on = fields.get("trained_on")
     return network.eval().requires_grad_(False)
 
@@ -97,7 +103,7 @@ def require_unseen(how: Reconstruction, data: str, held_out: Iterable[str]) -> N
     said = load_network(Path(how.weights), how.sha256).trained_on
     if not isinstance(said, Mapping) or said.get("set") != data:
         return
-    if seen := sorted({*held_out}.intersection(said.get("keys", ()))):
+    if seen := sorted({*held_out}.intersection(said.get("keys") or ())):
         raise DataError(
             f"{how.weights} was trained on {len(seen)} recordings that this split holds out, the first {seen[0]}: train"
             " E2VID on the training recordings of this split, or take other weights"

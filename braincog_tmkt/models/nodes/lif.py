@@ -35,7 +35,7 @@ class UnitLIFNode(BaseNode):
         **kwargs: as BrainCog's nodes take them.
 
     Raises:
-        RecipeError: for a decay outside [0, 1).
+        RecipeError: for a decay outside [0, 1), or a tau.
 
     Example:
         >>> node = UnitLIFNode(threshold=1.0, decay=0.5)
@@ -55,6 +55,8 @@ class UnitLIFNode(BaseNode):
     ) -> None:
         super().__init__(threshold, **kwargs)
         self.mem: Any = self.mem
+        if kwargs.get("tau", 2.0) != 2.0:  # every recipe states 2, the default of BrainCog's nodes
+            raise RecipeError("node 'UnitLIFNode' takes decay, not tau: decay = 1 - 1 / tau")
         if not 0 <= decay < 1:
             raise RecipeError(f"node 'UnitLIFNode': decay must be from 0 to below 1, not {decay}")
         self.decay, self.inclusive = decay, inclusive

@@ -83,7 +83,7 @@ def main() -> None:
     windows = (data.reconstruction or {}).get("windows", "time")
     for item in pairs:
         voxels, view = grids(dataset, item, data.steps, windows, network.multiple)
-        target = dataset.image(images[item.key], view.crop[:1:-1], data.appearance)
+        target = dataset.image(images[item.key], view.crop[:1:-1])
         by_size[*voxels.shape].append((voxels, torch.from_numpy(target.copy()).float() / 255, view))
     optimizer = torch.optim.Adam(network.parameters(), ask.lr)
     bar = trange(ask.epochs)
