@@ -131,12 +131,16 @@ def train(cells: list[RunSpec], runs: Path, devices: int | None = None, resume: 
 def with_data(cells: list[RunSpec]) -> tuple[list[RunSpec], dict[str, str]]:
     """The runs whose data are here, and for the other data sets (and kinds of frames) what is missing, in words."""
     missing: dict[str, str] = {}
-    for recipe in {_needs(cell.recipe.data): cell.recipe for cell in cells}.values():
+    needed = {_needs(cell.recipe.data): cell.recipe.data for cell in cells}
+    for need, data in sorted(needed.items(), key=lambda each: each[0] != each[1].name):  # data sets first
+        if data.name in missing:
+            continue
         try:
-            describe_data(recipe.data)
+            describe_data(data)
         except DataError as error:
-            missing[_needs(recipe.data)] = str(error)
-    return [cell for cell in cells if _needs(cell.recipe.data) not in missing], missing
+            missing[need] = str(error)
+    here = [cell for cell in cells if missing.keys().isdisjoint({cell.recipe.data.name, _needs(cell.recipe.data)})]
+    return here, missing
 
 
 def _needs(data: DataConfig) -> str:

@@ -364,7 +364,7 @@ def test_a_missing_file_is_named_with_where_to_get_it_and_other_recipes_go_on():
     cells = plan(["digits/baseline", "digits/ev2vid"], (), "smoke")
     ready, missing = with_data(cells)
     assert [cell.recipe.name for cell in ready] == ["digits/baseline"]
-    assert [*missing] == ["digits as e2vid frames"]
+    assert [*missing] == ["digits as e2vid frames of E2VID_lightweight.pth.tar"]
 
 
 # weights trained on a split of one's own
