@@ -152,9 +152,10 @@ def formulas(x, like, surrogate):
 @pytest.mark.parametrize("inclusive", [False, True])
 @pytest.mark.parametrize(("form", "gain"), [(LIF, 2.0), (PLIF, 0.25), ({"keep": 0.75}, 0.25), ({"keep": 0.3}, 1.0)])
 def test_each_field_of_a_neuron_changes_one_thing(form, gain, inclusive, attached, soft):
-    """On the CPU, and in Triton's interpreter."""
+    """On the CPU, and in Triton's interpreter, which is slow: there with one surrogate each."""
+    turn = (inclusive + 2 * attached + 3 * soft + ("keep" in form) + (gain == 0.25)) % len(SLOPES)
     backend, fields = cuda if INTERPRETED else cpu, {"inclusive": inclusive, "attached": attached, "soft": soft}
-    for place, surrogate in enumerate(SLOPES):
+    for place, surrogate in [each for each in enumerate(SLOPES) if not INTERPRETED or each[0] == turn]:
         odd = place % 2 == 1
         like = neuron(form, gain, 0.75, surrogate, 1.0, 0.25, **fields, **({"amplitude": 1.5} if odd else {}))
         x = (2 * currents(4, 1, 9, 5, seed=place)).requires_grad_()
