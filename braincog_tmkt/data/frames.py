@@ -107,12 +107,18 @@ def check_spec(spec: FrameSpec) -> None:
         raise RecipeError(
             f"frames of the kind '{spec.kind}' have one way to be resized: leave out antialias, which is for {able}"
         )
-    if _takes(spec.kind, "reconstruction") and spec.reconstruction is None:
+    check_reconstructs(spec.kind, spec.reconstruction is not None)
+
+
+def check_reconstructs(kind: str, given: bool) -> None:
+    """Refuse a kind of frames that needs `data.reconstruction` without it, and one that has no use for it with it."""
+    FRAMES.require(kind)
+    if _takes(kind, "reconstruction") and not given:
         raise RecipeError(
-            f"frames of the kind '{spec.kind}' need a network's weights: set 'data.reconstruction={{weights: FILE}}'"
+            f"frames of the kind '{kind}' need a network's weights: set 'data.reconstruction={{weights: FILE}}'"
         )
-    if spec.reconstruction is not None and not _takes(spec.kind, "reconstruction"):
-        raise RecipeError(f"data.reconstruction is for data.frames=e2vid, not for '{spec.kind}': set it to null")
+    if given and not _takes(kind, "reconstruction"):
+        raise RecipeError(f"data.reconstruction is for data.frames=e2vid, not for '{kind}': set it to null")
 
 
 def _takes(kind: str, keyword: str) -> bool:

@@ -16,7 +16,7 @@ from ..data.audit import Audit, audit, require_clean, require_two_classes
 from ..data.augment import build_augmentations
 from ..data.cache import prepare
 from ..data.content import Content, content_of
-from ..data.frames import check_spec
+from ..data.frames import check_reconstructs, check_spec
 from ..data.names import names_note
 from ..data.pairs import PairSet
 from ..data.reconstruct.settings import reconstruction_of
@@ -104,6 +104,7 @@ def frame_spec(data: DataConfig) -> FrameSpec:
         RecipeError: as `data.frames.check_spec` and `reconstruction_of` do.
         DataError: if there is no file of weights.
     """
+    check_reconstructs(data.frames, data.reconstruction is not None)  # before its file is looked for
     how = reconstruction_of(data.reconstruction, data.root)
     spec = FrameSpec(data.steps, data.size, data.frames, data.antialias, data.appearance, how)
     check_spec(spec)

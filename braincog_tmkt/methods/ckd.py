@@ -160,6 +160,7 @@ class CKD(KnowledgeTransfer):
         """What is re-derived, and what the weight of the distillation comes to."""
         first, last = (self.distillation_weight * self.weight(progress) for progress in (0.0, 1.0))
         return [
+            *super().notes(),
             "CKD is re-derived from its figures and abstract: its settings beyond those of Knowledge-Transfer are ours",
             f"the weight of the distillation falls from {first:.3g} to {last:.3g}, by half at {self.switch:.0%} of the"
             " training",

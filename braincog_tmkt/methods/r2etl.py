@@ -24,7 +24,7 @@ class R2ETL(Method):
     `models.two_stream.TransferOutput` of each stream. The `tmkt_*` networks show both through one first layer; as
     `potential` of the last node they give what Knowledge-Transfer aligns, after the reset. Colours stay in [0, 1]: the
     batch norm behind the first convolution takes out what the published mean (0.5429, 0.5263, 0.4994) and deviation
-    (0.2423, 0.2392, 0.2406) would, but for a ratio of 1.01 between the colours and the edge of the image.
+    (0.2423, 0.2392, 0.2406) would. What remains is 1 % between the scales of the colours, and the padding at the edge.
 
     An image of the class is drawn anew for every recording, from the protocol's pool. The published code goes through
     all images of a class, those that show test recordings too (deviation D-38).

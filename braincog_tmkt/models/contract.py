@@ -156,7 +156,6 @@ def lay_out(network: nn.Module, all_steps: bool, steps: int, streams: int) -> li
         RecipeError: for a part that would treat the steps otherwise, which can only be there if it was changed or
             replaced after the network was built.
     """
-    check_layers(network)
     norms = []
     for name, part in network.named_modules():
         if isinstance(part, StepBatchNorm2d):
@@ -165,6 +164,8 @@ def lay_out(network: nn.Module, all_steps: bool, steps: int, streams: int) -> li
         elif isinstance(part, BaseNode):
             _lay_out_node(name, part, all_steps, steps)
         elif isinstance(part, AllSteps):
+            if not all_steps:
+                raise _sees_all_steps(name, part)
             part.steps = steps
         elif isinstance(part, _BatchNorm) and all_steps and not getattr(part, "shared", False):
             way_out = (
@@ -197,11 +198,18 @@ def check_numbers(name: str, width: float, img_size: Any, **whole: Any) -> None:
     sides = (img_size,) * 2 if isinstance(img_size, Integral) else img_size
     if not isinstance(sides, tuple | list) or len(sides) != 2:
         raise RecipeError(f"{name}: img_size must be one whole number or two, not {img_size!r}")
-    for key, value in [*whole.items(), *(("img_size", side) for side in sides)]:
-        if not isinstance(value, Integral) or value < 1:
-            raise RecipeError(f"{name}: {key} must be a whole number from 1 on, not {value!r}")
+    check_whole(name, **whole)
+    for side in sides:
+        check_whole(name, img_size=side)
     if not width > 0:
         raise RecipeError(f"{name}: width must be above 0, not {width!r}")
+
+
+def check_whole(name: str, **numbers: Any) -> None:
+    """Refuse what is not a whole number from 1 on."""
+    for key, value in numbers.items():
+        if not isinstance(value, Integral) or value < 1:
+            raise RecipeError(f"{name}: {key} must be a whole number from 1 on, not {value!r}")
 
 
 def check_execution(network: Any, norm: Any) -> None:
@@ -229,10 +237,14 @@ def check_layers(network: Any) -> None:
     """Refuse layers that need all time steps at once in a `SpikingNetwork` that runs one at a time."""
     for name, part in network.named_modules():
         if isinstance(part, AllSteps) and network.execution != "multi_step":
-            raise RecipeError(
-                f"'{name}' ({type(part).__name__}) looks at all time steps together, so execution must be multi_step,"
-                f" not '{network.execution}'"
-            )
+            raise _sees_all_steps(name, part)
+
+
+def _sees_all_steps(name: str, part: AllSteps) -> RecipeError:
+    return RecipeError(
+        f"'{name}' ({type(part).__name__}) looks at all time steps together, so execution must be multi_step, not"
+        " 'step'"
+    )
 
 
 def check_attention(network: Any, attention: Any) -> None:

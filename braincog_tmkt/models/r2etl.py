@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import RecipeError
 from . import MODELS, contract
+from .factory import TET_LIF, Keywords, Preset
 from .hooks import divisible
 from .images import in_channels
 from .multi_step import MultiStep, normalised
@@ -21,33 +22,16 @@ SHARED = ((128, True), (256, False), (256, True), (512, False), (512, True), (51
 """Channels of the shared 3x3 convolutions, and whether each halves the side of its maps."""
 
 
-class BiasedLayer(ConvLayer):
-    """A 3x3 convolution with bias, as TET's, a norm and a node.
-
-    The norm takes the bias out again, so it has no gradient and begins at 0; the running means see it.
-
-    Args:
-        make: the network whose parts are used.
-        channels: of the input.
-        out: channels of the output.
-        stride: of the convolution.
-    """
-
-    def __init__(self, make: SpikingNetwork, channels: int, out: int, stride: int = 1) -> None:
-        super().__init__(make, channels, out)
-        self.conv.stride, self.conv.bias = (stride, stride), nn.Parameter(torch.zeros(out))
-        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
-
-
 @MODELS.register(
     "r2etl_vggsnn", label="VGGSNN", title="VGGSNN with an input layer for images and one for events (R2ETL)"
 )
-class R2ETLVGGSNN(SpikingNetwork):
+class R2ETLVGGSNN(Preset, SpikingNetwork):
     """Two input layers, seven shared convolutions, a bottleneck of 256 nodes and one real-valued classifier.
 
-    10.4 million parameters with 101 classes. The published network has TET's LIF: `node_type: UnitLIFNode`, threshold
-    1, decay 0.5, `QGateGrad` with alpha 1. In training the shared norms see the images, then the events, each with
-    statistics of its own, and their running statistics move once for each. `event_logits` takes the events' way alone.
+    10.4 million parameters with 101 classes. As the published network it has TET's LIF, biases and initialisation; a
+    recipe states the neuron: `{node_type: UnitLIFNode, threshold: 1.0, decay: 0.5}`. In training the shared norms see
+    the images, then the events, each with statistics of its own, and their running statistics move once for each.
+    `event_logits` takes the events' way alone.
 
     Shapes: frames `[B, T, C, H, W]`, H and W of 16 or more. For other arguments see `SpikingNetwork`.
 
@@ -68,6 +52,8 @@ class R2ETLVGGSNN(SpikingNetwork):
     """
 
     least_size = 16
+    preset: ClassVar[Keywords] = {"conv_bias": True, "weight_init": "kaiming"}
+    neuron: ClassVar[Keywords] = TET_LIF
 
     def __init__(
         self,
@@ -76,9 +62,7 @@ class R2ETLVGGSNN(SpikingNetwork):
         across_units: bool = False,
         **kwargs: Any,
     ) -> None:
-        contract.check_numbers(type(self).__name__, 1.0, 16, static_chans=static_chans)
-        if given := {"conv_bias", "weight_init"}.intersection(kwargs):
-            raise RecipeError(f"{type(self).__name__} has its code's biases and initialisation: leave out {min(given)}")
+        contract.check_whole(type(self).__name__, static_chans=static_chans)
         self._settings = static_chans, average_pooling, across_units  # `build` runs in the base's constructor
         super().__init__(**kwargs)
 
@@ -86,12 +70,12 @@ class R2ETLVGGSNN(SpikingNetwork):
         """Make the layers."""
         static_chans, average_pooling, across_units = self._settings
         channels = self.channels(64)
-        self.rgb_input = BiasedLayer(self, static_chans, channels)
-        self.dvs_input = BiasedLayer(self, self.in_chans, channels)
+        self.rgb_input = ConvLayer(self, static_chans, channels)
+        self.dvs_input = ConvLayer(self, self.in_chans, channels)
         layers: list[nn.Module] = []
         for number, halves in SHARED:
             out = self.channels(number)
-            layers.append(BiasedLayer(self, channels, out, stride=2 if halves and not average_pooling else 1))
+            layers.append(ConvLayer(self, channels, out, stride=2 if halves and not average_pooling else 1))
             layers += [self.pool(2)] if halves and average_pooling else []
             channels = out
         self.features = nn.Sequential(*layers)

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..errors import RecipeError
 from . import MODELS
+from .contract import check_whole
 from .factory import TET_LIF, Keywords, Preset
 from .multi_step import normalised
 from .network import SpikingNetwork
@@ -65,10 +65,7 @@ class ResNet19(SpikingNetwork):
     default_norm = "tdbn"
 
     def __init__(self, *args: Any, stem_channels: int = 128, **kwargs: Any) -> None:
-        if not (isinstance(stem_channels, int) and stem_channels > 0):
-            raise RecipeError(
-                f"{type(self).__name__}: stem_channels must be a whole number from 1 on, not {stem_channels}"
-            )
+        check_whole(type(self).__name__, stem_channels=stem_channels)
         self.stem_channels = stem_channels
         super().__init__(*args, **kwargs)
 

@@ -147,9 +147,10 @@ def rows_on(table: PaperTable, on: str | None) -> list[PaperRow]:
     """
     if on is None:
         return list(table.rows)
-    first = [row for row in table.rows if row.dataset == table.rows[0].dataset]
-    known = {row.recipe for row in first}
-    rows = first + [row for row in table.rows if row.dataset != first[0].dataset and row.recipe not in known]
+    rows = [row for row in table.rows if row.dataset == table.rows[0].dataset]
+    for row in table.rows:
+        if row.recipe not in {None, *(other.recipe for other in rows)}:
+            rows.append(row)
     if not any(name and is_recipe(name) for name in (row.recipe_name(on) for row in rows)):
         wanted = ", ".join(row.recipe for row in rows if row.recipe) or "none: all its rows are cited"
         raise RecipeError(f"no recipe in experiments/{on} has a row in table {table.number} (it has {wanted})")

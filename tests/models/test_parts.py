@@ -305,7 +305,6 @@ def test_wrong_settings_of_a_model_are_explained(settings, words):
     [
         ("r2etl_vggsnn", {"attention": "tcja"}, "no place for attention 'tcja'"),
         ("tmkt_vggsnn", {"plan": "64-AP", "attention": "tcja"}, "give a plan with an A"),
-        ("r2etl_vggsnn", {"conv_bias": False}, "leave out conv_bias"),
         ("tmkt_vggsnn", {"node_type": "UnitLIFNode", "tau": 4.0}, "takes decay, not tau"),
         ("tmkt_vggsnn", {"plan": "64-GAP-AP"}, "nothing left to pool"),
         ("tet_resnet19", {"stem_channels": 0}, "stem_channels must be a whole number from 1 on"),

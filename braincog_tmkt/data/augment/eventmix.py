@@ -60,7 +60,7 @@ class EventMix(Augmentation):
 def gaussian_mask(heights: Tensor, centres: Tensor, widths: Tensor, kept: Tensor, size: tuple[int, ...]) -> Tensor:
     """True at the highest places of a sum of Gaussians, bool `[B, T, H, W]`; on the CPU, from numbers there.
 
-    With `int(N * kept)` 0 no place is true, where all should be: in BrainCog, too, whose index wraps round.
+    If `int(N * kept)` is 0, all places should be true, but none is, as in BrainCog, whose index wraps round there.
 
     Args:
         heights: `[B, n]`.

@@ -51,8 +51,8 @@ def transformed(events: Tensor, operation: Tensor, shift: Tensor, angle: Tensor)
     - rotate: (X cos t - Y sin t, X sin t + Y cos t), so that the content turns counter-clockwise for t > 0;
     - shear: (X + Y tan t, Y).
 
-    Places are computed in double precision. Only for whole angles such as 30 degrees, and sides of odd length, lies a
-    place in the middle between two pixels; a drawn angle is none of these.
+    Places are computed in double precision. A place is exactly between two pixels only for angles such as 30 degrees
+    on frames with sides of odd length; random angles do not meet this case.
 
     Args:
         events: frames `[B, T, C, H, W]`.
