@@ -24,7 +24,7 @@ from braincog_tmkt.data.reconstruct.weights import NETWORKS, load_network, requi
 from braincog_tmkt.data.sets import NMNIST
 from braincog_tmkt.data.types import EVENT_DTYPE, FrameSpec, Reconstruction
 from braincog_tmkt.engine.devices import make_fabric
-from braincog_tmkt.engine.task import load_task, make_split, protocol_of
+from braincog_tmkt.engine.task import frame_spec, load_task, make_split, protocol_of
 from braincog_tmkt.errors import DataError, RecipeError
 from braincog_tmkt.files import sha256_of
 from braincog_tmkt.launch.plan import plan, with_data
@@ -365,6 +365,9 @@ def test_a_missing_file_is_named_with_where_to_get_it_and_other_recipes_go_on():
     ready, missing = with_data(cells)
     assert [cell.recipe.name for cell in ready] == ["digits/baseline"]
     assert [*missing] == ["digits as e2vid frames of E2VID_lightweight.pth.tar"]
+    (cell,) = plan(["digits/ev2vid"], ["data.frames=time"], "smoke")
+    with pytest.raises(RecipeError, match="not for 'time': set it to null"):  # whether the file is there or not
+        frame_spec(cell.recipe.data)
 
 
 # weights trained on a split of one's own
