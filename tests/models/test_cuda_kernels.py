@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -147,13 +148,18 @@ def formulas(x, like, surrogate):
     return torch.stack(outputs), torch.stack(membranes)
 
 
-@pytest.mark.parametrize("soft", [False, True])
-@pytest.mark.parametrize("attached", [False, True])
-@pytest.mark.parametrize("inclusive", [False, True])
-@pytest.mark.parametrize(("form", "gain"), [(LIF, 2.0), (PLIF, 0.25), ({"keep": 0.75}, 0.25), ({"keep": 0.3}, 1.0)])
-def test_each_field_of_a_neuron_changes_one_thing(form, gain, inclusive, attached, soft):
-    """On the CPU, and in Triton's interpreter, which is slow: there with one surrogate each."""
-    turn = (inclusive + 2 * attached + 3 * soft + ("keep" in form) + (gain == 0.25)) % len(SLOPES)
+FORMS = ((LIF, 2.0), (PLIF, 0.25), ({"keep": 0.75}, 0.25), ({"keep": 0.3}, 1.0))
+FIELDS = [*product([False, True], repeat=3)]
+CASES = [(place, *fields) for place in range(len(FORMS)) for fields in FIELDS]
+"""In Triton's interpreter, which is slow, each combination of fields has one form and one surrogate."""
+if INTERPRETED:
+    CASES = [(place % len(FORMS), *fields) for place, fields in enumerate(FIELDS)]
+
+
+@pytest.mark.parametrize(("place", "inclusive", "attached", "soft"), CASES)
+def test_each_field_of_a_neuron_changes_one_thing(place, inclusive, attached, soft):
+    """On the CPU, and in Triton's interpreter."""
+    (form, gain), turn = FORMS[place], (place + soft) % len(SLOPES)
     backend, fields = cuda if INTERPRETED else cpu, {"inclusive": inclusive, "attached": attached, "soft": soft}
     for place, surrogate in [each for each in enumerate(SLOPES) if not INTERPRETED or each[0] == turn]:
         odd = place % 2 == 1

@@ -73,7 +73,7 @@ def balanced(steps, rows, channels, seed):
     return signs.transpose(1, 2).flatten(0, 1).contiguous()
 
 
-@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     decay=st.sampled_from([0.0, 0.25, 0.5, 0.875]),
     threshold=st.sampled_from([0.25, 0.5, 1.0, 2.0]),
