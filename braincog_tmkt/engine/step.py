@@ -6,6 +6,7 @@ can resume at any step without a generator's state, and every process of several
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from timm.optim import create_optimizer_v2
-from timm.scheduler import CosineLRScheduler, StepLRScheduler
+from timm.scheduler import CosineLRScheduler, MultiStepLRScheduler, StepLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -176,6 +177,7 @@ def make_optimizer(method: nn.Module, recipe: Recipe) -> Optimizer:
             lr=learning_rate(recipe),
             weight_decay=optim.weight_decay,
             filter_bias_and_bn=not optim.decay_all,
+            **optim.options,
         )
     except (ValueError, TypeError, AssertionError, AttributeError, ImportError, RuntimeError) as error:
         why = str(error) or "there is no such optimizer"  # timm 0.6 asserts that without a word
@@ -188,12 +190,29 @@ def make_optimizer(method: nn.Module, recipe: Recipe) -> Optimizer:
 def make_scheduler(optimizer: Optimizer, optim: OptimConfig, epochs: int) -> Scheduler:
     """A schedule by epoch: `scheduler.step(epoch)` sets the rate of that epoch (from 0), whatever came before."""
     warmup: Any = {"warmup_t": optim.warmup_epochs, "warmup_lr_init": optim.warmup_lr}
+    if optim.schedule == "cosine" and optim.cycle_epochs is not None:
+        return _ThereAndBack(optimizer, t_initial=optim.cycle_epochs, lr_min=optim.min_lr, **warmup)
     if optim.schedule == "cosine" and epochs > 1:  # timm warns that one epoch has no cosine
         return CosineLRScheduler(optimizer, t_initial=epochs, lr_min=optim.min_lr, **warmup)
     rate = optim.step_rate if optim.schedule == "step" else 1.0
-    scheduler = StepLRScheduler(optimizer, decay_t=optim.step_epochs, decay_rate=rate, **warmup)
+    if optim.step_at is None:
+        scheduler: Any = StepLRScheduler(optimizer, decay_t=optim.step_epochs, decay_rate=rate, **warmup)
+    else:
+        decays = [round(share * epochs) + 1 for share in optim.step_at]  # timm's begin an epoch early
+        scheduler = MultiStepLRScheduler(optimizer, decay_t=decays, decay_rate=rate, **warmup)
     scheduler.warmup_prefix = False  # epochs count from 0; timm 0.6 knows nothing else, and no such keyword
     return scheduler
+
+
+class _ThereAndBack(CosineLRScheduler):
+    """A cosine that comes back, as PyTorch's `CosineAnnealingLR` does after its `T_max`."""
+
+    def _get_lr(self, t: int) -> list[float]:
+        if t < self.warmup_t:
+            rates: list[float] = super()._get_lr(t)
+            return rates
+        share = (1 + math.cos(math.pi * t / self.t_initial)) / 2
+        return [self.lr_min + (rate - self.lr_min) * share for rate in self.base_values]
 
 
 class DeferredValues:

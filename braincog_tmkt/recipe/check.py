@@ -43,7 +43,12 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "optim.warmup_epochs": (lambda epochs: epochs >= 0, "0 or more"),
     "optim.warmup_lr": (lambda lr: lr >= 0, "0 or more"),
     "optim.min_lr": (lambda lr: lr >= 0, "0 or more"),
+    "optim.cycle_epochs": (lambda epochs: epochs is None or epochs >= 1, "null or 1 or more"),
     "optim.step_epochs": (lambda epochs: epochs >= 1, "1 or more"),
+    "optim.step_at": (
+        lambda shares: shares is None or (shares == sorted(set(shares)) and all(0 < share < 1 for share in shares)),
+        "null or rising shares of the epochs, above 0 and below 1, as [0.6, 0.8]",
+    ),
     "optim.step_rate": (lambda rate: 0 < rate <= 1, "above 0 and not above 1"),
     "train.epochs": (lambda epochs: 1 <= epochs <= 10**6, "from 1 to 1,000,000"),
     "train.batch": (lambda batch: batch >= 2, "2 or more (alignment and batch norm compare samples)"),

@@ -19,6 +19,9 @@ ADDED: dict[str, Any] = {
     "data.reconstruction": None,
     "model.levels": 4,
     "optim.decay_all": False,
+    "optim.cycle_epochs": None,
+    "optim.step_at": None,
+    "optim.options": {},
 }
 """Keys that came after the first release, and what was done before: with it they do not count, so that the hashes of
 older records and run folders stay valid."""

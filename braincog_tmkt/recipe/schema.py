@@ -107,8 +107,12 @@ class OptimConfig:
         warmup_epochs: epochs over which the rate rises from `warmup_lr`.
         warmup_lr: rate of the first warm-up epoch.
         min_lr: where `cosine` ends.
+        cycle_epochs: epochs in which `cosine` goes from `lr` to `min_lr`; then it comes back as slowly, and so on.
+            Null: the stage's epochs.
         step_epochs: epochs between two steps of `step`.
+        step_at: when the steps of `step` are, as shares of the stage's epochs (`[0.6, 0.8]`), instead of `step_epochs`.
         step_rate: factor of one step of `step`.
+        options: further keywords of the optimiser, as `{amsgrad: true}`.
     """
 
     name: str = "adamw"
@@ -120,8 +124,11 @@ class OptimConfig:
     warmup_epochs: int = 5
     warmup_lr: float = 1e-6
     min_lr: float = 1e-5
+    cycle_epochs: int | None = None
     step_epochs: int = 40
+    step_at: list[float] | None = None
     step_rate: float = 0.1
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

@@ -50,6 +50,49 @@ def test_sharing_a_batch_among_processes():
         steps_per_epoch(34, TrainConfig(batch=6), world_size=4)
 
 
+def rates_of(optim, epochs):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], optim.lr)
+    scheduler = make_scheduler(optimizer, optim, epochs)
+    rates = []
+    for epoch in range(epochs):
+        scheduler.step(epoch)
+        rates.append(optimizer.param_groups[0]["lr"])
+    return rates
+
+
+def pytorchs_rates(optim, epochs, make):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], optim.lr)
+    scheduler = make(optimizer)
+    rates = []
+    for _ in range(epochs):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+def test_a_cosine_with_a_cycle_comes_back_as_pytorchs_does():
+    optim = OptimConfig(lr=1e-3, warmup_epochs=0, min_lr=1e-5, cycle_epochs=4)
+    lr_scheduler = torch.optim.lr_scheduler
+    expected = pytorchs_rates(optim, 15, lambda made: lr_scheduler.CosineAnnealingLR(made, 4, 1e-5))
+    assert rates_of(optim, 15) == pytest.approx(expected)
+    assert expected[4] == pytest.approx(1e-5)
+    assert expected[8] == pytest.approx(1e-3)
+
+
+def test_steps_at_shares_of_the_epochs_are_pytorchs_milestones():
+    optim = OptimConfig(lr=1.0, schedule="step", warmup_epochs=0, step_at=[0.6, 0.8, 0.9])
+    expected = pytorchs_rates(optim, 20, lambda made: torch.optim.lr_scheduler.MultiStepLR(made, [12, 16, 18], 0.1))
+    assert rates_of(optim, 20) == pytest.approx(expected)
+
+
+def test_options_reach_the_optimiser():
+    optim = OptimConfig(name="adam", options={"amsgrad": True})
+    assert make_optimizer(nn.Linear(2, 2), Recipe(name="r", optim=optim)).defaults["amsgrad"] is True
+    with pytest.raises(RecipeError, match="amsgrat"):
+        make_optimizer(nn.Linear(2, 2), Recipe(name="r", optim=OptimConfig(name="adam", options={"amsgrat": True})))
+
+
 def test_the_rate_is_scaled_by_the_batch():
     recipe = Recipe(name="r", train=TrainConfig(batch=120))
     assert learning_rate(recipe) == pytest.approx(5.859e-4, rel=1e-3)  # spec/baseline.md: 5.86e-4 at 120

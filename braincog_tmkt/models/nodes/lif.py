@@ -16,11 +16,12 @@ from . import NODES
 class UnitLIFNode(BaseNode):
     """LIF node whose current counts in full: `v = d m + x`, a spike where `v > V_th`, `m = v (1 - s)`.
 
-    | code | threshold | decay | inclusive | detach_reset | decay_input | surrogate |
-    |---|---|---|---|---|---|---|
-    | TET | 1 | 0.5 | False | False | False | `QGateGrad`, alpha 1 |
-    | NDA | 0.5 | 0.25 | True | False | False | `BackEIGateGrad` |
-    | SpikingJelly's `LIFNode(tau=2., detach_reset=True)` | 1 | 0.5 | True | True | True | `AtanGrad`, alpha 2 |
+    | code | threshold | decay | inclusive | soft_reset | detach_reset | decay_input | surrogate |
+    |---|---|---|---|---|---|---|---|
+    | TET | 1 | 0.5 | False | False | False | False | `QGateGrad`, alpha 1 |
+    | NDA | 0.5 | 0.25 | True | False | False | False | `BackEIGateGrad` |
+    | SLTT | 1 | 1/11 | True | True | False | False | `QGateGrad`, alpha 1; `mem_detach` |
+    | SpikingJelly's `LIFNode(tau=2., detach_reset=True)` | 1 | 0.5 | True | False | True | True | `AtanGrad`, alpha 2 |
 
     BrainCog's `LIFNode(tau, threshold)` is this node with decay `1 - 1 / tau`, threshold `threshold * tau`,
     `detach_reset=True` and a surrogate `tau` times as wide.
@@ -30,6 +31,7 @@ class UnitLIFNode(BaseNode):
         decay: d, the share of the membrane that a step leaves.
         act_fun: surrogate on `v - V_th`: a class, its name, or a module; alpha is 1 unless a module has another one.
         inclusive: whether a potential at the threshold fires, too.
+        soft_reset: whether a spike subtracts V_th, `m = v - V_th s`, instead of setting the membrane to 0.
         detach_reset: whether no gradient passes from the membrane after the reset to the spike.
         decay_input: whether the current counts `1 - d`.
         **kwargs: as BrainCog's nodes take them.
@@ -49,6 +51,7 @@ class UnitLIFNode(BaseNode):
         decay: float = 0.5,
         act_fun: str | type[nn.Module] | nn.Module = "QGateGrad",
         inclusive: bool = False,
+        soft_reset: bool = False,
         detach_reset: bool = False,
         decay_input: bool = False,
         **kwargs: Any,
@@ -59,7 +62,7 @@ class UnitLIFNode(BaseNode):
             raise RecipeError("node 'UnitLIFNode' takes decay, not tau: decay = 1 - 1 / tau")
         if not 0 <= decay < 1:
             raise RecipeError(f"node 'UnitLIFNode': decay must be from 0 to below 1, not {decay}")
-        self.decay, self.inclusive = decay, inclusive
+        self.decay, self.inclusive, self.soft_reset = decay, inclusive, soft_reset
         self.detach_reset, self.decay_input = detach_reset, decay_input
         if not isinstance(act_fun, nn.Module):
             act_fun = surrogate_class(act_fun)(alpha=1.0, requires_grad=False)
@@ -72,13 +75,14 @@ class UnitLIFNode(BaseNode):
         self.mem = self.mem * self.decay + inputs
 
     def calc_spike(self) -> None:
-        """Fire, and reset to 0."""
+        """Fire, and reset."""
         above = self.mem - self.threshold
         spike = self.act_fun(above)
         if self.inclusive:  # the surrogates fire strictly above; the gradient stays theirs
             spike = spike + ((above >= 0).to(spike) - spike).detach()
         self.spike = spike
-        self.mem = self.mem * (1 - (spike.detach() if self.detach_reset else spike))
+        fired = spike.detach() if self.detach_reset else spike
+        self.mem = self.mem - self.threshold * fired if self.soft_reset else self.mem * (1 - fired)
 
     def recurrence(self) -> dict[str, Any]:
         """For the kernels, see `kernels.Neuron`."""
@@ -86,5 +90,5 @@ class UnitLIFNode(BaseNode):
         keep, gain = (
             threshold.new_tensor(number) for number in (self.decay, 1 - self.decay if self.decay_input else 1)
         )
-        how = {"inclusive": self.inclusive, "attached": not self.detach_reset}
+        how = {"inclusive": self.inclusive, "soft": self.soft_reset, "attached": not self.detach_reset}
         return {"keep": keep, "gain": gain, "threshold": threshold, **how}
