@@ -172,6 +172,9 @@ OTHER_VALUES = {
     "data.formats": {"csv": {"time_unit": "ms"}},
     "data.set": "ASLDVS",
     "data.reconstruction": {"windows": "number"},
+    "optim.cycle_epochs": 5,
+    "optim.step_at": [0.5],
+    "optim.options": {"amsgrad": True},
 }  # fmt: skip
 
 
