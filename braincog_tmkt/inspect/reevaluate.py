@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from statistics import fmean
 
 from ..data.sets import DATASETS
 from ..engine import checkpoint
-from ..engine.evaluate import evaluate, measure_activity
+from ..engine.costs import count_costs
+from ..engine.evaluate import MOST_FRAMES, evaluate, within_memory
 from ..errors import RecipeError
 from ..files import write_whole
 from ..progress import counting
@@ -19,7 +19,9 @@ from .reload import LoadedRun, load_run
 
 STEPS = "steps.csv"
 MOST_STEPS = 10_000
-COLUMNS = ("steps", "accuracy", "loss", "firing_rate", "synaptic_operations")
+COLUMNS = ("steps", "accuracy", "loss", "firing_rate", "synaptic_operations", "energy")
+ON_CPU = 256
+"""Frames at once on a CPU, where layers are faster on what fits into its cache."""
 
 
 def re_evaluate(place: Path, overrides: Iterable[str] = ()) -> bool:
@@ -73,7 +75,11 @@ def evaluate_steps(place: Path, steps: Sequence[int], overrides: Iterable[str] =
     """Run the network of a finished run with other numbers of time steps, on the test recordings.
 
     Prints a table and writes it as `steps.csv` into the run folder: `steps`, `accuracy`, `loss`, `firing_rate` (mean
-    over the nodes of the spikes of a neuron in a time step) and `synaptic_operations` (of one recording, an estimate).
+    over the nodes of the spikes of a neuron in a time step), and of one recording `synaptic_operations` (an estimate)
+    and `energy` (in pJ, of arithmetic alone; see `engine.costs.StepCosts`).
+
+    Where the first t of T steps are what a run with t steps gives (`Method.causal`), all come out of one pass with the
+    largest T.
 
     Returns:
         The file.
@@ -91,9 +97,9 @@ def evaluate_steps(place: Path, steps: Sequence[int], overrides: Iterable[str] =
         raise RecipeError(f"{run} has recordings of {frames} frames, too few for {max(steps)} time steps")
     print("  ".join(f"{column:>19}" for column in COLUMNS))
     rows = []
-    for count in steps:
-        rows.append((count, *_measure(run, count)))
-        shown = (f"{count}", *(f"{value:.4f}" for value in rows[-1][1:4]), f"{rows[-1][4]:.4g}")
+    for row in _measured(run, steps):
+        rows.append(row)
+        shown = (f"{row[0]}", *(f"{value:.4f}" for value in row[1:4]), *(f"{value:.4g}" for value in row[4:]))
         print("  ".join(f"{value:>19}" for value in shown), flush=True)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
@@ -102,13 +108,29 @@ def evaluate_steps(place: Path, steps: Sequence[int], overrides: Iterable[str] =
     return file
 
 
-def _measure(run: LoadedRun, steps: int) -> tuple[float, float, float, float]:
-    """Accuracy, loss, firing rate and synaptic operations with a number of time steps."""
+def _measured(run: LoadedRun, steps: Sequence[int]) -> Iterator[tuple[float, ...]]:
+    """The rows of the table, in the order of `steps`."""
+    run.method.set_steps(max(steps))
+    if not run.method.causal:
+        for count in steps:
+            yield _measure(run, count)[-1]
+        return
+    rows = _measure(run, max(steps), max(steps))
+    yield from (rows[count - 1] for count in steps)
+
+
+def _measure(run: LoadedRun, steps: int, parts: int = 1) -> list[tuple[float, ...]]:
+    """What a pass with so many steps gives: a row for the first 1, 2, .. steps each, or one (`parts` 1) for all."""
     run.method.set_steps(steps)
-    pairs, batch = run.task.pairs, run.recipe.train.at_once
+    pairs, usual = run.task.pairs, run.recipe.train.at_once
+    most = ON_CPU if run.fabric.device.type == "cpu" else MOST_FRAMES
+    batch = usual if steps <= run.task.pairs.steps else within_memory(run.method, usual, most)
     rows = pairs.rows("test")
-    with counting(-(-len(rows) // batch), f"{run}, T {steps}", "batch") as count:
-        found = evaluate(run.method, pairs, rows, batch, run.fabric, count)
-    activity = measure_activity(run.method, pairs, rows, batch, run.fabric)
-    rates = activity["firing_rates"].values()
-    return found.accuracy, found.loss, fmean(rates) if rates else 0.0, activity["synaptic_operations"]
+    with (
+        counting(-(-len(rows) // batch), f"{run}, T {steps}", "batch") as count,
+        count_costs(run.method, parts) as costs,
+    ):
+        found = evaluate(run.method, pairs, rows, batch, run.fabric, count, costs)
+    whole = [costs.firing_rates(), costs.of_first_steps(costs.operations), costs.of_first_steps(costs.energy)]
+    scores = [found.accuracy_by_step[-parts:], found.loss_by_step[-parts:]]
+    return list(zip(range(steps - parts + 1, steps + 1), *scores, *whole, strict=True))
