@@ -27,19 +27,19 @@ LOOKED_AT = 64
 """Frames of a layer's input that are looked at for what is no spike."""
 
 
-def are_spikes(x: Tensor, node: nn.Module | None) -> bool:
+def are_spikes(x: Tensor, node: nn.Module | None = None) -> bool:
     """Whether all numbers are spikes of the node that fired last, or their means over 2x2.
 
     Spikes may be as high as a threshold, which the next layer's weights can take up.
 
     Args:
         x: of any shape.
-        node: None if none has fired; then nothing is a spike, nor is anything that an ANN's node gives.
+        node: what an ANN's node gives is no spike; None is a node whose spikes are 1.
     """
-    if node is None or isinstance(node, QCFSNode):
+    if isinstance(node, QCFSNode):
         return False
-    height = node.threshold.to(x).float() if getattr(node, "fires_threshold", False) else 1.0  # type: ignore[operator]
-    levels = x.float() / height * SPIKE_LEVELS
+    height: Any = node.threshold if getattr(node, "fires_threshold", False) else 1.0  # type: ignore[union-attr]
+    levels = x.float() / torch.as_tensor(height).to(x).float() * SPIKE_LEVELS
     near = (levels - levels.round()).abs() < ROUNDING
     return bool((near & (levels > -0.5) & (levels < SPIKE_LEVELS + 0.5)).all())
 
@@ -106,7 +106,8 @@ class StepCosts:
             (x,), weight = inputs, module.weight
             assert isinstance(weight, Tensor)
             if name not in self._real:
-                self._real[name] = not are_spikes(x[:: -(-len(x) // LOOKED_AT)], self._fired)
+                looked_at = x[:: -(-len(x) // LOOKED_AT)]
+                self._real[name] = self._fired is None or not are_spikes(looked_at, self._fired)
             count, size = self._counts(x)
             parts = x.numel() // size
             macs = torch.zeros_like(count)
@@ -119,7 +120,7 @@ class StepCosts:
         return hook
 
     def _counts(self, x: Tensor) -> tuple[Tensor, int]:
-        """Numbers that are not 0 in each step `[T]`, and how many a step has; all in the first if x is for all steps."""
+        """Numbers that are not 0 in each step `[T]`, and how many a step has; all in the first if x serves all."""
         if self._last is not None and self._last[0]() is x:  # what a node fired is the input of a layer or two
             return self._last[1:]
         parts = x.unflatten(0, (self.steps, -1)) if self.steps > 1 and len(x) == self.steps * self.batch else x[None]

@@ -18,7 +18,6 @@ from ..models.hooks import Tap
 from .costs import StepCosts
 from .devices import reduced
 
-
 MOST_FRAMES = 8192
 """Frames that are evaluated at once: of 32x32 pixels and 16 channels they take 0.5 GB in every layer."""
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..data.sets import DATASETS
 from ..engine import checkpoint
-from ..engine.costs import count_costs
+from ..engine.costs import MAC, count_costs
+from ..engine.devices import make_fabric
 from ..engine.evaluate import MOST_FRAMES, evaluate, within_memory
 from ..errors import RecipeError
 from ..files import write_whole
@@ -71,7 +73,9 @@ def parse_steps(text: str) -> list[int]:
     return list(dict.fromkeys(steps))
 
 
-def evaluate_steps(place: Path, steps: Sequence[int], overrides: Iterable[str] = ()) -> Path:
+def evaluate_steps(
+    place: Path, steps: Sequence[int], overrides: Iterable[str] = (), precision: str | None = None
+) -> Path:
     """Run the network of a finished run with other numbers of time steps, on the test recordings.
 
     Prints a table and writes it as `steps.csv` into the run folder: `steps`, `accuracy`, `loss`, `firing_rate` (mean
@@ -81,6 +85,12 @@ def evaluate_steps(place: Path, steps: Sequence[int], overrides: Iterable[str] =
     Where the first t of T steps are what a run with t steps gives (`Method.causal`), all come out of one pass with the
     largest T.
 
+    Args:
+        place: run folder, or the record in it.
+        steps: numbers T of time steps.
+        overrides: settings that do not change the result, such as `data.root=/elsewhere`.
+        precision: `32-true` or `bf16-mixed`; None is that of the training.
+
     Returns:
         The file.
 
@@ -89,18 +99,30 @@ def evaluate_steps(place: Path, steps: Sequence[int], overrides: Iterable[str] =
         TmktError: what `load_run`, which takes the same arguments, raises.
     """
     run = load_run(place, overrides)
+    if precision:
+        run = replace(run, fabric=make_fabric(precision, 1))
     frames = run.task.pairs.steps
     still = getattr(DATASETS[run.recipe.data.name], "still", False)
     if still and frames > 1:
         run.task.pairs.steps = max(frames, *steps)  # the one frame may be shown as often as one likes
     elif max(steps) > frames > 1:  # a single frame is shown at all steps
         raise RecipeError(f"{run} has recordings of {frames} frames, too few for {max(steps)} time steps")
+    run.method.set_steps(max(steps))
+    beside = ""
+    if run.method.causal:
+        every, macs = _measure(run, max(steps), max(steps))
+        found = iter([every[count - 1] for count in steps])
+        beside = f"an ANN of these layers: {macs:.4g} multiply-accumulates a frame, {MAC * macs:.4g} pJ"
+    else:
+        found = (_measure(run, count)[0][-1] for count in steps)
     print("  ".join(f"{column:>19}" for column in COLUMNS))
     rows = []
-    for row in _measured(run, steps):
+    for row in found:
         rows.append(row)
         shown = (f"{row[0]}", *(f"{value:.4f}" for value in row[1:4]), *(f"{value:.4g}" for value in row[4:]))
         print("  ".join(f"{value:>19}" for value in shown), flush=True)
+    if beside:
+        print(beside)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
     file = run.folder / STEPS
@@ -108,29 +130,24 @@ def evaluate_steps(place: Path, steps: Sequence[int], overrides: Iterable[str] =
     return file
 
 
-def _measured(run: LoadedRun, steps: Sequence[int]) -> Iterator[tuple[float, ...]]:
-    """The rows of the table, in the order of `steps`."""
-    run.method.set_steps(max(steps))
-    if not run.method.causal:
-        for count in steps:
-            yield _measure(run, count)[-1]
-        return
-    rows = _measure(run, max(steps), max(steps))
-    yield from (rows[count - 1] for count in steps)
+def _measure(run: LoadedRun, steps: int, parts: int = 1) -> tuple[list[tuple[float, ...]], float]:
+    """What a pass with so many steps gives.
 
-
-def _measure(run: LoadedRun, steps: int, parts: int = 1) -> list[tuple[float, ...]]:
-    """What a pass with so many steps gives: a row for the first 1, 2, .. steps each, or one (`parts` 1) for all."""
+    Returns:
+        A row for the first 1, 2, .. steps each (`parts` T), or one for all (1); and the multiply-accumulates of the
+        first step, or of all.
+    """
     run.method.set_steps(steps)
     pairs, usual = run.task.pairs, run.recipe.train.at_once
     most = ON_CPU if run.fabric.device.type == "cpu" else MOST_FRAMES
-    batch = usual if steps <= run.task.pairs.steps else within_memory(run.method, usual, most)
+    batch = usual if steps <= pairs.steps else within_memory(run.method, usual, most)
     rows = pairs.rows("test")
     with (
         counting(-(-len(rows) // batch), f"{run}, T {steps}", "batch") as count,
         count_costs(run.method, parts) as costs,
     ):
         found = evaluate(run.method, pairs, rows, batch, run.fabric, count, costs)
-    whole = [costs.firing_rates(), costs.of_first_steps(costs.operations), costs.of_first_steps(costs.energy)]
-    scores = [found.accuracy_by_step[-parts:], found.loss_by_step[-parts:]]
-    return list(zip(range(steps - parts + 1, steps + 1), *scores, *whole, strict=True))
+    operations, energy, macs = map(costs.of_first_steps, (costs.operations, costs.energy, costs.macs))
+    scores = found.accuracy_by_step[-parts:], found.loss_by_step[-parts:]
+    numbers = range(steps - parts + 1, steps + 1)
+    return list(zip(numbers, *scores, costs.firing_rates(), operations, energy, strict=True)), macs[0]
