@@ -11,7 +11,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator, ScalarFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from ..results.frame import Curve, Point, Record, Runs, by_seed, by_step, over_seeds, require_selection
@@ -136,6 +136,8 @@ def _trained(group: Runs, select: str, colour: str) -> list[Line]:
     """What a method comes to with T steps: trained with them, and only tested with them."""
     longest = _largest(group)
     most = steps_of(longest[0]["recipe"])
+    if list(split_runs(longest))[-1] == "convert":  # nothing was trained with any T
+        return [Line(group.title, "converted, tested with T steps", "STS", colour, _cut(longest, select))]
     lines = [
         Line(group.title, "trained and tested with T steps (STS)", "STS", colour, _end_points(group, select)),
         Line(group.title, f"trained with {most}, tested with T (DTS)", "DTS", colour, _cut(longest, select)),
@@ -251,13 +253,16 @@ def _panel(axes: Axes, row: str, lines: Sequence[Line]) -> None:
             **(STYLES.get(line.role) or EARLIER[stages.index(line.role) % len(EARLIER)]),
         }
         x, mean, std = ([point[at] for point in points] for at in range(3))
+        if line.role == "ann" and x == [1]:  # an ANN of still images: its accuracy is that of no T
+            axes.axhline(mean[0], color=line.colour, label=line.words, linestyle=style["linestyle"])
+            continue
         axes.errorbar(x, mean, std if any(std) else None, color=line.colour, label=line.words, **style)
     places = {point.x for line in lines for point in line.points[row]}
     if len(places) == 1:
         axes.set_xlim(min(places) - 0.5, max(places) + 0.5)
     if max(places, default=1) > LINEAR:
         axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_major_formatter("{x:g}")
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     tidy(axes)
