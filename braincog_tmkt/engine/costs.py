@@ -147,14 +147,29 @@ def count_costs(network: nn.Module, steps: int = 1) -> Iterator[StepCosts]:
         steps: see `StepCosts`, of which `begin` must be called before every batch.
     """
     costs = StepCosts(steps)
+    with watching(network, costs.see_node, costs.see_layer):
+        yield costs
+
+
+@contextmanager
+def watching(
+    network: nn.Module, see_node: Callable[[str], Callable[..., None]], see_layer: Callable[[str], Callable[..., None]]
+) -> Iterator[None]:
+    """Within it, nodes (all modules with `n_reset`), convolutions and linear layers have forward hooks.
+
+    Args:
+        network: any module.
+        see_node: makes the hook of a node of this name; it looks at the output only.
+        see_layer: likewise, of a layer.
+    """
     handles = []
     for name, module in network.named_modules():
         if hasattr(module, "n_reset"):
-            handles.append(module.register_forward_hook(Tap(costs.see_node(name))))
+            handles.append(module.register_forward_hook(Tap(see_node(name))))
         elif isinstance(module, nn.Conv2d | nn.Linear):
-            handles.append(module.register_forward_hook(costs.see_layer(name)))
+            handles.append(module.register_forward_hook(see_layer(name)))
     try:
-        yield costs
+        yield
     finally:
         for handle in handles:
             handle.remove()
