@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..errors import RecipeError
 from ..registry import did_you_mean
 from . import MODELS
-from .all_steps import FrozenDropout, SampleDropout
+from .all_steps import FrozenDropout, SampleDropout, check_dropout
 from .factory import TET_LIF, Keywords, Preset
 from .vggsnn import TETVGGSNN, VGGSNN
 
@@ -55,8 +55,7 @@ class CombinedSNN(VGGSNN):
         linear_bias: bool = True,
         **kwargs: Any,
     ) -> None:
-        if not 0 <= dropout < 1:
-            raise RecipeError(f"{type(self).__name__}: dropout must be from 0 to below 1, not {dropout}")
+        check_dropout(type(self).__name__, dropout)
         if dropout_masks not in MASKS:
             raise RecipeError(f"unknown dropout_masks '{dropout_masks}': {did_you_mean(dropout_masks, MASKS)}")
         self.dropout, self.dropout_masks, self.linear_bias = dropout, dropout_masks, linear_bias
