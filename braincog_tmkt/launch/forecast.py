@@ -82,8 +82,9 @@ def _kept(recipe: Recipe, channels: int, fabric: Fabric) -> int:
 
 
 def _saved(method: torch.nn.Module, trainer: Trainer, batch: Batch) -> int:
-    """The most bytes of tensors that a training step keeps saved at a time, but for the weights."""
-    live = _Live({tensor.untyped_storage().data_ptr() for tensor in (*method.parameters(), *method.buffers())})
+    """The most bytes of tensors that a training step keeps saved at a time, but for the weights and the frames."""
+    known = *method.parameters(), *method.buffers(), batch.events, batch.static
+    live = _Live({tensor.untyped_storage().data_ptr() for tensor in known})
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: _Saved(tensor, live), lambda saved: saved.tensor):
         trainer.step(batch, 0.0, lambda parts: None)
     return live.most
