@@ -42,6 +42,13 @@ class AllSteps(nn.Module):
         return x.unflatten(0, (self.steps, -1))
 
 
+def _share(p: float) -> float:
+    """The share of a dropout, if it is one."""
+    if not 0 <= p < 1:
+        raise RecipeError(f"dropout must be from 0 to below 1, not {p}")
+    return p
+
+
 class SampleDropout(nn.Module):
     """Dropout with one mask for each sample, drawn at its first time step and the same at all others.
 
@@ -51,6 +58,9 @@ class SampleDropout(nn.Module):
 
     Args:
         p: share of the numbers that become 0; the others are divided by `1 - p`.
+
+    Raises:
+        RecipeError: for a share outside [0, 1).
     """
 
     circumstances: ClassVar[tuple[str, ...]] = ("steps", "first_step", "training")
@@ -63,7 +73,7 @@ class SampleDropout(nn.Module):
 
     def __init__(self, p: float) -> None:
         super().__init__()
-        self.p = p
+        self.p = _share(p)
 
     def forward(self, x: Tensor) -> Tensor:
         """`[T*N, ..]` -> `[T*N, ..]`; in evaluation as it is."""
@@ -86,13 +96,16 @@ class FrozenDropout(AllSteps):
     Args:
         p: share of the numbers that become 0; the others are divided by `1 - p`.
         shape: of the mask: `(D,)` for all steps, or `(T, 1, D)` for each step.
+
+    Raises:
+        RecipeError: for a share outside [0, 1).
     """
 
     mask: Tensor
 
     def __init__(self, p: float, shape: tuple[int, ...]) -> None:
         super().__init__(shape[0] if len(shape) > 1 else None)
-        self.register_buffer("mask", functional.dropout(torch.ones(shape), p))
+        self.register_buffer("mask", functional.dropout(torch.ones(shape), _share(p)))
 
     def forward(self, x: Tensor) -> Tensor:
         """`[T*N, D]` -> `[T*N, D]`; in evaluation as it is."""
@@ -102,9 +115,3 @@ class FrozenDropout(AllSteps):
 def dropout(p: float) -> list[nn.Module]:
     """A `SampleDropout`, or nothing where nothing is to be off, to be added to a list of layers."""
     return [SampleDropout(p)] if p else []
-
-
-def check_dropout(name: str, p: float) -> None:
-    """Refuse a share that a network, of this name, cannot leave out."""
-    if not 0 <= p < 1:
-        raise RecipeError(f"{name}: dropout must be from 0 to below 1, not {p}")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from . import MODELS
-from .all_steps import check_dropout, dropout
+from .all_steps import dropout
 from .factory import Keywords, Preset
 from .multi_step import normalised
 from .network import SpikingNetwork
@@ -62,7 +62,6 @@ class SLTTVGG11(Preset, VGGSNN):
     neuron: ClassVar[Keywords] = LIF
 
     def __init__(self, *args: Any, dropout: float = 0.0, **kwargs: Any) -> None:
-        check_dropout(type(self).__name__, dropout)
         self.dropout = dropout
         super().__init__(*args, **kwargs)
 
@@ -148,7 +147,6 @@ class SLTTResNet18(Preset, SpikingNetwork):
     planes: ClassVar[tuple[int, ...]] = (64, 128, 256, 512)
 
     def __init__(self, *args: Any, dropout: float = 0.0, **kwargs: Any) -> None:
-        check_dropout(type(self).__name__, dropout)
         self.dropout = dropout
         super().__init__(*args, **kwargs)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ..errors import RecipeError
 from ..registry import did_you_mean
 from . import MODELS
-from .all_steps import FrozenDropout, SampleDropout, check_dropout
+from .all_steps import FrozenDropout, SampleDropout
 from .factory import TET_LIF, Keywords, Preset
 from .vggsnn import TETVGGSNN, VGGSNN
 
@@ -55,7 +55,6 @@ class CombinedSNN(VGGSNN):
         linear_bias: bool = True,
         **kwargs: Any,
     ) -> None:
-        check_dropout(type(self).__name__, dropout)
         if dropout_masks not in MASKS:
             raise RecipeError(f"unknown dropout_masks '{dropout_masks}': {did_you_mean(dropout_masks, MASKS)}")
         self.dropout, self.dropout_masks, self.linear_bias = dropout, dropout_masks, linear_bias
