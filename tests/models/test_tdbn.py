@@ -51,7 +51,9 @@ def test_the_norm_with_its_factor_fixed_or_in_the_weight(v_th, name, alpha, kind
     (y * along).sum().backward()
     stored = {key: vectors.array(f"{case}/{key}") for key in ("y", "grad_x", "grad_weight", "grad_bias", "y_eval")}
     learnt = dict(norm.named_parameters())
-    share = 1.0 if kind is FixedThresholdBatchNorm2d else gain  # the gradient of w is that of the whole weight, times it
+    share = (
+        1.0 if kind is FixedThresholdBatchNorm2d else gain
+    )  # the gradient of w is that of the whole weight, times it
     torch.testing.assert_close(y, steps_first(stored["y"]), rtol=0, atol=2e-6)
     assert far(x.grad, steps_first(stored["grad_x"])) < 1e-4
     assert far(share * learnt["weight"].grad, stored["grad_weight"]) < 1e-4

@@ -37,7 +37,9 @@ class ThresholdBatchNorm2d(SharedBatchNorm2d):
         nn.init.constant_(self.weight, gain)
 
 
-@NORMS.register("tdbn_fixed", label="tdBN, fixed factor", paper="Zheng et al., AAAI 2021", year=2021, arxiv="2011.05280")
+@NORMS.register(
+    "tdbn_fixed", label="tdBN, fixed factor", paper="Zheng et al., AAAI 2021", year=2021, arxiv="2011.05280"
+)
 class FixedThresholdBatchNorm2d(SharedBatchNorm2d):
     """Threshold-dependent batch norm as the paper has it: `y = w alpha V_th (x - mean) / std + b`, w from 1.
 
