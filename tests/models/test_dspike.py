@@ -1,4 +1,4 @@
-"""Dspike against the numbers of its public forms (tests/golden/methods/dspike.json names them), and inside a network."""
+"""Dspike against the numbers of its public forms, which tests/golden/methods/dspike.json names; inside a network."""
 
 from functools import cache
 

@@ -62,7 +62,7 @@ class FixedThresholdBatchNorm2d(SharedBatchNorm2d):
         super().__init__(num_features, eps, momentum)
 
     @property
-    def weight(self) -> Any:
+    def weight(self) -> Any:  # type: ignore[override]
         """w * alpha * V_th `[C]`."""
         learnt: Tensor | None = vars(self).get("_parameters", {}).get("weight")
         if learnt is None:  # while the layer is made

@@ -73,5 +73,5 @@ class _Dspike(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (x, b), window = ctx.saved_tensors, ctx.window
-        slope = b / window / (2 * torch.tanh(b / 2) * torch.cosh(b / window * x).square())
+        slope = (2 * torch.tanh(b / 2) * torch.cosh(b / window * x).square()).reciprocal() * (b / window)
         return grads[0] * slope * (x.abs() <= window / 2), None, None
