@@ -3,16 +3,21 @@
 from functools import cache
 
 import pytest
+import timm
 import torch
+from torch.nn import functional
 
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.models import build_backbone
+from braincog_tmkt.models.dspike import DspikeResNet18
 from braincog_tmkt.models.multi_step import multi_step_node
 from braincog_tmkt.models.nodes.lif import UnitLIFNode
+from braincog_tmkt.models.resnet19 import HALF
 from braincog_tmkt.models.surrogates.dspike import Dspike
-from tests.golden.published import published
+from tests.golden.published import gradient_errors, published
 from tests.golden.vectors import direction
 
+from .test_published import load
 from .test_unit_lif import far
 
 golden = cache(lambda: published("dspike"))
@@ -73,6 +78,48 @@ def test_sequences_of_the_public_nodes(name):
     if f"lif/{name}/u" in golden().arrays:
         kept = golden().array(f"lif/{name}/u") * (1 - spike)
         torch.testing.assert_close(torch.cat(node.mem_collect).view(x.shape), kept, rtol=0, atol=2e-6)
+
+
+def test_resnet18_is_that_of_later_code_of_the_authors():
+    """The form with three first convolutions; the other one has the same blocks."""
+    vectors = published("dspike_resnet18")
+    facts = vectors.facts["resnet18"]
+    keywords = {**DspikeResNet18.neuron, "deep_stem": True, "width": 1 / 8, "in_chans": 3}
+    net = build_backbone("dspike_resnet18", 10, facts["T"], 20, **keywords)
+    weights = vectors.state(facts)
+    for name in weights:
+        if name.endswith("bias") and name.replace("bias", "running_mean") in weights:
+            weights[name] = weights[name] / 2
+    names = load(net, weights)
+    x = vectors.whole_numbers("dspike|resnet18|x", (3, 3, 20, 20), -16, 16) / 8
+    logits = net.event_logits(x[:, None])
+    loss = functional.cross_entropy(logits.mean(0), torch.tensor(facts["label"]))
+    loss.backward()
+    torch.testing.assert_close(logits, vectors.array("resnet18/logits"), rtol=0, atol=2e-6)
+    assert loss.item() == pytest.approx(facts["loss"], abs=2e-6)
+    ours = {name: parameter.grad for name, parameter in net.named_parameters()}
+    grads = {theirs: ours[name] for theirs, name in names.items() if name in ours}
+    sums = vectors.arrays["resnet18/grad_norm_sum_projection"]
+    errors = dict(gradient_errors(facts["grad_names"], sums, grads))
+    assert max(errors.values()) < 1e-4, errors
+    assert len(errors) == len(sums)
+    for key in vectors.arrays:
+        if "/grad/" in key:
+            assert far(grads[key.removeprefix("resnet18/grad/")], vectors.array(key)) < 1e-4, key
+        if "/state/" in key:
+            moved = net.state_dict()[names[key.removeprefix("resnet18/state/")]]
+            torch.testing.assert_close(moved, vectors.array(key), rtol=0, atol=1e-6, msg=key)
+
+
+@pytest.mark.parametrize(("deep", "size"), [(False, 11_173_962), (True, 11_247_946)])
+def test_resnet18_has_one_first_convolution_or_three(deep, size):
+    net = timm.create_model("dspike_resnet18", num_classes=10, in_chans=3, deep_stem=deep)
+    assert sum(one.numel() for one in net.parameters() if one.requires_grad) == size
+    assert sum(part.gain == 0.5 * HALF for part in net.norms) == 3 * 2
+    assert sum(part.gain == 0.5 for part in net.norms) == 1 + 2 * deep + 8 + 5
+    weight = net.layer4[1].conv2.weight
+    assert weight.std().item() == pytest.approx((2 / (9 * 512)) ** 0.5, rel=0.01)
+    assert net.dvs_fc.weight.std().item() == pytest.approx(1 / 512, rel=0.05)
 
 
 def test_a_network_takes_it_and_its_temperature_in_both_executions():
