@@ -42,9 +42,9 @@ class PartFactory(BaseModule):
             nn.init.kaiming_normal_(made.weight, mode="fan_out", nonlinearity="relu")
         return made
 
-    def pool(self, side: int) -> nn.AvgPool2d:
+    def pool(self, side: int, **kwargs: Any) -> nn.AvgPool2d:
         """An average pooling of windows that do not overlap."""
-        return (SpikePool2d if self.execution == "multi_step" else nn.AvgPool2d)(side)
+        return (SpikePool2d if self.execution == "multi_step" else nn.AvgPool2d)(side, **kwargs)
 
     def max_pool(self, side: int) -> nn.MaxPool2d:
         """A maximum pooling of windows that do not overlap; of equal maxima, the first gets the gradient."""
@@ -66,7 +66,7 @@ class PartFactory(BaseModule):
 
         Args:
             channels: C.
-            alpha: factor on the initial weight, which tdBN has beside the threshold.
+            alpha: factor that tdBN has beside the threshold.
         """
         threshold = 1.0 if getattr(self._node, "fires_threshold", False) else self.node_kwargs["threshold"]
         hints = {"gain": alpha * threshold, "steps": self.step, "step": self.step}
