@@ -54,11 +54,9 @@ class Conversion(Method):
         build: BuildNetwork | None = None,
     ) -> None:
         self.check_name(student_frames, SHOWN)
-        student = convert(backbone, node)
-        if isinstance(student.nodes[0], QCFSNode):
-            raise RecipeError("the student's nodes must spike: take SoftResetIFNode, or another than QCFSNode")
-        student.set_steps(steps)
-        super().__init__(student)
+        super().__init__(backbone)
+        self.steps, self.node, self.student_frames = steps, node, student_frames
+        self.backbone = self.make_student(backbone)
         settings = {"name": "baseline", **(pretraining or {"tet": False})}
         self.pretraining = build_from_settings(settings, backbone, build)
         if len(self.pretraining.stages()) > 1:
@@ -68,8 +66,7 @@ class Conversion(Method):
         self.needs_static = self.pretraining.needs_static  # type: ignore[misc]
         self.takes_mixtures = self.pretraining.takes_mixtures  # type: ignore[misc]
         self.loss = build_loss("ce_mean")
-        self.steps, self.node, self.student_frames = steps, node, student_frames
-        _check_frames(backbone.step, steps)
+        self.check_frames(backbone.step, steps)
         self._learnt = {part: _learnt(part_of) for part, part_of in self._parts().items()}
 
     name = "conversion"
@@ -80,17 +77,29 @@ class Conversion(Method):
         if name not in known:
             raise RecipeError(f"method {self.name} knows no '{name}': {did_you_mean(name, known)}")
 
+    def make_student(self, ann: Any) -> Any:
+        """The SNN of an ANN, which stays as it is; raises a RecipeError as `models.convert.convert` does."""
+        student = convert(ann, self.node)
+        if isinstance(student.nodes[0], QCFSNode):
+            raise RecipeError("the student's nodes must spike: take SoftResetIFNode, or another than QCFSNode")
+        student.set_steps(self.steps)
+        return student
+
+    def check_frames(self, frames: int, steps: int) -> None:
+        """Refuse a student of more steps than there are frames; a single frame is shown at all steps."""
+        if 1 < frames < steps:
+            raise RecipeError(f"the student has {steps} steps, but a recording has {frames} frames: take fewer steps")
+
     def stages(self) -> tuple[Stage, ...]:
         """`ann`, which other runs may take over, and `convert`."""
         ann = self.pretraining.stages()[0]._replace(name="ann", depends=("pretraining",))
         return ann, Stage("convert", trains=False)
 
     def begin_stage(self, stage: str) -> None:
-        """Make the SNN of the ANN in `convert`; let only what the stage trains have gradients."""
+        """Make the SNN of the ANN in the second stage; let only what the stage trains have gradients."""
         super().begin_stage(stage)
-        if stage == "convert":
-            self.backbone = convert(self.pretraining.backbone, self.node)
-            self.backbone.set_steps(self.steps)
+        if stage == self.stages()[1].name:
+            self.backbone = self.make_student(self.pretraining.backbone)
         trained = "ann" if stage == "ann" else "student"
         for part, part_of in self._parts().items():
             for name, parameter in part_of.named_parameters():
@@ -141,14 +150,8 @@ class Conversion(Method):
 
     def _rows(self, frames: int) -> list[int]:
         """The frames that the SNN sees, of so many."""
-        _check_frames(frames, self.backbone.step)
+        self.check_frames(frames, self.backbone.step)
         return [0] if frames == 1 else SHOWN[self.student_frames](frames, self.backbone.step)
-
-
-def _check_frames(frames: int, steps: int) -> None:
-    """Refuse a student of more steps than there are frames; a single frame is shown at all steps."""
-    if 1 < frames < steps:
-        raise RecipeError(f"the student has {steps} steps, but a recording has {frames} frames: take fewer steps")
 
 
 def _learnt(part: nn.Module) -> set[str]:
