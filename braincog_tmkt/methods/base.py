@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..data.batch import Batch
 from ..errors import RecipeError
 from ..losses import Loss, build_loss
+from ..models.causal import is_causal
 from . import METHODS as METHODS
 
 BuildNetwork = Callable[..., nn.Module]
@@ -123,6 +124,14 @@ class Method(nn.Module, ABC):
             RecipeError: for less than one.
         """
         self.backbone.set_steps(steps)
+
+    @property
+    def causal(self) -> bool:
+        """Whether the first t of T steps are, in evaluation, what a run with t steps gives (`models.causal`)."""
+        as_usual = all(
+            getattr(type(self), name) is getattr(Method, name) for name in ("predict", "select_frames", "set_steps")
+        )
+        return as_usual and is_causal(self.backbone)
 
     def stages(self) -> tuple[Stage, ...]:
         """The training stages, in order; the recipe's `stages` section may have settings for each."""

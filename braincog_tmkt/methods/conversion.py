@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..data.batch import Batch
 from ..errors import RecipeError
 from ..losses import build_loss
+from ..models.causal import is_causal
 from ..models.convert import convert
 from ..models.nodes.qcfs import QCFSNode
 from ..registry import did_you_mean
@@ -134,6 +135,14 @@ class Conversion(Method):
     def select_frames(self, events: Tensor) -> Tensor:
         """The frames that the SNN sees, as `student_frames` says."""
         return events[:, self._rows(events.shape[1])]
+
+    @property
+    def causal(self) -> bool:
+        """Whether the first t of T steps are what a run with t steps gives: where it sees the first frames."""
+        as_usual = all(
+            getattr(type(self), name) is getattr(Conversion, name) for name in ("predict", "select_frames", "set_steps")
+        )
+        return as_usual and self.stage != "ann" and self.student_frames == "first" and is_causal(self.backbone)
 
     def notes(self) -> list[str]:
         """Whether the converted network has a reason to be like its ANN."""
