@@ -60,7 +60,7 @@ def neuron_of(node: Any) -> Neuron | None:
 
 
 def _alpha(act_fun: Any, like: Tensor) -> Tensor:
-    """The number that shapes a surrogate, on another tensor's device: BrainCog's alpha, or the temperature of Dspike."""
+    """The number that shapes a surrogate, BrainCog's alpha or Dspike's temperature, where another tensor is."""
     if isinstance(act_fun, Dspike):
         return torch.as_tensor(act_fun.temperature, dtype=torch.float32, device=like.device).clone()
     alpha: Tensor = act_fun.alpha

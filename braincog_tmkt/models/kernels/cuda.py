@@ -202,10 +202,8 @@ def _backward(  # type: ignore[no-untyped-def]
                 of_gain += carried * (potential[t] - m)
             share = _divide(carried, gain, inverse) if DIVIDE else carried * gain
             tl.store(grad + at + place, share, inside)
-            if CUT:
-                carried = nothing
-            else:
-                carried = carried - share if keep is None else carried * keep
+            rest = carried - share if keep is None else carried * keep
+            carried = nothing if CUT else rest
             if scale is not None:
                 centred = loaded[t].to(tl.float32) - _row(mean, _plane(t), C, WIDE)
                 new_plain = (plain[t] + share,) + new_plain  # noqa: RUF005

@@ -31,7 +31,7 @@ class UnitLIFNode(BaseNode):
 
     Args:
         threshold: V_th, in the unit of the currents.
-        decay: d, the share of the membrane that a step leaves.
+        decay: d, the share of the membrane that a step leaves; 1 makes it an IF node.
         act_fun: surrogate on `v - V_th`: a class, its name, or a module; alpha is 1 unless a module has another one.
         inclusive: whether a potential at the threshold fires, too.
         soft_reset: whether a spike subtracts V_th, `m = v - V_th s`, instead of setting the membrane to 0.
@@ -43,7 +43,8 @@ class UnitLIFNode(BaseNode):
         **kwargs: as BrainCog's nodes take them.
 
     Raises:
-        RecipeError: for a decay outside [0, 1), a tau, or a learnt decay that is 0 or without `decay_input`.
+        RecipeError: for a decay outside [0, 1], a tau, a decay of 1 with `decay_input`, or a learnt decay that is not
+            between 0 and 1 or without `decay_input`.
 
     Example:
         >>> node = UnitLIFNode(threshold=1.0, decay=0.5)
@@ -67,8 +68,10 @@ class UnitLIFNode(BaseNode):
         self.mem: Any = self.mem
         if kwargs.get("tau", 2.0) != 2.0:  # every recipe states 2, the default of BrainCog's nodes
             raise RecipeError("node 'UnitLIFNode' takes decay, not tau: decay = 1 - 1 / tau")
-        if not 0 <= decay < 1:
-            raise RecipeError(f"node 'UnitLIFNode': decay must be from 0 to below 1, not {decay}")
+        if not 0 <= decay <= 1:
+            raise RecipeError(f"node 'UnitLIFNode': decay must be from 0 to 1, not {decay}")
+        if decay_input and decay == 1:
+            raise RecipeError("node 'UnitLIFNode': with decay 1 and decay_input the current would count nothing")
         self.decay, self.inclusive, self.soft_reset = decay, inclusive, soft_reset
         self.detach_reset, self.decay_input, self.learn_decay = detach_reset, decay_input, learn_decay
         if learn_decay:
