@@ -40,6 +40,7 @@ def neuron_of(node: Any) -> Neuron | None:
         or node.walks
         or not isinstance(start, int | float)
         or type(node.act_fun) not in KNOWN
+        or getattr(node.act_fun, "window", 1.0) != 1.0  # of Dspike
         or watched(node.act_fun)
         or "act_fun" in vars(node.act_fun)
         or _patched(node.plain, type(node.act_fun))

@@ -119,6 +119,8 @@ def test_a_neuron_is_brain_cogs(row, name):
 
 
 SNNTORCH = [
+    ({"beta": 1.0, "reset_mechanism": "zero"}, {"decay": 1.0, "detach_reset": True}),
+    ({"beta": 0.75, "reset_mechanism": "zero"}, {"decay": 0.75, "decay_input": True, "detach_reset": True}),
     ({"beta": 0.75, "reset_mechanism": "zero"}, {"decay": 0.75, "detach_reset": True}),
     ({"beta": 0.75, "reset_mechanism": "zero", "reset_delay": False}, {"decay": 0.75}),
     ({"beta": 1.0, "reset_mechanism": "subtract"}, {"decay": 1.0, "soft_reset": True, "detach_reset": True}),
@@ -139,10 +141,11 @@ def test_a_neuron_is_snntorchs(keywords, how):
     x = currents(
         highest=3.0 if delay else 1.125
     )  # without a delay, no membrane may be above the threshold after a reset
-    got = *leaky(x, **keywords), []
+    given = x * (1 - how["decay"]) if how.get("decay_input") else x
+    got = *leaky(given, **keywords), []
     spikes, membranes, _ = ours(x, **how)
     if delay:  # it resets at the next step, and returns the potential of this one
-        membranes = how["decay"] * torch.cat([torch.zeros_like(x[:1]), membranes[:-1]]) + x
+        membranes = how["decay"] * torch.cat([torch.zeros_like(x[:1]), membranes[:-1]]) + given
     assert_same(x, got, (spikes, membranes, []), of_membranes=not delay)
 
 

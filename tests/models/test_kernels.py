@@ -18,6 +18,14 @@ else:
     from braincog_tmkt.models.kernels import cpu as backend
 
 
+def test_a_dspike_of_another_width_walks():
+    """The kernels know the paper's window, of width 1."""
+    node = multi_step_node(UnitLIFNode)(act_fun=make_surrogate("Dspike", 3.0), step=2, layer_by_layer=True)
+    assert neuron_of(node) is not None
+    node.act_fun.window = 2.0
+    assert neuron_of(node) is None
+
+
 def formulas(x, like, surrogate):
     """Outputs and membranes of `[T, ...]`: what `Neuron` says of its fields, one step at a time."""
     act_fun = make_surrogate(surrogate, like.alpha.item())

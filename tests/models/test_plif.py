@@ -91,7 +91,7 @@ def test_the_network(case, walks, monkeypatch):
     x = (8 * drawn("plif|net|x", (facts["batch"], facts["T"], 2, 128, 128))).floor().sub(4).clamp(min=0)
     masks = iter([2 * (drawn(f"plif|mask|fc.{place}", (2, size)) >= 0.5) for place, size in ((1, 512), (4, 128))])
     if case == "dropout":
-        monkeypatch.setattr(all_steps.functional, "dropout", lambda ones, p: {0.5: next(masks)}[p])
+        monkeypatch.setattr(all_steps.functional, "dropout", lambda ones, p: {0.5: next(masks)}[p].view(ones.shape))
     logits = net.train().event_logits(x)
     counter = golden.array(f"net/{case}/counter")
     torch.testing.assert_close(logits.sum(0), counter, rtol=0, atol=2e-6)
