@@ -11,7 +11,7 @@ from .network import SpikingNetwork
 from .parts import node_class
 
 
-def convert(network: Any, node: str | type = "SoftResetIFNode") -> Any:
+def convert(network: Any, node: str | type = "SoftResetIFNode", **keywords: Any) -> Any:
     """A copy of a network in which every node is a fresh one of another kind with the same threshold.
 
     With `SoftResetIFNode` in the place of `QCFSNode` of L levels, constant currents and T = L steps, every layer's mean
@@ -39,19 +39,21 @@ def convert(network: Any, node: str | type = "SoftResetIFNode") -> Any:
     for name, old in list(converted.named_modules(remove_duplicate=False)):
         if isinstance(old, BaseNode):
             if old not in fresh:
-                fresh[old] = _heir(kind, converted, old, name)
+                fresh[old] = _heir(kind, converted, old, name, keywords)
             parent, _, leaf = name.rpartition(".")
             setattr(converted.get_submodule(parent), leaf, fresh[old])
     return converted.train(network.training)
 
 
-def _heir(kind: type[BaseNode], network: SpikingNetwork, old: BaseNode, name: str) -> BaseNode:
+def _heir(
+    kind: type[BaseNode], network: SpikingNetwork, old: BaseNode, name: str, keywords: dict[str, Any]
+) -> BaseNode:
     """A fresh node with the threshold of an old one, on its device; not to be learnt any more."""
     if not old.threshold > 0:
         raise RecipeError(
             f"the threshold of node '{name}' is {old.threshold.item():.4g}, but it must be above 0 to be converted:"
             " train the network with a lower learning rate, or begin with a higher model.threshold"
         )
-    node = network.make_node(kind)
+    node = network.make_node(kind, **keywords)
     node.threshold.data = old.threshold.detach().clone()
     return node.to(old.threshold.device)

@@ -50,14 +50,15 @@ class PartFactory(BaseModule):
         """A maximum pooling of windows that do not overlap; of equal maxima, the first gets the gradient."""
         return (SpikeMaxPool2d if self.execution == "multi_step" else nn.MaxPool2d)(side)
 
-    def make_node(self, kind: type[BaseNode] | None = None) -> BaseNode:
+    def make_node(self, kind: type[BaseNode] | None = None, **keywords: Any) -> BaseNode:
         """A node with the network's keywords.
 
         Args:
             kind: its class for one step at a time; None is the network's.
+            keywords: of its own, before those of the network.
         """
         chosen: Any = kind or self._node
-        given = taken(chosen, {**self.node_kwargs, "step": self.step})
+        given = taken(chosen, {**self.node_kwargs, "step": self.step, **keywords})
         made: BaseNode = (multi_step_node(chosen) if self.execution == "multi_step" else chosen)(**given)
         return made
 
