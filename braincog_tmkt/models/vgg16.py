@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ class VGG16(Preset, VGGSNN):
         self.feature = nn.Sequential(*(layer for group in layers for layer in group))
         sizes = [self.feature_size, self.channels(4096), self.channels(4096)]
         hidden: list[nn.Module] = []
-        for size, units in zip(sizes, sizes[1:], strict=False):
+        for size, units in pairwise(sizes):
             hidden += [_linear(size, units), self.make_node(), *self._drop(True)]
         self.hidden, self.feature_size = nn.Sequential(*hidden), sizes[-1]
 
