@@ -7,7 +7,7 @@ SLTT's VGG-11, an eighth as wide, on frames of 32x32, batches of 8, one thread o
 own. `allocated` is the most that torch's allocator held during one step of the engine (forward, backward, SGD) above
 what it held before, from torch's profiler, which sees every tensor. `resident` is how much larger the largest resident
 set of the process (from the system) becomes in three steps, after one of T 2, which loads what all steps need.
-`seconds` is the shortest of steps 2 and 3.
+`seconds` are those of the processor, in the shortest of steps 2 and 3.
 
 In execution `multi_step` all steps have one backward pass, whatever the rule. Below the table: how far the gradients of
 a backward pass at each step are from those of one pass over all steps.
@@ -83,9 +83,9 @@ def measure(rule: str, execution: str, steps: int) -> dict[str, float]:
     trainer = Trainer(method, Recipe(name="bench", optim=OptimConfig(name="momentum", lr=1e-3)), make_fabric())
     before, times = largest_resident(), []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         trainer.step(batch, 0.0, lambda parts: None)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     grown = largest_resident() - before
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as trace:
         trainer.step(batch, 0.0, lambda parts: None)

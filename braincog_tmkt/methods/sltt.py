@@ -104,7 +104,8 @@ class SLTT(Method):
         with torch.no_grad():
             for step in range(first, end):
                 self.backbone.step_logits(frames, step)
-        torch.clear_autocast_cache()  # else autocast goes on with weights that it cast here, without a gradient
+        # Older PyTorch goes on with weights that it cast here, without a gradient (its issue 112583).
+        torch.clear_autocast_cache()
 
     def _losses(self, logits: Tensor, batch: Batch, progress: float) -> Tensor:
         """The losses of some steps, with logits `[.., B, K]`."""

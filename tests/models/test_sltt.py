@@ -11,6 +11,7 @@ from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.losses import per_step_tet
 from braincog_tmkt.methods import METHODS
 from braincog_tmkt.models import build_backbone
+from braincog_tmkt.models.all_steps import SampleDropout
 from braincog_tmkt.models.multi_step import multi_step_node
 from braincog_tmkt.models.nodes.lif import UnitLIFNode
 from braincog_tmkt.models.parts import surrogate_class
@@ -192,9 +193,17 @@ def test_steps_alone_with_dropout_are_those_of_both_executions(name):
     torch.testing.assert_close(net.event_logits(batch.events), net.event_logits(batch.events), rtol=0, atol=0)
 
 
+def test_masks_do_not_depend_on_the_memory_layout():
+    masks = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(0)
+        masks.append(SampleDropout(0.5)(torch.ones(2, 3, 4, 4).contiguous(memory_format=layout)))
+    assert torch.equal(*masks)
+
+
 def test_masks_last_from_the_first_step_to_the_last_alone():
     net = small(dropout=0.5)
-    dropouts = [part for part in net.modules() if type(part).__name__ == "SampleDropout"]
+    dropouts = [part for part in net.modules() if isinstance(part, SampleDropout)]
     assert len(dropouts) == len(net.nodes) == 8
     masks = []
     for _ in range(2):

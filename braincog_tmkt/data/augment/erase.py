@@ -39,12 +39,11 @@ class Erase(Augmentation):
         ratio = RATIO[0] + ratio * (RATIO[1] - RATIO[0])
         inside = []
         for side, length, place in zip((height, width), (area * ratio, area / ratio), places, strict=True):
-            length = length.sqrt().long().clamp(max=side)
-            first, length = (
-                to_device(x, events.device)[:, None] for x in ((place * (side - length + 1)).long(), length)
-            )
+            count = length.sqrt().long().clamp(max=side)
+            first = (place * (side - count + 1)).long()
+            start, end = (to_device(x, events.device)[:, None] for x in (first, first + count))
             pixels = torch.arange(side, device=events.device)
-            inside.append((pixels >= first) & (pixels < first + length))
+            inside.append((pixels >= start) & (pixels < end))
         chosen = to_device(chance < self.p, events.device)
         erased = chosen[:, None, None] & inside[0][:, :, None] & inside[1][:, None, :]
         shade = to_device((shade * 256).floor().div(255).to(events.dtype), events.device)
