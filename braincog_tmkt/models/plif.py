@@ -30,9 +30,8 @@ class SNN4(Preset, VGGSNN):
     """Four conv-BN-node-pooling layers, two linear layers with nodes, and the mean of ten of the last nodes a class.
 
     The outputs are shares of spikes, from 0 to 1, for the loss `mse_rate`. Dropout in front of both linear layers has
-    one mask for each sample and iteration, the same at all steps, so it needs `execution: multi_step`. The batch norm
-    takes its statistics at each step (norm `step`). Frames of 128x128 make 17,427,718 parameters with 10 classes, six
-    of them the nodes'.
+    one mask for each sample and iteration, the same at all steps. The batch norm takes its statistics at each step
+    (norm `step`). Frames of 128x128 make 17,427,718 parameters with 10 classes, six of them the nodes'.
 
     A recipe states the neuron: `{node_type: UnitLIFNode, threshold: 1.0, decay: 0.5, inclusive: true, detach_reset:
     true, decay_input: true, learn_decay: true, act_fun: AtanGrad, alpha: 2.0}`. Without `learn_decay` it is the paper's

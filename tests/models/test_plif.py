@@ -136,8 +136,3 @@ def test_the_learning_rates_of_the_recipe():
 def test_a_decay_that_cannot_be_learnt_is_refused(changes):
     with pytest.raises(RecipeError, match="learn_decay needs decay_input: true"):
         UnitLIFNode(**{**FORM, **changes})
-
-
-def test_one_step_at_a_time_is_refused():
-    with pytest.raises(RecipeError, match=r"SampleDropout.*execution must be multi_step"):
-        build_backbone("plif_snn4", 10, 2, 16, execution="step")
