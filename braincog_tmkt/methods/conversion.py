@@ -11,10 +11,10 @@ from ..data.batch import Batch
 from ..errors import RecipeError
 from ..losses import build_loss
 from ..models.causal import is_causal
-from ..models.convert import convert
+from ..models.convert import PERCENTILE, balance, convert, has_relu
 from ..models.nodes.qcfs import QCFSNode
 from ..registry import did_you_mean
-from .base import METHODS, BuildNetwork, Method, Stage, build_from_settings
+from .base import METHODS, BuildNetwork, Calibration, Method, Stage, build_from_settings
 
 SHOWN = {
     "first": lambda frames, steps: list(range(steps)),
@@ -32,13 +32,16 @@ class Conversion(Method):
 
     The ANN of the last epoch (deviation D-35) sees all frames of a recording, the SNN `steps` of them. A recording of
     one frame (a still image) is shown to the SNN at all steps. `backbone` is the SNN, `pretraining.backbone` the ANN.
+    An ANN of a user's own (`model.name: my_module.Net`) may have ReLUs, whose thresholds come from the training frames.
 
     Args:
         backbone: the ANN's network, built for all frames of a recording.
         steps: T of the SNN.
-        node: its nodes, by name, see `models.convert.convert`.
+        node: its nodes, by name, see `models.convert.convert`; or `name` and keywords: `{name: SoftResetIFNode,
+            inclusive: true}`.
         pretraining: the method of the first stage, `name` and its arguments; cross-entropy of the mean logits if None.
         student_frames: which frames the SNN sees: `first` (as HSD's code), `last` or `spread` evenly.
+        percentile: of the activations of ReLUs, see `models.convert.convert`; it means nothing without ReLUs.
         build: builds further networks, for a pretraining that takes it.
 
     Raises:
@@ -49,14 +52,20 @@ class Conversion(Method):
         self,
         backbone: Any,
         steps: int,
-        node: str = "SoftResetIFNode",
+        node: str | Mapping[str, Any] = "SoftResetIFNode",
         pretraining: Mapping[str, Any] | None = None,
         student_frames: str = "first",
+        percentile: float = PERCENTILE,
         build: BuildNetwork | None = None,
     ) -> None:
         self.check_name(student_frames, SHOWN)
         super().__init__(backbone)
-        self.steps, self.node, self.student_frames = steps, node, student_frames
+        self.node = {"name": node} if isinstance(node, str) else dict(node)
+        if "name" not in self.node:
+            raise RecipeError(
+                f"method {self.name}: node needs a name, as in {{name: SoftResetIFNode, inclusive: true}}"
+            )
+        self.steps, self.student_frames, self.percentile = steps, student_frames, percentile
         self.backbone = self.make_student(backbone)
         settings = {"name": "baseline", **(pretraining or {"tet": False})}
         self.pretraining = build_from_settings(settings, backbone, build)
@@ -79,9 +88,14 @@ class Conversion(Method):
             raise RecipeError(f"method {self.name} knows no '{name}': {did_you_mean(name, known)}")
 
     def make_student(self, ann: Any) -> Any:
-        """The SNN of an ANN, which stays as it is; raises a RecipeError as `models.convert.convert` does."""
-        student = convert(ann, self.node)
-        if isinstance(student.nodes[0], QCFSNode):
+        """The SNN of an ANN, which stays as it is; the thresholds of ReLUs are not known yet.
+
+        Raises:
+            RecipeError: as `models.convert.convert` does, or for nodes that do not spike.
+        """
+        keywords = dict(self.node)
+        student = convert(ann, keywords.pop("name"), **keywords)
+        if any(isinstance(each, QCFSNode) for each in student.nodes):
             raise RecipeError("the student's nodes must spike: take SoftResetIFNode, or another than QCFSNode")
         student.set_steps(self.steps)
         return student
@@ -94,7 +108,8 @@ class Conversion(Method):
     def stages(self) -> tuple[Stage, ...]:
         """`ann`, which other runs may take over, and `convert`."""
         ann = self.pretraining.stages()[0]._replace(name="ann", depends=("pretraining",))
-        return ann, Stage("convert", trains=False)
+        needs_data = has_relu(self.pretraining.backbone)
+        return ann, Stage("convert", trains=False, calibration=Calibration() if needs_data else None)
 
     def begin_stage(self, stage: str) -> None:
         """Make the SNN of the ANN in the second stage; let only what the stage trains have gradients."""
@@ -108,8 +123,11 @@ class Conversion(Method):
         self.train(self.training)
 
     def calibrate(self, batches: Iterator[Batch]) -> None:
-        """That of the pretraining, before the ANN is trained."""
-        self.pretraining.calibrate(batches)
+        """That of the pretraining, before the ANN is trained; thresholds of ReLUs, when it is converted."""
+        if self.stage == "ann":
+            self.pretraining.calibrate(batches)
+        else:
+            balance(self.backbone, self.pretraining.backbone, batches, self.percentile)
 
     def trainable(self) -> nn.Module:
         """The pretraining's method, ANN included; then the SNN."""
@@ -146,12 +164,14 @@ class Conversion(Method):
 
     def notes(self) -> list[str]:
         """Whether the converted network has a reason to be like its ANN."""
+        if has_relu(self.pretraining.backbone):
+            return []
         teacher, student = (network.nodes[0] for network in (self.pretraining.backbone, self.backbone))
         if isinstance(teacher, QCFSNode) or type(teacher).__name__ == type(student).__name__:
             return []
         return [
-            f"the teacher's nodes are neither QCFSNode nor {self.node}, so nothing says that the converted network"
-            " is like the teacher"
+            f"the teacher's nodes are neither QCFSNode nor {self.node['name']}, so nothing says that the converted"
+            " network is like the teacher"
         ]
 
     def _parts(self) -> dict[str, nn.Module]:

@@ -82,7 +82,7 @@ class Hybrid(Conversion):
         self.leak, self.dropout, self.scaling = leak, dropout, scaling
         self.input = input_mean or [0.0], input_deviation or [1.0], rate
         self.balance_steps, self.balance_images = balance_steps, balance_images
-        super().__init__(backbone, steps, "STDBNode", pretraining, "spread", build)
+        super().__init__(backbone, steps, "STDBNode", pretraining, "spread", build=build)
 
     def make_student(self, ann: Any) -> Any:
         """The SNN of an ANN, with its own input, leak and dropout."""

@@ -9,6 +9,7 @@ from torch import nn
 from ..bridge import BaseNode
 from .all_steps import AllSteps, FrozenDropout, SampleDropout
 from .hooks import watched
+from .module_network import ModuleNetwork
 from .multi_step import MultiStep
 from .network import SpikingNetwork
 from .nodes.braincog import recurrence_of
@@ -27,6 +28,9 @@ def is_causal(network: Any) -> bool:
     """
     if not isinstance(network, SpikingNetwork) or network.execution != "multi_step":
         return False
+    if isinstance(network, ModuleNetwork):  # each step is a sample for the layers of its module
+        nodes = all(_is_known(part) for part in network.nodes)
+        return nodes and not any(watched(part) for part in network.modules())
     as_usual = all(getattr(type(network), name) is getattr(SpikingNetwork, name) for name in OWN)
     as_usual = as_usual and getattr(network.encoder, "encode_type", "direct") == "direct"  # others draw
     return as_usual and all(_is_known(part) for part in network.modules())

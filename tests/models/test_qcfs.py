@@ -195,7 +195,7 @@ KINDS |= {"AvgPool2d": "SpikePool2d", "Dropout": "Dropout", "Linear": "Linear"}
 
 def test_vgg16_has_the_layers_of_the_published_code_in_their_order():
     net, ran = build_vgg16(step=1), []
-    for part in [each for room in (net.feature, net.hidden, net.dvs_fc) for each in room.modules()]:
+    for part in [*net.feature.modules(), *net.hidden.modules(), *net.dvs_fc.modules()]:
         if not list(part.children()) or type(part).__name__ == "MultiStepQCFSNode":
             part.register_forward_hook(lambda part, _, out: ran.append((type(part).__name__, [*out.shape[1:]])))
     net.eval().event_logits(torch.zeros(1, 1, 3, 32, 32))
