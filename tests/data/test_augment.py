@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torchvision.transforms import InterpolationMode
+from torchvision.transforms import AutoAugment, AutoAugmentPolicy, InterpolationMode
 from torchvision.transforms import functional as TF
 
 from braincog_tmkt.data.augment import AUGMENTS, build_augmentations
@@ -133,6 +133,72 @@ def test_crop_reaches_every_offset_equally_often():
     hits = moved[:, 0, 0].sum(0)
     assert hits.min() > 60 - 5 * 60**0.5
     assert hits.max() < 60 + 5 * 60**0.5
+
+
+def colours(count=12, size=16, seed=0):
+    """Still images `[B, 1, 3, H, W]` in [0, 1], of 8 bits."""
+    whole_numbers = torch.randint(0, 256, (count, 1, 3, size, size), generator=torch.Generator().manual_seed(seed))
+    return whole_numbers / 255
+
+
+@pytest.mark.parametrize("policy", ["cifar10", "imagenet", "svhn"])
+def test_autoaugment_is_torchvisions_for_the_same_seed_of_each_sample(policy):
+    images, rng, before = colours(), whole(3, 12), torch.get_rng_state()
+    found = augmented("autoaugment", images, rng, policy=policy)
+    assert torch.equal(torch.get_rng_state(), before), "no other draw is moved"
+    theirs = AutoAugment(AutoAugmentPolicy(policy))
+    for image, seed, changed in zip(images, rng.uniform(stream="autoaugment").tolist(), found, strict=True):
+        torch.manual_seed(int(seed * 2**62))
+        wanted = TF.pil_to_tensor(theirs(TF.to_pil_image((image[0] * 255).round().byte())))
+        assert torch.equal((changed[0] * 255).round().byte(), wanted)
+    assert found.shape == images.shape
+    assert 0.5 < (found != images).flatten(1).any(1).float().mean() <= 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(SHAPES, st.integers(0, 2**31), st.integers(1, 24), st.sampled_from([0.0, 7.0, [1.0, 2.0]]))
+def test_cutout_hides_a_square_of_each_sample_that_ends_with_the_frame(shape, seed, size, fill):
+    frames, rng = counts(shape) + 100, whole(seed, shape[0])
+    found = augmented("cutout", frames, rng, size=size, fill=fill)
+    centres = (rng.uniform(2, stream="cutout") * torch.tensor(shape[2:])).long().tolist()
+    for sample, kept, (row, column) in zip(found, frames, centres, strict=True):
+        wanted = kept.clone()
+        top, left = row - size // 2, column - size // 2
+        square = wanted[..., max(top, 0) : top + size, max(left, 0) : left + size]
+        square[:] = torch.as_tensor(fill).view(-1, 1, 1)
+        assert torch.equal(sample, wanted)
+        assert (sample != kept).any()
+
+
+@pytest.mark.parametrize("name", ["autoaugment", "cutout"])
+def test_ranks_change_images_as_one_process_does(name):
+    images = colours(8)
+    one = augmented(name, images, whole(5, 8))
+    several = [
+        augmented(name, images[at : at + 2], BatchRNG(seed=5, start=at, rows=2, total=8)) for at in range(0, 8, 2)
+    ]
+    assert torch.equal(one, torch.cat(several))
+    assert not torch.equal(one, augmented(name, images, whole(6, 8)))
+
+
+@pytest.mark.parametrize(
+    ("name", "keywords", "frames", "words"),
+    [
+        (
+            "autoaugment",
+            {},
+            counts((2, 1, 8, 8)),
+            "three colours, not frames of 1 steps and 2 channels",
+        ),
+        ("autoaugment", {}, colours().expand(-1, 2, -1, -1, -1), "not frames of 2 steps and 3 channels"),
+        ("autoaugment", {"policy": "cifar"}, colours(), "policy must be one of cifar10, imagenet, svhn, not 'cifar'"),
+        ("cutout", {"size": 0}, colours(), "size must be 1 or more, not 0"),
+        ("cutout", {"fill": [1.0, 2.0]}, colours(), "fill has 2 numbers, frames 3 channels"),
+    ],
+)
+def test_what_an_augmentation_of_images_cannot_do_is_refused(name, keywords, frames, words):
+    with pytest.raises(RecipeError, match=words):
+        augmented(name, frames, whole(0, len(frames)), **keywords)
 
 
 @pytest.mark.parametrize(
