@@ -85,6 +85,15 @@ class Method(nn.Module, ABC):
 
     _stage: str | None = None
 
+    @property
+    def portions(self) -> int | None:
+        """In how many portions the loss of a batch is computed, each with a backward pass of its own.
+
+        The engine then calls `forward(batch, progress, portion)` for portion 0, 1, .., and adds up the gradients and
+        the parts of the loss. With None, as for most methods, it calls `forward(batch, progress)` once.
+        """
+        return None
+
     @abstractmethod
     def forward(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """The loss of a batch.

@@ -59,16 +59,14 @@ class Conversion(Method):
         build: BuildNetwork | None = None,
     ) -> None:
         self.check_name(student_frames, SHOWN)
-        self.node, self.percentile = {"name": node} if isinstance(node, str) else dict(node), percentile
+        super().__init__(backbone)
+        self.node = {"name": node} if isinstance(node, str) else dict(node)
         if "name" not in self.node:
             raise RecipeError(
                 f"method {self.name}: node needs a name, as in {{name: SoftResetIFNode, inclusive: true}}"
             )
-        student = self._converted(backbone)
-        if any(isinstance(each, QCFSNode) for each in student.nodes):
-            raise RecipeError("the student's nodes must spike: take SoftResetIFNode, or another than QCFSNode")
-        student.set_steps(steps)
-        super().__init__(student)
+        self.steps, self.student_frames, self.percentile = steps, student_frames, percentile
+        self.backbone = self.make_student(backbone)
         settings = {"name": "baseline", **(pretraining or {"tet": False})}
         self.pretraining = build_from_settings(settings, backbone, build)
         if len(self.pretraining.stages()) > 1:
@@ -78,8 +76,7 @@ class Conversion(Method):
         self.needs_static = self.pretraining.needs_static  # type: ignore[misc]
         self.takes_mixtures = self.pretraining.takes_mixtures  # type: ignore[misc]
         self.loss = build_loss("ce_mean")
-        self.steps, self.student_frames = steps, student_frames
-        _check_frames(backbone.step, steps)
+        self.check_frames(backbone.step, steps)
         self._learnt = {part: _learnt(part_of) for part, part_of in self._parts().items()}
 
     name = "conversion"
@@ -90,6 +87,24 @@ class Conversion(Method):
         if name not in known:
             raise RecipeError(f"method {self.name} knows no '{name}': {did_you_mean(name, known)}")
 
+    def make_student(self, ann: Any) -> Any:
+        """The SNN of an ANN, which stays as it is; the thresholds of ReLUs are not known yet.
+
+        Raises:
+            RecipeError: as `models.convert.convert` does, or for nodes that do not spike.
+        """
+        keywords = dict(self.node)
+        student = convert(ann, keywords.pop("name"), **keywords)
+        if any(isinstance(each, QCFSNode) for each in student.nodes):
+            raise RecipeError("the student's nodes must spike: take SoftResetIFNode, or another than QCFSNode")
+        student.set_steps(self.steps)
+        return student
+
+    def check_frames(self, frames: int, steps: int) -> None:
+        """Refuse a student of more steps than there are frames; a single frame is shown at all steps."""
+        if 1 < frames < steps:
+            raise RecipeError(f"the student has {steps} steps, but a recording has {frames} frames: take fewer steps")
+
     def stages(self) -> tuple[Stage, ...]:
         """`ann`, which other runs may take over, and `convert`."""
         ann = self.pretraining.stages()[0]._replace(name="ann", depends=("pretraining",))
@@ -97,11 +112,10 @@ class Conversion(Method):
         return ann, Stage("convert", trains=False, calibration=Calibration() if needs_data else None)
 
     def begin_stage(self, stage: str) -> None:
-        """Make the SNN of the ANN in `convert`; let only what the stage trains have gradients."""
+        """Make the SNN of the ANN in the second stage; let only what the stage trains have gradients."""
         super().begin_stage(stage)
-        if stage == "convert":
-            self.backbone = self._converted(self.pretraining.backbone)
-            self.backbone.set_steps(self.steps)
+        if stage == self.stages()[1].name:
+            self.backbone = self.make_student(self.pretraining.backbone)
         trained = "ann" if stage == "ann" else "student"
         for part, part_of in self._parts().items():
             for name, parameter in part_of.named_parameters():
@@ -160,24 +174,13 @@ class Conversion(Method):
             " network is like the teacher"
         ]
 
-    def _converted(self, ann: Any) -> Any:
-        """The SNN of an ANN; the thresholds of ReLUs are not known yet."""
-        keywords = dict(self.node)
-        return convert(ann, keywords.pop("name"), **keywords)
-
     def _parts(self) -> dict[str, nn.Module]:
         return {"ann": self.pretraining, "student": self.backbone}
 
     def _rows(self, frames: int) -> list[int]:
         """The frames that the SNN sees, of so many."""
-        _check_frames(frames, self.backbone.step)
+        self.check_frames(frames, self.backbone.step)
         return [0] if frames == 1 else SHOWN[self.student_frames](frames, self.backbone.step)
-
-
-def _check_frames(frames: int, steps: int) -> None:
-    """Refuse a student of more steps than there are frames; a single frame is shown at all steps."""
-    if 1 < frames < steps:
-        raise RecipeError(f"the student has {steps} steps, but a recording has {frames} frames: take fewer steps")
 
 
 def _learnt(part: nn.Module) -> set[str]:

@@ -34,17 +34,17 @@ class PartFactory(BaseModule):
         """A number of channels times `width`."""
         return max(1, round(number * self.width))
 
-    def conv(self, channels: int, out: int, kernel: int, **kwargs: Any) -> nn.Conv2d:
+    def conv(self, channels: int, out: int, kernel: int, bias: bool | None = None, **kwargs: Any) -> nn.Conv2d:
         """A convolution, with a bias if `conv_bias` is set; in `multi_step` one that keeps spikes as bytes."""
         kind = SpikeConv2d if self.execution == "multi_step" else nn.Conv2d
-        made = kind(channels, out, kernel, bias=self.conv_bias, **kwargs)
+        made = kind(channels, out, kernel, bias=self.conv_bias if bias is None else bias, **kwargs)
         if self.weight_init == "kaiming":
             nn.init.kaiming_normal_(made.weight, mode="fan_out", nonlinearity="relu")
         return made
 
-    def pool(self, side: int) -> nn.AvgPool2d:
+    def pool(self, side: int, **kwargs: Any) -> nn.AvgPool2d:
         """An average pooling of windows that do not overlap."""
-        return (SpikePool2d if self.execution == "multi_step" else nn.AvgPool2d)(side)
+        return (SpikePool2d if self.execution == "multi_step" else nn.AvgPool2d)(side, **kwargs)
 
     def max_pool(self, side: int) -> nn.MaxPool2d:
         """A maximum pooling of windows that do not overlap; of equal maxima, the first gets the gradient."""
@@ -67,7 +67,7 @@ class PartFactory(BaseModule):
 
         Args:
             channels: C.
-            alpha: factor on the initial weight, which tdBN has beside the threshold.
+            alpha: factor that tdBN has beside the threshold.
         """
         threshold = 1.0 if getattr(self._node, "fires_threshold", False) else self.node_kwargs["threshold"]
         hints = {"gain": alpha * threshold, "steps": self.step, "step": self.step}

@@ -78,6 +78,24 @@ def test_flip_is_torchvisions_flip_of_a_share_of_the_samples(shape, seed, p):
     assert torch.equal(augmented("flip", frames, rng, p=p), torch.stack(expected))
 
 
+def test_erase_is_the_rule_of_torchtoolbox_sample_by_sample():
+    """Random rectangles by `w = int(sqrt(s / r)), h = int(sqrt(s r))`, `randint` with both ends, one of 256 shades."""
+    frames, rng = torch.rand(200, 2, 3, 20, 32, generator=torch.Generator().manual_seed(0)), whole(5, 200)
+    expected, changed = frames.clone(), augmented("erase", frames, rng)
+    for sample, (chance, area, ratio, top, left, shade) in zip(
+        expected, rng.uniform(6, stream="erase").tolist(), strict=True
+    ):
+        s, r = (0.02 + 0.38 * area) * 20 * 32, 0.4 + 2.1 * ratio
+        w, h = int((s / r) ** 0.5), min(int((s * r) ** 0.5), 20)
+        y, x = int(top * (20 - h + 1)), int(left * (32 - w + 1))
+        if chance < 0.5:
+            sample[:, :, y : y + h, x : x + w] = int(shade * 256) / 255
+    torch.testing.assert_close(changed, expected, rtol=0, atol=1e-7)
+    kept = (changed == frames).flatten(1).all(1)
+    assert 70 < kept.sum() < 130
+    assert torch.equal(augmented("erase", frames, rng, p=0.0), frames)
+
+
 def test_without_parameters_they_are_those_of_the_references():
     frames, rng = counts((8, 2, 12, 12)), whole(9, 8)
     for name, keywords in (("crop", {"padding": 4}), ("flip", {"p": 0.5}), ("roll", {"most": 5})):
@@ -191,6 +209,7 @@ def test_what_an_augmentation_of_images_cannot_do_is_refused(name, keywords, fra
         ({"name": "flip", "p": "half"}, "p must be a number, not 'half'"),
         ({"degrees": 10}, "needs a name"),
         ({"name": "flip", "p": 1.5}, "p must be from 0 to 1, not 1.5"),
+        ({"name": "erase", "p": -0.5}, "p must be from 0 to 1, not -0.5"),
         ({"name": "crop", "padding": -1}, "padding must be 0 or more"),
         ({"name": "roll", "most": -1}, "most must be 0 or more"),
         ({"name": "rotate", "degrees": -1}, "degrees must be 0 or more"),

@@ -26,6 +26,10 @@ class Published(NamedTuple):
         numbers = whole_numbers(rule["key"], tuple(rule["shape"]), rule["lo"], rule["hi"])
         return torch.from_numpy(((numbers + rule["add"]) / rule["div"]).astype(rule["dtype"]))
 
+    def whole_numbers(self, key: str, shape: tuple[int, ...], low: int, high: int) -> Tensor:
+        """An input of whole numbers that the note of a case describes, float32."""
+        return torch.from_numpy(whole_numbers(key, shape, low, high)).float()
+
     def array(self, name: str) -> Tensor:
         """A stored array."""
         return torch.from_numpy(self.arrays[name])

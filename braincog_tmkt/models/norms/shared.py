@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from . import NORMS
 from .step import StepBatchNorm2d
@@ -35,3 +35,41 @@ class ThresholdBatchNorm2d(SharedBatchNorm2d):
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, gain: float = 1.0) -> None:
         super().__init__(num_features, eps, momentum)
         nn.init.constant_(self.weight, gain)
+
+
+@NORMS.register(
+    "tdbn_fixed", label="tdBN, fixed factor", paper="Zheng et al., AAAI 2021", year=2021, arxiv="2011.05280"
+)
+class FixedThresholdBatchNorm2d(SharedBatchNorm2d):
+    """Threshold-dependent batch norm as the paper has it: `y = w alpha V_th (x - mean) / std + b`, w from 1.
+
+    The factor alpha * V_th acts in training and in evaluation, and is not learnt; in `tdbn` it can be trained, and
+    decay, away. At first both give the same outputs, but not the same gradients of w.
+
+    The attribute `weight` is the product w * alpha * V_th, a new tensor each time, since that is what the layer, and
+    the kernels in its place, multiply with; do not write into it. The parameter, in `parameters()` and the state dict,
+    is w.
+
+    Args:
+        num_features: C.
+        eps: added to the variance.
+        momentum: of the running statistics; None takes the mean over all of training.
+        gain: alpha * V_th; see `ThresholdBatchNorm2d`.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, gain: float = 1.0) -> None:
+        self.gain = gain
+        super().__init__(num_features, eps, momentum)
+
+    @property
+    def weight(self) -> Any:  # type: ignore[override]
+        """w * alpha * V_th `[C]`."""
+        learnt: Tensor | None = vars(self).get("_parameters", {}).get("weight")
+        if learnt is None:  # while the layer is made
+            raise AttributeError("weight")
+        return learnt * self.gain
+
+    def reset_parameters(self) -> None:
+        """Start with w = 1, b = 0 and no statistics."""
+        super().reset_parameters()
+        nn.init.ones_(self._parameters["weight"])  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -14,16 +13,26 @@ from . import SURROGATES
 
 @SURROGATES.register("Dspike", label="Dspike", paper="Li et al., NeurIPS 2021", year=2021)
 class Dspike(nn.Module):
-    """Spikes where x > 0; the gradient is `b / (2 tanh(b / 2) cosh(b x)^2)` where |x| <= 1/2, and 0 elsewhere.
+    """Spikes where x > 0; the gradient is `b / (2 w tanh(b / 2) cosh(b x / w)^2)` where |x| <= w/2, and 0 elsewhere.
 
-    It is the derivative of the paper's function, a tanh scaled to go from 0 to 1 over a window of width 1 around the
-    threshold. The temperature is fixed; the paper's search for it, which has no public code, is not here.
+    With w = 1 it is the derivative of the paper's function, a tanh scaled to go from 0 to 1 over a window of width 1
+    around the threshold. Both ends belong to the window, as in PyTorch up to 2.13, whose `clamp` public codes use.
+    These have it in three forms:
+
+    | code | its keywords | here |
+    |---|---|---|
+    | MPBN, spikes where u / V_th > 1/2 | b, V_th | threshold V_th / 2, `temperature=b, window=V_th` |
+    | SpikingJelly, spikes where x >= 0 | b | `temperature=b`, a node with `inclusive=True` |
+    | SNN_HAR and SEENN, spikes where x >= 0, window \\|x\\| <= r | b, r | `temperature=2*b*r, window=2*r`, likewise |
+
+    The temperature is a buffer: a method may change it (`methods.dspike`), and a checkpoint has it.
 
     Args:
         temperature: b; the authors' later code has 3 for images.
+        window: w, the width of the window, in the unit of the potential.
 
     Raises:
-        RecipeError: for a temperature that is not above 0.
+        RecipeError: for a temperature or a window that is not above 0.
 
     Example:
         >>> x = torch.tensor([-1.0, 0.0, 0.25], requires_grad=True)
@@ -32,28 +41,37 @@ class Dspike(nn.Module):
         tensor([0.0000, 1.6572, 0.9887])
     """
 
-    def __init__(self, temperature: float = 3.0) -> None:
+    temperature: Tensor
+
+    def __init__(self, temperature: float = 3.0, window: float = 1.0) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise RecipeError(f"surrogate 'Dspike': temperature must be above 0, not {temperature}")
-        self.temperature = temperature
+        for name, value in (("temperature", temperature), ("window", window)):
+            if not value > 0:
+                raise RecipeError(f"surrogate 'Dspike': {name} must be above 0, not {value}")
+        self.window = window
+        self.register_buffer("temperature", torch.tensor(temperature, dtype=torch.float64))
 
     def forward(self, x: Tensor) -> Tensor:
         """Potentials above the threshold, of any shape -> spikes, 0 or 1."""
-        spikes: Tensor = _Dspike.apply(x, self.temperature)
+        spikes: Tensor = _Dspike.apply(x, self.temperature, self.window)
         return spikes
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Keep the temperature where a checkpoint of an older version has none."""
+        state.setdefault(f"{prefix}temperature", self.temperature)
+        super()._load_from_state_dict(state, prefix, *args)
 
 
 class _Dspike(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, temperature: float) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.temperature = temperature
+    def forward(ctx: Any, x: Tensor, temperature: Tensor, window: float) -> Tensor:
+        ctx.save_for_backward(x, temperature)
+        ctx.window = window
         return (x > 0).to(x.dtype)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (x,), b = ctx.saved_tensors, ctx.temperature
-        slope = b / (2 * math.tanh(b / 2) * torch.cosh(b * x).square())
-        return grads[0] * slope * (x.abs() <= 0.5), None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (x, b), window = ctx.saved_tensors, ctx.window
+        slope = (2 * torch.tanh(b / 2) * torch.cosh(b / window * x).square()).reciprocal() * (b / window)
+        return grads[0] * slope * (x.abs() <= window / 2), None, None
