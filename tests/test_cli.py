@@ -94,6 +94,7 @@ def test_wrong_usage_is_explained(argv, capsys):
             "1000 processes were",
         ),
         (["eval", "nowhere", "--steps", "1..999999999"], "go up to 10000"),
+        (["eval", "nowhere", "--precision", "32-true"], "--precision goes with --steps"),
         (["data", "check", "digit"], "did you mean 'digits'"),
         (["eval", "nowhere"], "nowhere does not exist"),
         (["table", "nowhere"], "'nowhere' is no table (1, 2, 3, 4, hsd-figure1, hsd1, hsd2, kt) and no file or folder"),

@@ -75,6 +75,10 @@ def test_what_stands_still_may_be_shown_for_any_number_of_steps(recipes, tmp_pat
     assert [row["steps"] for row in rows] == ["1", "2", "5"]
     assert [float(row["accuracy"]) for row in rows[:2]] == read_record(folder)["last"]["accuracy_by_step"]
     assert float(rows[2]["synaptic_operations"]) > 2 * float(rows[1]["synaptic_operations"])
+    assert float(rows[2]["energy"]) > float(rows[1]["energy"]) > 0
+    (rounded,) = csv.DictReader(evaluate_steps(folder, [5], precision="bf16-mixed").open())
+    assert float(rounded["loss"]) != float(rows[2]["loss"])
+    assert float(rounded["loss"]) == pytest.approx(float(rows[2]["loss"]), rel=0.05)
 
 
 @pytest.mark.parametrize("text", ["", "0", "3..1", "1..", "a", "1,,2", "-1", "1.5"])

@@ -181,10 +181,14 @@ def test_an_activation_of_two_places_has_a_node_for_each():
         convert(by_hand)(x)
     snn = convert(by_hand, batches=x, steps=64)
     assert len(snn.module.act1.nodes) == 2
+    calls = []
+    for number, node in enumerate(snn.module.act1.nodes):
+        node.register_forward_hook(lambda *_, number=number: calls.append(number))
     ann_levels = copy.deepcopy(by_hand)
     ann_levels.act1.levels = 10**5
     wanted = ann_levels(x)
     assert (snn(x) - wanted).norm() < 0.1 * wanted.norm()
+    assert calls == [0, 1]
 
 
 class Called(Levels):
