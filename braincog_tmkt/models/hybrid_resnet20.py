@@ -13,6 +13,7 @@ from . import MODELS, contract
 from .all_steps import SampleDropout
 from .factory import Keywords, Preset
 from .network import SpikingNetwork
+from .nodes.stdb import STDBNode
 
 
 def signed_poisson(x: Tensor, rate: float, uniforms: Tensor | None = None) -> Tensor:
@@ -273,3 +274,7 @@ class HybridResNet20(Preset, NormFreeResNet):
 
     preset: ClassVar[Keywords] = {"weight_init": "kaiming"}
     neuron: ClassVar[Keywords] = {"node_type": "ReLUNode", "threshold": 1.0, "act_fun": "LinearSpike"}
+
+    def notes(self) -> list[str]:
+        """A sentence if it has neither the nodes of the ANN nor those of the SNN."""
+        return [] if issubclass(self._node, STDBNode) else super().notes()
