@@ -14,8 +14,7 @@ from torch.nn import functional
 
 from ..data.pairs import PairSet
 from ..methods.base import Method
-from ..models.hooks import Tap
-from .costs import StepCosts
+from .costs import StepCosts, watching
 from .devices import reduced
 
 MOST_FRAMES = 8192
@@ -142,17 +141,8 @@ def count_spikes(network: nn.Module) -> Iterator[Activity]:
         share = torch.count_nonzero(inputs[0]).double() / inputs[0].numel()
         activity.operations = activity.operations + share * output.numel() * module.weight[0].numel()
 
-    handles = []
-    for name, module in network.named_modules():
-        if hasattr(module, "n_reset"):
-            handles.append(module.register_forward_hook(Tap(see_node(name))))
-        elif isinstance(module, nn.Conv2d | nn.Linear):
-            handles.append(module.register_forward_hook(see_layer))
-    try:
+    with watching(network, see_node, lambda name: see_layer):
         yield activity
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @torch.inference_mode()
@@ -162,6 +152,7 @@ def measure_activity(method: Method, pairs: PairSet, rows: Tensor, batch: int, f
     Returns:
         `firing_rates`: mean spikes of a neuron in a time step, by node; `synaptic_operations`: of one recording.
     """
+    torch.manual_seed(0)  # as in `evaluate`
     method.eval()
     with count_spikes(method) as activity, fabric.autocast():
         for chunk in rows.split(batch):

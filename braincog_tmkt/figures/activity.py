@@ -13,10 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from ..engine.costs import AC, MAC, are_spikes
+from ..engine.costs import AC, MAC, are_spikes, watching
 from ..engine.evaluate import count_spikes, within_memory
 from ..inspect.reload import LoadedRun
-from ..models.hooks import Tap
 from ..progress import progress
 from .base import entitle, figure_of_runs
 from .inputs import at_test_time, colour_of, names_of, require_range, setting_in_words, titles_of, warnings_in_words
@@ -143,26 +142,20 @@ def count_layers(network: nn.Module, stem: nn.Module) -> Iterator[list[Layer]]:
             layer.frames += len(output)
             layer.macs += macs
             layer.operations += macs * float(torch.count_nonzero(inputs[0])) / inputs[0].numel()
-            layer.real = layer.real or not are_spikes(inputs[0], fired[-1] if fired else None)
+            layer.real = layer.real or not are_spikes(inputs[0], fired)
 
         return hook
 
-    def see_node(node: nn.Module, inputs: Any, output: Tensor) -> None:
-        fired[:] = [node]
+    def see_node(name: str) -> Callable[..., None]:
+        def hook(node: nn.Module, inputs: Any, output: Tensor) -> None:
+            fired[:] = [node, *(other for other in fired if other is not node)]
+
+        return hook
 
     layers: list[Layer] = []
     fired: list[nn.Module] = []
-    handles = []
-    for name, part in network.named_modules():
-        if hasattr(part, "n_reset"):
-            handles.append(part.register_forward_hook(Tap(see_node)))
-        elif isinstance(part, nn.Conv2d | nn.Linear):
-            handles.append(part.register_forward_hook(see(name)))
-    try:
+    with watching(network, see_node, see):
         yield layers
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _rows(name: str, costs: Costs) -> Iterator[dict[str, Any]]:

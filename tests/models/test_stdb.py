@@ -248,7 +248,6 @@ def test_a_node_counts_the_steps_since_its_last_spike():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"dropout": 0.3, "execution": "step"}, "execution must be multi_step"),
         ({"dropout": 1.0}, "from 0 to below 1"),
         ({"rate": 0.0}, "above 0 and at most 1"),
         ({"input_mean": [0.1, 0.2, 0.3]}, "one for each of the 2 channels"),
@@ -257,6 +256,7 @@ def test_a_node_counts_the_steps_since_its_last_spike():
         ({"leak": 0.0}, "above 0 and at most 1"),
         ({"leak": 1.5}, "above 0 and at most 1"),
         ({"tau": 3.0}, "takes leak, not tau"),
+        ({"mem_detach": True}, "no gradient would reach"),
         ({"norm": "step"}, "no place for norm"),
     ],
 )
