@@ -11,7 +11,7 @@ from braincog_tmkt.engine.devices import make_fabric
 from braincog_tmkt.engine.evaluate import MOST_FRAMES, within_memory
 from braincog_tmkt.inspect.reevaluate import _measure
 from braincog_tmkt.methods import METHODS
-from braincog_tmkt.models import build_backbone
+from braincog_tmkt.models import MODELS, build_backbone
 from braincog_tmkt.models.causal import is_causal
 from braincog_tmkt.models.convert import convert
 from braincog_tmkt.models.nodes.qcfs import QCFSNode
@@ -160,6 +160,18 @@ def test_networks_that_may_look_ahead_or_draw_are_run_for_every_number_of_steps(
     assert not is_causal(network(node_type="NoiseLIFNode"))
     assert not is_causal(network("tmkt_vggsnn", execution="step"))
     assert not is_causal(nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_network_that_says_so_gives_the_first_steps_of_one_pass(name):
+    torch.manual_seed(0)
+    net = build_backbone(name, 3, 4, 32, usual={"width": 0.0625}).eval()
+    assert is_causal(net) == (not name.startswith(("tcja", "hybrid")))  # attention; Poisson spikes
+    if is_causal(net):
+        events = 3 * torch.rand(2, 4, net.in_chans, 32, 32)
+        every = net.event_logits(events)
+        net.set_steps(2)
+        torch.testing.assert_close(net.event_logits(events[:, :2]), every[:2], rtol=1e-4, atol=1e-5)
 
 
 def test_many_steps_are_evaluated_with_fewer_recordings_at_once():
