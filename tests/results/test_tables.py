@@ -138,7 +138,9 @@ def test_rows_without_runs_say_why():
     assert {line.status for line in make_table(find_table("1"), []).lines} == {"not run"}
     assert {line.status for line in make_table(find_table("hsd2"), []).lines} == {"not run"}
     quoted = replace(find_table("hsd2").rows[0], recipe=None)
-    assert {line.status for line in make_table(replace(find_table("hsd2"), rows=(quoted,), against=None), []).lines} == {"cited"}
+    assert {
+        line.status for line in make_table(replace(find_table("hsd2"), rows=(quoted,), against=None), []).lines
+    } == {"cited"}
     elsewhere = {line.paper.method: line.status for line in make_table(find_table("kt"), [], on="nmnist").lines}
     assert (elsewhere["no HSV"], elsewhere["no step weights"]) == ("no recipe", "not run")
 
