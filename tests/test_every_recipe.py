@@ -86,7 +86,8 @@ def test_all_recipes_of_a_set_take_a_step_in_every_stage_and_the_first_trains(na
         for stage in stages:
             method.begin_stage(stage.stage.name)
             steps += stage.stage.trains and step(method, stage, task.pairs)
-        assert steps == (2 if len(stages) > 1 else 1), recipe.name
+        trained = 2 if len(stages) > 1 and recipe.method["name"] != "conversion" else 1
+        assert steps == trained, recipe.name
     assert main(["train", recipes[0], "--tier", "smoke", "--seeds", "1", "--threads", "1", *CHANGES]) == 0
     (record,) = read_records(["runs"])
     assert record["name"] == recipes[0]

@@ -43,7 +43,19 @@ ALLOWED = {
         "launch",
         "results",
     },
-    "figures": {"errors", "files", "progress", "registry", "recipe", "data", "methods", "results", "engine", "inspect"},
+    "figures": {
+        "errors",
+        "files",
+        "progress",
+        "registry",
+        "recipe",
+        "data",
+        "models",
+        "methods",
+        "results",
+        "engine",
+        "inspect",
+    },
     "plugin": {"bridge", "losses", "data", "models"},
 }
 FORBIDDEN = r"\.cuda\(|(?<![.\w])eval\(|import \*|/home/|/root/|NotImplementedError\(\)|\bTODO\b|\bFIXME\b|\bXXX\b"

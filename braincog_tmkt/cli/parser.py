@@ -63,6 +63,8 @@ def make_parser() -> argparse.ArgumentParser:
     again = commands.add_parser("eval", help="evaluate the checkpoints of a finished run and compare with its record")
     again.add_argument("run", type=_path, metavar="RUN", help="run folder or record.json; key=value may move the data")
     again.add_argument("--steps", metavar="T", help="with other numbers of time steps instead: 1..10, or 5, or 1,2,4")
+    words = "with --steps: another one than that of the training"
+    again.add_argument("--precision", choices=("32-true", "bf16-mixed"), help=words)
     again.set_defaults(verb=verbs.eval_, overrides=[])
     _add_table(commands.add_parser("table", help="a paper's table with your numbers; or all records in some folders"))
     _add_report(commands.add_parser("report", help="one HTML page of records: tables, curves, splits, cost"))

@@ -99,8 +99,10 @@ def eval_(arguments: argparse.Namespace) -> bool:
     from ..inspect.reevaluate import evaluate_steps, parse_steps, re_evaluate
 
     if arguments.steps is None:
+        if arguments.precision:
+            raise RecipeError("--precision goes with --steps: without it, the numbers of the record are repeated")
         return re_evaluate(arguments.run, arguments.overrides)
-    print(evaluate_steps(arguments.run, parse_steps(arguments.steps), arguments.overrides))
+    print(evaluate_steps(arguments.run, parse_steps(arguments.steps), arguments.overrides, arguments.precision))
     return True
 
 

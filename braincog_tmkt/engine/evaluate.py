@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,8 +14,16 @@ from torch.nn import functional
 
 from ..data.pairs import PairSet
 from ..methods.base import Method
-from ..models.hooks import Tap
+from .costs import StepCosts, watching
 from .devices import reduced
+
+MOST_FRAMES = 8192
+"""Frames that are evaluated at once: of 32x32 pixels and 16 channels they take 0.5 GB in every layer."""
+
+
+def within_memory(method: Method, batch: int, most: int = MOST_FRAMES) -> int:
+    """So many recordings at most that all their steps together are `most` frames; one at least."""
+    return max(1, min(batch, most // getattr(method.backbone, "step", 1)))
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,7 @@ class Evaluation:
         loss: cross-entropy of the mean logits.
         count: number of recordings.
         guessed: labels that at least one recording got, sorted.
+        loss_by_step: the loss from the first 1..T steps, `[T]`.
     """
 
     accuracy: float
@@ -35,6 +44,7 @@ class Evaluation:
     loss: float
     count: int
     guessed: tuple[int, ...]
+    loss_by_step: list[float] = field(default_factory=list)
 
     def summary(self) -> dict[str, float]:
         """Accuracy and loss, for the history."""
@@ -43,7 +53,13 @@ class Evaluation:
 
 @torch.inference_mode()
 def evaluate(
-    method: Method, pairs: PairSet, rows: Tensor, batch: int, fabric: Fabric, check: Callable[[], object] = lambda: None
+    method: Method,
+    pairs: PairSet,
+    rows: Tensor,
+    batch: int,
+    fabric: Fabric,
+    check: Callable[[], object] = lambda: None,
+    costs: StepCosts | None = None,
 ) -> Evaluation:
     """Classify recordings with the event head; the processes share the work.
 
@@ -53,34 +69,41 @@ def evaluate(
         rows: of the recordings in the index `[N]`, at least one; `batch` of them at once, over all processes.
         fabric: autocast and the sums over processes.
         check: called after every batch, in all processes equally often; may raise.
+        costs: of `count_costs`, is told of every batch.
     """
     torch.manual_seed(0)  # a network that draws at test time gives the same numbers at every evaluation
     method.eval()
     try:
-        totals = torch.stack([_score(method, pairs, chunk, fabric, check) for chunk in rows.split(batch)]).sum(0)
+        totals = torch.stack([_score(method, pairs, chunk, fabric, check, costs) for chunk in rows.split(batch)]).sum(0)
     finally:
         method.train()
-    loss, *others = (reduced(fabric, totals, "sum") / len(rows)).tolist()
-    correct, guesses = others[: -len(pairs.classes)], others[-len(pairs.classes) :]
-    return Evaluation(correct[-1], correct, loss, len(rows), tuple(k for k, share in enumerate(guesses) if share))
+    classes = len(pairs.classes)
+    shares = reduced(fabric, totals, "sum") / len(rows)
+    losses, correct = shares[:-classes].view(2, -1).tolist()
+    guessed = tuple(shares[-classes:].nonzero().flatten().tolist())
+    return Evaluation(correct[-1], correct, losses[-1], len(rows), guessed, losses)
 
 
-def _score(method: Method, pairs: PairSet, rows: Tensor, fabric: Fabric, check: Callable[[], object]) -> Tensor:
-    """Sums over this process's share: loss, recordings right after 1..T steps, and by class 1 if any got it.
+def _score(
+    method: Method, pairs: PairSet, rows: Tensor, fabric: Fabric, check: Callable[[], object], costs: StepCosts | None
+) -> Tensor:
+    """Sums over this process's share: loss and recordings right after 1..T steps, and by class 1 if any got it.
 
-    float64, `[1 + T + K]`, on the device: the host queues the next batch while this one is computed.
+    float64, `[T + T + K]`, on the device: the host queues the next batch while this one is computed.
     """
     mine = rows[fabric.global_rank :: fabric.world_size]
     # A share may be empty at the end of the rows: one recording keeps the shapes, and counts for nothing.
     events, label = pairs.events(mine if len(mine) else rows[:1])
+    if costs is not None:
+        costs.begin(len(events))
     with fabric.autocast():
         logits = method.predict(events)
     first = logits.double().cumsum(0) / torch.arange(1, len(logits) + 1, device=logits.device)[:, None, None]
     correct = (first.argmax(2) == label).sum(1).double()
-    loss = functional.cross_entropy(first[-1], label, reduction="sum")
+    loss = torch.stack([functional.cross_entropy(part, label, reduction="sum") for part in first])
     guessed = torch.zeros_like(first[-1, 0]).index_fill_(0, first[-1].argmax(1), 1.0)
     check()
-    return torch.cat([loss[None], correct, guessed]) * bool(len(mine))
+    return torch.cat([loss, correct, guessed]) * bool(len(mine))
 
 
 @dataclass
@@ -118,17 +141,8 @@ def count_spikes(network: nn.Module) -> Iterator[Activity]:
         share = torch.count_nonzero(inputs[0]).double() / inputs[0].numel()
         activity.operations = activity.operations + share * output.numel() * module.weight[0].numel()
 
-    handles = []
-    for name, module in network.named_modules():
-        if hasattr(module, "n_reset"):
-            handles.append(module.register_forward_hook(Tap(see_node(name))))
-        elif isinstance(module, nn.Conv2d | nn.Linear):
-            handles.append(module.register_forward_hook(see_layer))
-    try:
+    with watching(network, see_node, lambda name: see_layer):
         yield activity
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @torch.inference_mode()
@@ -138,6 +152,7 @@ def measure_activity(method: Method, pairs: PairSet, rows: Tensor, batch: int, f
     Returns:
         `firing_rates`: mean spikes of a neuron in a time step, by node; `synaptic_operations`: of one recording.
     """
+    torch.manual_seed(0)  # as in `evaluate`
     method.eval()
     with count_spikes(method) as activity, fabric.autocast():
         for chunk in rows.split(batch):

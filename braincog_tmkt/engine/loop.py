@@ -22,7 +22,7 @@ from ..results.notes import notes_of
 from . import checkpoint
 from .devices import on_first_rank, reduced
 from .environment import machine, now, versions
-from .evaluate import Evaluation, evaluate, measure_activity
+from .evaluate import Evaluation, evaluate, measure_activity, within_memory
 from .log import Log
 from .memory import peak_memory, reset_peak_memory
 from .signals import Stopped, catch_signals
@@ -248,9 +248,9 @@ def _evaluate(run: Run) -> dict[str, dict[str, float]]:
     at, pairs, train = run.progress, run.task.pairs, run.now.recipe.train
     parts: tuple[Part, ...] = ("val", "test") if len(pairs.rows("val")) else ("test",)
     found: dict[str, Evaluation] = {}
+    batch = within_memory(run.method, train.at_once)
     for part in parts:
-        rows = pairs.rows(part)
-        found[part] = evaluate(run.method, pairs, rows, train.at_once, run.fabric, lambda: _check_stop(run))
+        found[part] = evaluate(run.method, pairs, pairs.rows(part), batch, run.fabric, lambda: _check_stop(run))
     run.signals.flush()  # no signal stays on its way when the run may end
     test = found["test"]
     result = {"epoch": at.epoch, **test.summary(), "accuracy_by_step": test.accuracy_by_step}
@@ -275,7 +275,7 @@ def _say_one_class(run: Run, result: dict[str, Any]) -> None:
     """Warn, the first time, that all test recordings get one class, and whether the network has no spikes."""
     if not run.told:
         run.told = True
-        rows = run.task.pairs.rows("test")[: run.now.recipe.train.at_once]
+        rows = run.task.pairs.rows("test")[: within_memory(run.method, run.now.recipe.train.at_once)]
         activity = on_first_rank(
             run.fabric, lambda: measure_activity(run.method, run.task.pairs, rows, len(rows), run.fabric)
         )
@@ -284,8 +284,9 @@ def _say_one_class(run: Run, result: dict[str, Any]) -> None:
 
 def _record(run: Run) -> dict[str, Any]:
     """What is kept of a finished run."""
-    at, pairs, train = run.progress, run.task.pairs, run.now.recipe.train
-    activity = measure_activity(run.method, pairs, pairs.rows("test"), train.at_once, run.fabric)
+    at, pairs = run.progress, run.task.pairs
+    batch = within_memory(run.method, run.now.recipe.train.at_once)
+    activity = measure_activity(run.method, pairs, pairs.rows("test"), batch, run.fabric)
     run.tick()
     remarks = run.method.notes()
     return {

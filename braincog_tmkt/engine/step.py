@@ -44,7 +44,7 @@ class Trainer:
     """
 
     def __init__(self, method: Method, recipe: Recipe, fabric: Fabric, state: dict[str, Any] | None = None) -> None:
-        self.fabric = fabric
+        self.fabric, self.method = fabric, method
         self.wrapped = fabric.setup_module(method)
         self.optimizer = make_optimizer(method.trainable(), recipe)
         self._scheduler = make_scheduler(self.optimizer, recipe.optim, recipe.train.epochs)
@@ -57,7 +57,7 @@ class Trainer:
         self._scheduler.step(epoch)
 
     def step(self, batch: Batch, progress: float, see: Callable[[dict[str, Tensor]], object]) -> None:
-        """One step of the optimiser.
+        """One step of the optimiser, whose gradient is that of the batch, or the sum of those of its portions.
 
         Args:
             batch: this process's share.
@@ -65,10 +65,23 @@ class Trainer:
             see: gets the parts of the loss before the weights change; may raise.
         """
         self._optimizer.zero_grad()
-        parts = self.wrapped(batch, progress)
-        self.fabric.backward(parts["loss"])
+        if self.method.portions is None:
+            parts = self.wrapped(batch, progress)
+            self.fabric.backward(parts["loss"])
+        else:
+            parts = self._in_portions(batch, progress, self.method.portions)
         see(parts)
         self._optimizer.step()
+
+    def _in_portions(self, batch: Batch, progress: float, portions: int) -> dict[str, Tensor]:
+        """The sums of the parts of the loss; processes exchange gradients once, with the last portion."""
+        sums: dict[str, Tensor] = {}
+        for portion in range(portions):
+            with self.fabric.no_backward_sync(self.wrapped, enabled=portion + 1 < portions):
+                parts = self.wrapped(batch, progress, portion)
+                self.fabric.backward(parts["loss"])
+            sums = {name: part.detach() + sums.get(name, 0.0) for name, part in parts.items()}
+        return sums
 
 
 def make_batch(

@@ -13,17 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from ..engine.evaluate import count_spikes
+from ..engine.costs import AC, MAC, are_spikes, watching
+from ..engine.evaluate import count_spikes, within_memory
 from ..inspect.reload import LoadedRun
 from ..progress import progress
 from .base import entitle, figure_of_runs
 from .inputs import at_test_time, colour_of, names_of, require_range, setting_in_words, titles_of, warnings_in_words
-
-MAC, AC = 4.6, 0.9
-"""Picojoule of a multiply-accumulate and of an accumulate, 32-bit float in 45 nm CMOS (Horowitz 2014)."""
-
-SPIKE_LEVELS = 4
-"""Spikes, and their means over windows of 2x2, are multiples of 1/4 from 0 to 1."""
 
 ASSUMPTIONS = (
     f"Energy of arithmetic alone (no memory, no neuron updates), 32-bit float in 45 nm CMOS (Horowitz 2014): {MAC} pJ a"
@@ -43,6 +38,7 @@ class Layer:
         macs: multiply-accumulates of a dense layer.
         operations: those whose input is not 0, on average over its outputs.
         real: whether an input was neither a spike nor a mean of spikes.
+        frames: how many it got; one for all steps, where it is computed once for them.
         recordings: how many.
     """
 
@@ -51,6 +47,7 @@ class Layer:
     macs: float = 0.0
     operations: float = 0.0
     real: bool = False
+    frames: int = 0
     recordings: int = 0
 
     @property
@@ -63,9 +60,10 @@ class Layer:
         """Energy of one recording."""
         return (AC * self.operations if self.accumulates else MAC * self.macs) / self.recordings
 
-    def ann_picojoule(self, steps: int) -> float:
+    @property
+    def ann_picojoule(self) -> float:
         """Energy of one frame through the same layer of an ANN."""
-        return MAC * self.macs / steps / self.recordings
+        return MAC * self.macs / self.frames
 
 
 @dataclass(frozen=True)
@@ -117,12 +115,12 @@ def measure_costs(run: LoadedRun, rows: Tensor) -> Costs:
         count_layers(method, method.backbone.stem) as layers,
         run.fabric.autocast(),
     ):
-        for chunk in progress(rows.split(run.recipe.train.at_once), str(run), "batch"):
+        for chunk in progress(rows.split(within_memory(method, run.recipe.train.at_once)), str(run), "batch"):
             method.predict(pairs.events(chunk)[0])
     for layer in layers:
         layer.recordings = len(rows)
     rates = {name: float(spikes) / counted.outputs[name] for name, spikes in counted.spikes.items()}
-    return Costs(layers, rates, pairs.steps, len(rows))
+    return Costs(layers, rates, method.backbone.step, len(rows))
 
 
 @contextmanager
@@ -141,29 +139,23 @@ def count_layers(network: nn.Module, stem: nn.Module) -> Iterator[list[Layer]]:
             if name not in ran:
                 layers.append(ran.setdefault(name, Layer(name, module is stem)))
             layer, macs = ran[name], float(output.numel() * module.weight[0].numel())
+            layer.frames += len(output)
             layer.macs += macs
             layer.operations += macs * float(torch.count_nonzero(inputs[0])) / inputs[0].numel()
-            layer.real = layer.real or not _spikes(inputs[0])
+            layer.real = layer.real or not are_spikes(inputs[0], fired)
+
+        return hook
+
+    def see_node(name: str) -> Callable[..., None]:
+        def hook(node: nn.Module, inputs: Any, output: Tensor) -> None:
+            fired[:] = [node, *(other for other in fired if other is not node)]
 
         return hook
 
     layers: list[Layer] = []
-    handles = [
-        layer.register_forward_hook(see(name))
-        for name, layer in network.named_modules()
-        if isinstance(layer, nn.Conv2d | nn.Linear)
-    ]
-    try:
+    fired: list[nn.Module] = []
+    with watching(network, see_node, see):
         yield layers
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _spikes(x: Tensor) -> bool:
-    """Whether all numbers are spikes or their means over 2x2."""
-    levels = x * SPIKE_LEVELS
-    return bool(((levels == levels.round()) & (x >= 0) & (x <= 1)).all())
 
 
 def _rows(name: str, costs: Costs) -> Iterator[dict[str, Any]]:
@@ -179,7 +171,7 @@ def _rows(name: str, costs: Costs) -> Iterator[dict[str, Any]]:
             "macs": layer.macs / costs.recordings,
             "kind": "accumulate" if layer.accumulates else "multiply-accumulate",
             "energy_pj": layer.picojoule,
-            "ann_energy_pj": layer.ann_picojoule(costs.steps),
+            "ann_energy_pj": layer.ann_picojoule,
         }
         yield {**common, "part": layer.name, **empty, **numbers, **note}
 
@@ -213,7 +205,7 @@ def _draw(runs: list[LoadedRun], found: list[Costs]) -> Figure:
 def _draw_energy(axes: Axes, costs: Costs, colour: str) -> None:
     """Energy of a recording, and of a frame in the same network as an ANN."""
     spiking = sum(layer.picojoule for layer in costs.layers) / 1e6
-    dense = sum(layer.ann_picojoule(costs.steps) for layer in costs.layers) / 1e6
+    dense = sum(layer.ann_picojoule for layer in costs.layers) / 1e6
     real = sum(layer.picojoule for layer in costs.layers if not layer.accumulates) / 1e6
     unit = f"energy, µJ (of the SNN's, {real:.3g} in multiply-accumulates)"
     _bars(axes, {f"SNN, {costs.steps} steps": spiking, "ANN, 1 frame": dense}, 2, colour, "{:.3g}", unit)

@@ -22,10 +22,12 @@ from .records import by_data, group_seeds, warnings_in_words
 
 BY_STEPS = "by_steps"
 STEPS = ("data.steps", "method.steps")
+LINEAR = 24
+"""With more steps than this, their axis is logarithmic."""
 LETTERS = 72
 """Of a line of the legend, which is as wide as a column."""
 ROWS = {"accuracy": "test accuracy (%)", "synaptic_operations": "synaptic operations\nof one recording"}
-ROWS |= {"firing_rate": "spikes per neuron\nand step (%)"}
+ROWS |= {"firing_rate": "spikes per neuron\nand step (%)", "energy": "energy of one\nrecording (J)"}
 LEAST = {"accuracy": (5, 0, 100), "firing_rate": (1, 0)}
 """The smallest range of a row's axis, and the limits of its values; of others a tenth of the largest value."""
 STYLES: dict[str, dict[str, Any]] = {
@@ -81,7 +83,7 @@ def timesteps(records: list[dict[str, Any]], select: str = "last") -> tuple[Figu
     first 1, 2, .. steps, or what `tmkt eval --steps` measured, if that lies beside all their records. Runs with stages
     (HSD) show the network after each: the ANN (mean logits of the first T frames), converted, and distilled as above.
     Runs that differ in T alone are one line, those that differ in nothing are seeds: mean and standard deviation, n.
-    Below the accuracies stand the synaptic operations of one recording and the firing rate, where there are several T.
+    Below the accuracies stand synaptic operations, firing rate and energy (`engine.costs`), where there are several T.
 
     Args:
         records: of one data set, or of several, which get a column each.
@@ -134,6 +136,8 @@ def _trained(group: Runs, select: str, colour: str) -> list[Line]:
     """What a method comes to with T steps: trained with them, and only tested with them."""
     longest = _largest(group)
     most = steps_of(longest[0]["recipe"])
+    if list(split_runs(longest))[-1] == "convert":  # nothing was trained with any T
+        return [Line(group.title, "converted, tested with T steps", "STS", colour, _cut(longest, select))]
     lines = [
         Line(group.title, "trained and tested with T steps (STS)", "STS", colour, _end_points(group, select)),
         Line(group.title, f"trained with {most}, tested with T (DTS)", "DTS", colour, _cut(longest, select)),
@@ -159,16 +163,18 @@ def _end(record: Record, row: str, steps: int, select: str) -> Curve:
         return {steps: 100 * record[select]["accuracy"]} if record[select] else {}
     if row == "firing_rate":
         return {steps: 100 * fmean(record["firing_rates"].values())} if record["firing_rates"] else {}
-    return {steps: record["synaptic_operations"]}
+    return {steps: record["synaptic_operations"]} if row == "synaptic_operations" else {}
 
 
 def _cut(records: list[Record], select: str) -> dict[str, list[Point]]:
     """Accuracy and cost of runs of one T, tested with others."""
     if all(BY_STEPS in record for record in records) and select == "last":
-        scale = {"accuracy": 100, "firing_rate": 100}
+        scale = {"accuracy": 100, "firing_rate": 100, "energy": 1e-12}
 
         def measured(row: str) -> Any:
-            return lambda record: {int(each["steps"]): scale.get(row, 1) * each[row] for each in record[BY_STEPS]}
+            return lambda record: {
+                int(each["steps"]): scale.get(row, 1) * each[row] for each in record[BY_STEPS] if row in each
+            }
 
         return {row: over_seeds(by_seed(records, measured(row)).values()) for row in ROWS}
     return {"accuracy": _by_step(records, select)} | {row: [] for row in ROWS if row != "accuracy"}
@@ -247,13 +253,20 @@ def _panel(axes: Axes, row: str, lines: Sequence[Line]) -> None:
             **(STYLES.get(line.role) or EARLIER[stages.index(line.role) % len(EARLIER)]),
         }
         x, mean, std = ([point[at] for point in points] for at in range(3))
+        if line.role == "ann" and x == [1]:  # an ANN of still images: its accuracy is that of no T
+            axes.axhline(mean[0], color=line.colour, label=line.words, linestyle=style["linestyle"])
+            continue
         axes.errorbar(x, mean, std if any(std) else None, color=line.colour, label=line.words, **style)
     places = {point.x for line in lines for point in line.points[row]}
     if len(places) == 1:
         axes.set_xlim(min(places) - 0.5, max(places) + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if max(places, default=1) > LINEAR:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     tidy(axes)
     means = [point.mean for line in lines for point in line.points[row]]
     widen(axes, *LEAST.get(row, (0.1 * max(means, default=0) or 1, 0)))
-    if row == "synaptic_operations":
+    if row in ("synaptic_operations", "energy"):
         axes.yaxis.set_major_formatter(EngFormatter(sep=""))

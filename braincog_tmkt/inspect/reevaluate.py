@@ -6,12 +6,14 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 
 from ..data.sets import DATASETS
 from ..engine import checkpoint
-from ..engine.evaluate import evaluate, measure_activity
+from ..engine.costs import MAC, count_costs
+from ..engine.devices import make_fabric
+from ..engine.evaluate import MOST_FRAMES, evaluate, within_memory
 from ..errors import RecipeError
 from ..files import write_whole
 from ..progress import counting
@@ -19,7 +21,9 @@ from .reload import LoadedRun, load_run
 
 STEPS = "steps.csv"
 MOST_STEPS = 10_000
-COLUMNS = ("steps", "accuracy", "loss", "firing_rate", "synaptic_operations")
+COLUMNS = ("steps", "accuracy", "loss", "firing_rate", "synaptic_operations", "energy")
+ON_CPU = 256
+"""Frames at once on a CPU, where layers are faster on what fits into its cache."""
 
 
 def re_evaluate(place: Path, overrides: Iterable[str] = ()) -> bool:
@@ -32,7 +36,8 @@ def re_evaluate(place: Path, overrides: Iterable[str] = ()) -> bool:
         TmktError: what `load_run`, which takes the same arguments, raises; or if a checkpoint is missing.
     """
     run = load_run(place, overrides)
-    record, rows, batch = run.record, run.task.pairs.rows("test"), run.recipe.train.at_once
+    record, rows = run.record, run.task.pairs.rows("test")
+    batch = within_memory(run.method, run.recipe.train.at_once)
     selected = "best_val" if record["best_val"] else "best_test"
     same = True
     for name, entry in ((checkpoint.LAST, record["last"]), (checkpoint.BEST, record[selected])):
@@ -69,11 +74,23 @@ def parse_steps(text: str) -> list[int]:
     return list(dict.fromkeys(steps))
 
 
-def evaluate_steps(place: Path, steps: Sequence[int], overrides: Iterable[str] = ()) -> Path:
+def evaluate_steps(
+    place: Path, steps: Sequence[int], overrides: Iterable[str] = (), precision: str | None = None
+) -> Path:
     """Run the network of a finished run with other numbers of time steps, on the test recordings.
 
     Prints a table and writes it as `steps.csv` into the run folder: `steps`, `accuracy`, `loss`, `firing_rate` (mean
-    over the nodes of the spikes of a neuron in a time step) and `synaptic_operations` (of one recording, an estimate).
+    over the nodes of the spikes of a neuron in a time step), and of one recording `synaptic_operations` (an estimate)
+    and `energy` (in pJ, of arithmetic alone; see `engine.costs.StepCosts`).
+
+    Where the first t of T steps are what a run with t steps gives (`Method.causal`), all come out of one pass with the
+    largest T.
+
+    Args:
+        place: run folder, or the record in it.
+        steps: numbers T of time steps.
+        overrides: settings that do not change the result, such as `data.root=/elsewhere`.
+        precision: `32-true` or `bf16-mixed`; None is that of the training.
 
     Returns:
         The file.
@@ -83,18 +100,30 @@ def evaluate_steps(place: Path, steps: Sequence[int], overrides: Iterable[str] =
         TmktError: what `load_run`, which takes the same arguments, raises.
     """
     run = load_run(place, overrides)
+    if precision:
+        run = replace(run, fabric=make_fabric(precision, 1))
     frames = run.task.pairs.steps
     still = getattr(DATASETS[run.recipe.data.name], "still", False)
     if still and frames > 1:
         run.task.pairs.steps = max(frames, *steps)  # the one frame may be shown as often as one likes
     elif max(steps) > frames > 1:  # a single frame is shown at all steps
         raise RecipeError(f"{run} has recordings of {frames} frames, too few for {max(steps)} time steps")
+    run.method.set_steps(max(steps))
+    beside = ""
+    if run.method.causal:
+        every, macs = _measure(run, max(steps), max(steps))
+        found = iter([every[count - 1] for count in steps])
+        beside = f"an ANN of these layers: {macs:.4g} multiply-accumulates a frame, {MAC * macs:.4g} pJ"
+    else:
+        found = (_measure(run, count)[0][-1] for count in steps)
     print("  ".join(f"{column:>19}" for column in COLUMNS))
     rows = []
-    for count in steps:
-        rows.append((count, *_measure(run, count)))
-        shown = (f"{count}", *(f"{value:.4f}" for value in rows[-1][1:4]), f"{rows[-1][4]:.4g}")
+    for row in found:
+        rows.append(row)
+        shown = (f"{row[0]}", *(f"{value:.4f}" for value in row[1:4]), *(f"{value:.4g}" for value in row[4:]))
         print("  ".join(f"{value:>19}" for value in shown), flush=True)
+    if beside:
+        print(beside)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
     file = run.folder / STEPS
@@ -102,13 +131,24 @@ def evaluate_steps(place: Path, steps: Sequence[int], overrides: Iterable[str] =
     return file
 
 
-def _measure(run: LoadedRun, steps: int) -> tuple[float, float, float, float]:
-    """Accuracy, loss, firing rate and synaptic operations with a number of time steps."""
+def _measure(run: LoadedRun, steps: int, parts: int = 1) -> tuple[list[tuple[float, ...]], float]:
+    """What a pass with so many steps gives.
+
+    Returns:
+        A row for the first 1, 2, .. steps each (`parts` T), or one for all (1); and the multiply-accumulates of the
+        first step, or of all.
+    """
     run.method.set_steps(steps)
-    pairs, batch = run.task.pairs, run.recipe.train.at_once
+    pairs, usual = run.task.pairs, run.recipe.train.at_once
+    most = ON_CPU if run.fabric.device.type == "cpu" else MOST_FRAMES
+    batch = usual if steps <= pairs.steps else within_memory(run.method, usual, most)
     rows = pairs.rows("test")
-    with counting(-(-len(rows) // batch), f"{run}, T {steps}", "batch") as count:
-        found = evaluate(run.method, pairs, rows, batch, run.fabric, count)
-    activity = measure_activity(run.method, pairs, rows, batch, run.fabric)
-    rates = activity["firing_rates"].values()
-    return found.accuracy, found.loss, fmean(rates) if rates else 0.0, activity["synaptic_operations"]
+    with (
+        counting(-(-len(rows) // batch), f"{run}, T {steps}", "batch") as count,
+        count_costs(run.method, parts) as costs,
+    ):
+        found = evaluate(run.method, pairs, rows, batch, run.fabric, count, costs)
+    operations, energy, macs = map(costs.of_first_steps, (costs.operations, costs.energy, costs.macs))
+    scores = found.accuracy_by_step[-parts:], found.loss_by_step[-parts:]
+    numbers = range(steps - parts + 1, steps + 1)
+    return list(zip(numbers, *scores, costs.firing_rates(), operations, energy, strict=True)), macs[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from math import prod
 
@@ -39,11 +41,15 @@ def need_training_memory(recipe: Recipe, fabric: Fabric) -> None:
         here = torch.cuda.get_device_properties(fabric.device).total_memory
     channels: int = DATASETS[data.name].channels  # type: ignore[attr-defined]
     shape = frame_spec(data).shape
+    still: bool = DATASETS[data.name].still  # type: ignore[attr-defined]
+    shown_again = max(1, recipe.method.get("steps") or 1) if still else 1  # by the method, at all its steps
     frames = rows * data.steps * channels * prod(shape) * 4
-    if frames * MOST <= here:
+    if frames * shown_again * MOST <= here:
         return
-    shown: int = build_method(recipe, CLASSES, seed=0).backbone.step  # a method may show fewer frames than there are
-    steps = min(shown, STEPS) if shown == data.steps else shown
+    method = build_method(recipe, CLASSES, seed=0)
+    shown: int = method.backbone.step  # a method may show fewer frames than there are
+    steps = min(shown, STEPS) if shown == data.steps and method.portions is None else shown
+    steps, shown = (data.steps, data.steps) if still else (steps, shown)  # all that the method shows is measured
     small = replace(recipe, data=replace(data, steps=steps, size=[min(side, SIZE) for side in shape]))
     factor = rows / ROWS * (shown / steps) * (prod(shape) / prod(frame_spec(small.data).shape))
     needed = frames + int(_kept(small, channels, fabric) * factor)
@@ -79,16 +85,39 @@ def _kept(recipe: Recipe, channels: int, fabric: Fabric) -> int:
 
 
 def _saved(method: torch.nn.Module, trainer: Trainer, batch: Batch) -> int:
-    """Bytes of all tensors that a training step saves, but for the weights."""
-    weights = {tensor.untyped_storage().data_ptr() for tensor in (*method.parameters(), *method.buffers())}
-    saved: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    """The most bytes of tensors that a training step keeps saved at a time, but for the weights and the frames."""
+    known = *method.parameters(), *method.buffers(), batch.events, batch.static
+    live = _Live({tensor.untyped_storage().data_ptr() for tensor in known})
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: _Saved(tensor, live), lambda saved: saved.tensor):
         trainer.step(batch, 0.0, lambda parts: None)
-    return sum(saved.values())
+    return live.most
+
+
+class _Live:
+    """Bytes of the storages that are saved now, each once, and the most so far.
+
+    Args:
+        known: addresses of storages that do not count.
+    """
+
+    def __init__(self, known: Iterable[int]) -> None:
+        self.users = Counter(known)
+        self.now = self.most = 0
+
+    def count(self, storage: torch.UntypedStorage, change: int) -> None:
+        """Count a tensor that begins (1) or ceases (-1) to be saved."""
+        users = self.users[storage.data_ptr()] = self.users[storage.data_ptr()] + change
+        if users == max(change, 0):
+            self.now += change * storage.nbytes()
+            self.most = max(self.most, self.now)
+
+
+class _Saved:
+    """A tensor that is saved for the backward pass; it lives as long as the graph keeps it."""
+
+    def __init__(self, tensor: Tensor, live: _Live) -> None:
+        self.tensor, self.live = tensor, live
+        live.count(tensor.untyped_storage(), 1)
+
+    def __del__(self) -> None:
+        self.live.count(self.tensor.untyped_storage(), -1)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..data.batch import Batch
 from ..errors import RecipeError
 from ..losses import Loss, build_loss
+from ..models.causal import is_causal
 from . import METHODS as METHODS
 
 BuildNetwork = Callable[..., nn.Module]
@@ -84,6 +85,15 @@ class Method(nn.Module, ABC):
 
     _stage: str | None = None
 
+    @property
+    def portions(self) -> int | None:
+        """In how many portions the loss of a batch is computed, each with a backward pass of its own.
+
+        The engine then calls `forward(batch, progress, portion)` for portion 0, 1, .., and adds up the gradients and
+        the parts of the loss. With None, as for most methods, it calls `forward(batch, progress)` once.
+        """
+        return None
+
     @abstractmethod
     def forward(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """The loss of a batch.
@@ -114,6 +124,14 @@ class Method(nn.Module, ABC):
             RecipeError: for less than one.
         """
         self.backbone.set_steps(steps)
+
+    @property
+    def causal(self) -> bool:
+        """Whether the first t of T steps are, in evaluation, what a run with t steps gives (`models.causal`)."""
+        as_usual = all(
+            getattr(type(self), name) is getattr(Method, name) for name in ("predict", "select_frames", "set_steps")
+        )
+        return as_usual and is_causal(self.backbone)
 
     def stages(self) -> tuple[Stage, ...]:
         """The training stages, in order; the recipe's `stages` section may have settings for each."""

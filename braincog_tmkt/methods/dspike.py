@@ -164,10 +164,11 @@ class DspikeTraining(Baseline):
     def notes(self) -> list[str]:
         """Whether searches were in vain."""
         if not self._blind:
-            return []
+            return super().notes()
         return [
+            *super().notes(),
             f"in {self._blind} of {self._made} searches of the temperature no finite difference was other than 0, so it"
-            " stayed: a larger method.search_epsilon, or more method.search_weights, would see one"
+            " stayed: a larger method.search_epsilon, or more method.search_weights, would see one",
         ]
 
 

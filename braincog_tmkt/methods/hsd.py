@@ -31,7 +31,7 @@ class HSD(Conversion):
     Args:
         backbone: the teacher's network, built for all frames of a recording.
         steps: T of the student.
-        node: its nodes, by name, see `models.convert.convert`.
+        node: its nodes, by name, or name and keywords, see `Conversion`.
         pretraining: the method of the first stage, `name` and its arguments; cross-entropy of the mean logits if None.
         distillation: `skd` (every step) or `kd` (the mean).
         temperature: K of the softened classes; 10 in the paper.
@@ -39,6 +39,7 @@ class HSD(Conversion):
         loss: of the student's classes, the cross-entropy of the mean output in the paper; see `losses.LOSSES`.
         kl_reduction: `mean` or `batchmean`, see `losses.kd`.
         student_frames: `first` (as HSD's code), `last` or `spread` evenly.
+        percentile: as `Conversion`.
         build: builds further networks, for a pretraining that takes it.
 
     Raises:
@@ -51,7 +52,7 @@ class HSD(Conversion):
         self,
         backbone: Any,
         steps: int,
-        node: str = "SoftResetIFNode",
+        node: str | Mapping[str, Any] = "SoftResetIFNode",
         pretraining: Mapping[str, Any] | None = None,
         distillation: str = "skd",
         temperature: float = 10.0,
@@ -59,13 +60,14 @@ class HSD(Conversion):
         loss: str | Mapping[str, Any] = "ce_mean",
         kl_reduction: str = "mean",
         student_frames: str = "first",
+        percentile: float | None = None,
         build: BuildNetwork | None = None,
     ) -> None:
         self.check_name(distillation, DISTILLATIONS)
         if not weight >= 0:
             raise RecipeError(f"the weight of the distillation must be 0 or more, not {weight}")
         check_distillation(temperature, kl_reduction)
-        super().__init__(backbone, steps, node, pretraining, student_frames, build)
+        super().__init__(backbone, steps, node, pretraining, student_frames, percentile, build)
         self.loss = build_loss(loss)
         self.distillation, self.temperature, self.weight = distillation, temperature, float(weight)
         self.kl_reduction = kl_reduction

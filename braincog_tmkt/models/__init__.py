@@ -33,7 +33,8 @@ def build_backbone(
 
     Args:
         name: one of `MODELS`; a network of your own that is registered with timm; or `package.module.Class`. It must
-            have `event_logits` (and `streams`, for transfer).
+            have `event_logits` (and `streams`, for transfer); a class without it is an ANN of frames, see
+            `module_network.ModuleNetwork`, and gets those of `num_classes`, `img_size` and `in_chans` that it takes.
         num_classes: K.
         steps: T.
         img_size: height and width of the frames, one number or two.
@@ -47,6 +48,8 @@ def build_backbone(
     from .keywords import checked
 
     target = _target(name)
+    if isinstance(target, type) and not hasattr(target, "event_logits"):
+        return _module_network(name, target, num_classes, steps, img_size, usual, kwargs)
     settings = checked(name, target, kwargs, usual)
     network: nn.Module = target(num_classes=num_classes, step=steps, img_size=img_size, **settings)
     if not hasattr(network, "event_logits"):
@@ -56,6 +59,27 @@ def build_backbone(
     if synchronise is not None:
         synchronise()
     return network
+
+
+def _module_network(
+    name: str, target: type, classes: int, steps: int, size: Any, usual: Mapping[str, Any], settings: dict[str, Any]
+) -> nn.Module:
+    """An ANN of a user's own, which knows nothing of steps."""
+    from torch.nn import Module
+
+    from .keywords import checked
+    from .module_network import ModuleNetwork
+    from .parts import keywords_of
+
+    if not issubclass(target, Module):
+        raise RecipeError(f"model '{name}' is a {target.__name__}, which is no network: {did_you_mean(name, MODELS)}")
+    channels = settings.get("in_chans", 2)
+    known, takes_any = keywords_of(target)
+    of_frames = {"num_classes": classes, "img_size": size, "in_chans": channels}
+    given = {key: value for key, value in of_frames.items() if takes_any or key in known}
+    others = {key: value for key, value in settings.items() if key not in of_frames}
+    made = target(**{**given, **checked(name, target, others, usual)})
+    return ModuleNetwork(made, classes, steps, size, channels)
 
 
 def _target(name: str) -> Callable[..., Any]:

@@ -42,25 +42,49 @@ class AllSteps(nn.Module):
         return x.unflatten(0, (self.steps, -1))
 
 
-class SampleDropout(AllSteps):
-    """Dropout with one mask for each sample, drawn at every training forward and the same at all steps.
+def _share(p: float) -> float:
+    """The share of a dropout, if it is one."""
+    if not 0 <= p < 1:
+        raise RecipeError(f"dropout must be from 0 to below 1, not {p}")
+    return p
 
-    The masks come from torch's generator, which the engine seeds at every step: a resumed run draws the same.
+
+class SampleDropout(nn.Module):
+    """Dropout with one mask for each sample, drawn at its first time step and the same at all others.
+
+    It runs in both executions. The network sets `steps`, T of the input, and `first_step`, the number of the first step
+    in it. The masks come from torch's generator, which the engine seeds at every step of the optimiser: a resumed run
+    draws the same.
 
     Args:
         p: share of the numbers that become 0; the others are divided by `1 - p`.
+
+    Raises:
+        RecipeError: for a share outside [0, 1).
     """
+
+    circumstances: ClassVar[tuple[str, ...]] = ("steps", "first_step", "training")
+
+    steps: int = 1
+    first_step: int = 0
+
+    mask: Tensor | None = None
+    """`[N, ..]`, kept for the steps that come later; None after a pass of the network."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
-        self.p = p
+        self.p = _share(p)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[T*N, D]` -> `[T*N, D]`; in evaluation as it is."""
+        """`[T*N, ..]` -> `[T*N, ..]`; in evaluation as it is."""
         if not self.training:
             return x
-        parts = self.by_step(x)
-        return (parts * functional.dropout(torch.ones_like(parts[0]), self.p)).flatten(0, 1)
+        parts = x.unflatten(0, (self.steps, -1))
+        if self.first_step == 0:  # drawn in one order, whatever the memory layout
+            ones = torch.ones_like(parts[0], memory_format=torch.contiguous_format)
+            self.mask = functional.dropout(ones, self.p)
+        assert self.mask is not None
+        return (parts * self.mask).flatten(0, 1)
 
 
 class FrozenDropout(AllSteps):
@@ -72,14 +96,22 @@ class FrozenDropout(AllSteps):
     Args:
         p: share of the numbers that become 0; the others are divided by `1 - p`.
         shape: of the mask: `(D,)` for all steps, or `(T, 1, D)` for each step.
+
+    Raises:
+        RecipeError: for a share outside [0, 1).
     """
 
     mask: Tensor
 
     def __init__(self, p: float, shape: tuple[int, ...]) -> None:
         super().__init__(shape[0] if len(shape) > 1 else None)
-        self.register_buffer("mask", functional.dropout(torch.ones(shape), p))
+        self.register_buffer("mask", functional.dropout(torch.ones(shape), _share(p)))
 
     def forward(self, x: Tensor) -> Tensor:
         """`[T*N, D]` -> `[T*N, D]`; in evaluation as it is."""
         return (self.by_step(x) * self.mask).flatten(0, 1) if self.training else x
+
+
+def dropout(p: float) -> list[nn.Module]:
+    """A `SampleDropout`, or nothing where nothing is to be off, to be added to a list of layers."""
+    return [SampleDropout(p)] if p else []

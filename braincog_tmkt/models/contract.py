@@ -7,7 +7,7 @@ places. Each of these acts as on BrainCog's own networks, or is refused in one s
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import Any, NoReturn
 
@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..bridge import BaseNode, brain_cog_module
 from ..errors import RecipeError
 from ..registry import did_you_mean
-from .all_steps import AllSteps
+from .all_steps import AllSteps, SampleDropout
 from .multi_step import MultiStep
 from .norms.step import StepBatchNorm2d
 from .parts import keywords_of, norm_class
@@ -167,6 +167,8 @@ def lay_out(network: nn.Module, all_steps: bool, steps: int, streams: int) -> li
             if not all_steps:
                 raise _sees_all_steps(name, part)
             part.steps = steps
+        elif isinstance(part, SampleDropout):
+            part.steps, part.first_step = steps, 0
         elif isinstance(part, _BatchNorm) and all_steps and not getattr(part, "shared", False):
             way_out = (
                 "leave the network's norms in their places and call its synchronise_norms()"
@@ -178,6 +180,15 @@ def lay_out(network: nn.Module, all_steps: bool, steps: int, streams: int) -> li
                 f" multi_step: {way_out}, or build it with execution='step'"
             )
     return norms
+
+
+def begin_step(network: nn.Module, norms: Iterable[StepBatchNorm2d], step: int, has_events: bool = True) -> None:
+    """Tell norms and dropouts which time step comes next, and whether it is one of the event stream's."""
+    for norm in norms:
+        norm.first_step, norm.has_events = step, has_events
+    for part in network.modules():
+        if isinstance(part, SampleDropout):
+            part.first_step = step
 
 
 def _lay_out_node(name: str, node: Any, all_steps: bool, steps: int) -> None:
@@ -286,6 +297,24 @@ def check_frames(network: Any, frames: Tensor, steps: int) -> None:
         raise RecipeError(f"the network was built for frames of {built}, but these have {given}: give img_size")
 
 
+def frames_alone(network: Any, events: Tensor, step: int) -> Tensor:
+    """The frames `[B, C, H, W]` of one time step of events `[B, T, C, H, W]`, for a network that runs it alone."""
+    if network.execution != "step":
+        raise RecipeError(
+            "a network whose execution is multi_step cannot run a time step alone: build it with execution='step'"
+        )
+    if events.dim() != 5 or step not in (0, network.next_step):
+        raise RecipeError(
+            f"time step {step} of events {[*events.shape]} cannot run now: events are [B, T, C, H, W], and the next"
+            f" step is {network.next_step} of {network.step}, or 0 to begin anew"
+        )
+    check_switches(network)
+    count = events.shape[1]
+    frames = events[:, 0 if count == 1 else step]
+    check_frames(network, frames, network.step if count == 1 else count)
+    return frames
+
+
 def check_switches(network: Any) -> None:
     """Refuse switches of BrainCog's that were turned on a finished `SpikingNetwork`."""
     switches = {
@@ -359,3 +388,10 @@ def release(node: Any, as_it_is: bool = False) -> None:
     if not as_it_is:
         node.feature_map = [trace.contiguous() for trace in node.feature_map]
         node.mem_collect = [trace.contiguous() for trace in node.mem_collect]
+
+
+def release_masks(network: nn.Module) -> None:
+    """Drop the masks of dropouts that were kept from step to step."""
+    for part in network.modules():
+        if isinstance(part, SampleDropout):
+            part.mask = None

@@ -34,10 +34,10 @@ class PartFactory(BaseModule):
         """A number of channels times `width`."""
         return max(1, round(number * self.width))
 
-    def conv(self, channels: int, out: int, kernel: int, **kwargs: Any) -> nn.Conv2d:
+    def conv(self, channels: int, out: int, kernel: int, bias: bool | None = None, **kwargs: Any) -> nn.Conv2d:
         """A convolution, with a bias if `conv_bias` is set; in `multi_step` one that keeps spikes as bytes."""
         kind = SpikeConv2d if self.execution == "multi_step" else nn.Conv2d
-        made = kind(channels, out, kernel, bias=self.conv_bias, **kwargs)
+        made = kind(channels, out, kernel, bias=self.conv_bias if bias is None else bias, **kwargs)
         if self.weight_init == "kaiming":
             nn.init.kaiming_normal_(made.weight, mode="fan_out", nonlinearity="relu")
         return made
@@ -50,14 +50,15 @@ class PartFactory(BaseModule):
         """A maximum pooling of windows that do not overlap; of equal maxima, the first gets the gradient."""
         return (SpikeMaxPool2d if self.execution == "multi_step" else nn.MaxPool2d)(side)
 
-    def make_node(self, kind: type[BaseNode] | None = None) -> BaseNode:
+    def make_node(self, kind: type[BaseNode] | None = None, **keywords: Any) -> BaseNode:
         """A node with the network's keywords.
 
         Args:
             kind: its class for one step at a time; None is the network's.
+            keywords: of its own, before those of the network.
         """
         chosen: Any = kind or self._node
-        given = taken(chosen, {**self.node_kwargs, "step": self.step})
+        given = taken(chosen, {**self.node_kwargs, "step": self.step, **keywords})
         made: BaseNode = (multi_step_node(chosen) if self.execution == "multi_step" else chosen)(**given)
         return made
 

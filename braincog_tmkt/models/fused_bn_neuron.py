@@ -14,6 +14,7 @@ from .nodes.braincog import recurrence_of
 from .norms.step import StepBatchNorm2d, mean_over_ranks
 from .recompute import recomputing
 from .spikes import mark
+from .surrogates.dspike import Dspike
 
 OF_CLASS = frozenset({"integral", "calc_spike", "get_thres", "n_reset"})
 """Methods of BrainCog's nodes that make up the recurrence; one that is replaced in a single node is called."""
@@ -23,8 +24,9 @@ def _methods(kind: type) -> tuple[Any, ...]:
     return tuple(getattr(kind, name, None) for name in (*sorted(OF_CLASS), "forward", "act_fun"))
 
 
-PRISTINE = {kind: _methods(kind) for kind in (*node_classes().values(), *surrogate_classes().values())}
-KNOWN = {surrogate_classes()[name]: number for name, number in SLOPES.items()}
+_SURROGATES: dict[str, type] = {**surrogate_classes(), "Dspike": Dspike}
+PRISTINE = {kind: _methods(kind) for kind in (*node_classes().values(), *_SURROGATES.values())}
+KNOWN = {_SURROGATES[name]: number for name, number in SLOPES.items()}
 
 
 def neuron_of(node: Any) -> Neuron | None:
@@ -38,22 +40,32 @@ def neuron_of(node: Any) -> Neuron | None:
         or node.walks
         or not isinstance(start, int | float)
         or type(node.act_fun) not in KNOWN
+        or getattr(node.act_fun, "window", 1.0) != 1.0  # of Dspike
         or watched(node.act_fun)
         or "act_fun" in vars(node.act_fun)
         or _patched(node.plain, type(node.act_fun))
         or node.threshold.requires_grad
-        or node.mem_detach
         or not OF_CLASS.isdisjoint(vars(node))
         or (recurrence := declare(node)) is None
     ):
         return None
-    surrogate, alpha = KNOWN[type(node.act_fun)], node.act_fun.alpha
-    neuron = Neuron(surrogate=surrogate, alpha=alpha, v_init=start, **recurrence)
+    alpha = _alpha(node.act_fun, node.threshold)
+    neuron = Neuron(
+        surrogate=KNOWN[type(node.act_fun)], alpha=alpha, v_init=start, cut=bool(node.mem_detach), **recurrence
+    )
     numbers = {name: number for name, number in neuron._asdict().items() if isinstance(number, Tensor)}
     if any(number.numel() != 1 for number in numbers.values()):  # a threshold for each channel
         return None
     known = {"alpha", "gain"} if neuron.learnt[0] else {"alpha"}
     return None if any(numbers[name].requires_grad for name in numbers.keys() - known) else neuron
+
+
+def _alpha(act_fun: Any, like: Tensor) -> Tensor:
+    """The number that shapes a surrogate, BrainCog's alpha or Dspike's temperature, where another tensor is."""
+    if isinstance(act_fun, Dspike):
+        return torch.as_tensor(act_fun.temperature, dtype=torch.float32, device=like.device).clone()
+    alpha: Tensor = act_fun.alpha
+    return alpha
 
 
 def _patched(*kinds: type) -> bool:

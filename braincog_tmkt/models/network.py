@@ -87,6 +87,8 @@ class SpikingNetwork(PartFactory):
 
     stream_names: ClassVar[tuple[str, ...]] = ("events",)
 
+    next_step: int = 0  # of `step_logits`
+
     def __init__(
         self,
         num_classes: int = 10,
@@ -252,6 +254,29 @@ class SpikingNetwork(PartFactory):
         self._release()
         return logits
 
+    def step_logits(self, events: Tensor, step: int) -> Tensor:
+        """Logits `[B, K]` of the event head at one time step alone, in execution `step`.
+
+        All steps are run in order. In between, nodes keep their state and dropouts their masks: step 0 begins anew, the
+        last one drops both. Taps see nothing.
+
+        Args:
+            events: `[B, T, C, H, W]`; a single frame is shown at all steps.
+            step: number of the time step, from 0.
+
+        Raises:
+            RecipeError: in execution `multi_step`, for events of another shape, or if the step before it has not run.
+        """
+        frames = contract.frames_alone(self, events, step)
+        if step == 0:
+            self.reset()
+        contract.begin_step(self, contract.lay_out(self, all_steps=False, steps=1, streams=1), step)
+        logits: Tensor = self.classifier("events")(self._encode_frames(frames)).float()
+        self.next_step = step + 1
+        if self.next_step == self.step:
+            self._release()
+        return logits
+
     def classified(self, stream: str, features: Tensor) -> Tensor:
         """Per-step logits `[T, B, K]` of features `[T, B, D]`."""
         head = self.classifier(stream)
@@ -331,8 +356,7 @@ class SpikingNetwork(PartFactory):
             self.reset()
             parts = []
             for step, frame in enumerate(stream):
-                for norm in norms:
-                    norm.first_step, norm.has_events = step, name == "events"
+                contract.begin_step(self, norms, step, name == "events")
                 parts.append(self._encode_frames(frame))
             features.append(torch.stack(parts))
         return features
@@ -368,6 +392,8 @@ class SpikingNetwork(PartFactory):
         tapped = [node for recorder in self._recorders for node in recorder.nodes.values()]
         for node in self.nodes:
             contract.release(node, as_it_is=node in tapped)
+        contract.release_masks(self)
+        self.next_step = 0
 
 
 def _sides(size: Any) -> tuple[int, int]:

@@ -55,8 +55,6 @@ class CombinedSNN(VGGSNN):
         linear_bias: bool = True,
         **kwargs: Any,
     ) -> None:
-        if not 0 <= dropout < 1:
-            raise RecipeError(f"{type(self).__name__}: dropout must be from 0 to below 1, not {dropout}")
         if dropout_masks not in MASKS:
             raise RecipeError(f"unknown dropout_masks '{dropout_masks}': {did_you_mean(dropout_masks, MASKS)}")
         self.dropout, self.dropout_masks, self.linear_bias = dropout, dropout_masks, linear_bias

@@ -81,10 +81,14 @@ class VGGSNN(SpikingNetwork):
             elif entry == "A":
                 layers += self.make_attention(channels)
             else:
-                layers.append(ConvLayer(self, channels, self.channels(int(entry)), stride))
+                layers += self.conv_layers(channels, self.channels(int(entry)), stride)
                 channels = self.channels(int(entry))
         self.feature = nn.Sequential(*layers)
         self.feature_size = channels * sides[0] * sides[1]
+
+    def conv_layers(self, channels: int, out: int, stride: int) -> list[nn.Module]:
+        """What a number of the plan stands for; the first is a `ConvLayer`."""
+        return [ConvLayer(self, channels, out, stride)]
 
     def head(self) -> nn.Module:
         """A linear classifier; second of two layers, as BrainCog numbers it."""

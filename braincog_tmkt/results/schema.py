@@ -126,6 +126,7 @@ STEPS = {
     "loss": NUMBER,
     "firing_rate": POSITIVE,
     "synaptic_operations": POSITIVE,
+    "energy?": POSITIVE,
 }
 """A row of what `tmkt eval --steps` writes."""
 

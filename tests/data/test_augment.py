@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torchvision.transforms import InterpolationMode
+from torchvision.transforms import AutoAugment, AutoAugmentPolicy, InterpolationMode
 from torchvision.transforms import functional as TF
 
 from braincog_tmkt.data.augment import AUGMENTS, build_augmentations
@@ -78,6 +78,24 @@ def test_flip_is_torchvisions_flip_of_a_share_of_the_samples(shape, seed, p):
     assert torch.equal(augmented("flip", frames, rng, p=p), torch.stack(expected))
 
 
+def test_erase_is_the_rule_of_torchtoolbox_sample_by_sample():
+    """Random rectangles by `w = int(sqrt(s / r)), h = int(sqrt(s r))`, `randint` with both ends, one of 256 shades."""
+    frames, rng = torch.rand(200, 2, 3, 20, 32, generator=torch.Generator().manual_seed(0)), whole(5, 200)
+    expected, changed = frames.clone(), augmented("erase", frames, rng)
+    for sample, (chance, area, ratio, top, left, shade) in zip(
+        expected, rng.uniform(6, stream="erase").tolist(), strict=True
+    ):
+        s, r = (0.02 + 0.38 * area) * 20 * 32, 0.4 + 2.1 * ratio
+        w, h = int((s / r) ** 0.5), min(int((s * r) ** 0.5), 20)
+        y, x = int(top * (20 - h + 1)), int(left * (32 - w + 1))
+        if chance < 0.5:
+            sample[:, :, y : y + h, x : x + w] = int(shade * 256) / 255
+    torch.testing.assert_close(changed, expected, rtol=0, atol=1e-7)
+    kept = (changed == frames).flatten(1).all(1)
+    assert 70 < kept.sum() < 130
+    assert torch.equal(augmented("erase", frames, rng, p=0.0), frames)
+
+
 def test_without_parameters_they_are_those_of_the_references():
     frames, rng = counts((8, 2, 12, 12)), whole(9, 8)
     for name, keywords in (("crop", {"padding": 4}), ("flip", {"p": 0.5}), ("roll", {"most": 5})):
@@ -117,6 +135,72 @@ def test_crop_reaches_every_offset_equally_often():
     assert hits.max() < 60 + 5 * 60**0.5
 
 
+def colours(count=12, size=16, seed=0):
+    """Still images `[B, 1, 3, H, W]` in [0, 1], of 8 bits."""
+    whole_numbers = torch.randint(0, 256, (count, 1, 3, size, size), generator=torch.Generator().manual_seed(seed))
+    return whole_numbers / 255
+
+
+@pytest.mark.parametrize("policy", ["cifar10", "imagenet", "svhn"])
+def test_autoaugment_is_torchvisions_for_the_same_seed_of_each_sample(policy):
+    images, rng, before = colours(), whole(3, 12), torch.get_rng_state()
+    found = augmented("autoaugment", images, rng, policy=policy)
+    assert torch.equal(torch.get_rng_state(), before), "no other draw is moved"
+    theirs = AutoAugment(AutoAugmentPolicy(policy))
+    for image, seed, changed in zip(images, rng.uniform(stream="autoaugment").tolist(), found, strict=True):
+        torch.manual_seed(int(seed * 2**62))
+        wanted = TF.pil_to_tensor(theirs(TF.to_pil_image((image[0] * 255).round().byte())))
+        assert torch.equal((changed[0] * 255).round().byte(), wanted)
+    assert found.shape == images.shape
+    assert 0.5 < (found != images).flatten(1).any(1).float().mean() <= 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(SHAPES, st.integers(0, 2**31), st.integers(1, 24), st.sampled_from([0.0, 7.0, [1.0, 2.0]]))
+def test_cutout_hides_a_square_of_each_sample_that_ends_with_the_frame(shape, seed, size, fill):
+    frames, rng = counts(shape) + 100, whole(seed, shape[0])
+    found = augmented("cutout", frames, rng, size=size, fill=fill)
+    centres = (rng.uniform(2, stream="cutout") * torch.tensor(shape[2:])).long().tolist()
+    for sample, kept, (row, column) in zip(found, frames, centres, strict=True):
+        wanted = kept.clone()
+        top, left = row - size // 2, column - size // 2
+        square = wanted[..., max(top, 0) : top + size, max(left, 0) : left + size]
+        square[:] = torch.as_tensor(fill).view(-1, 1, 1)
+        assert torch.equal(sample, wanted)
+        assert (sample != kept).any()
+
+
+@pytest.mark.parametrize("name", ["autoaugment", "cutout"])
+def test_ranks_change_images_as_one_process_does(name):
+    images = colours(8)
+    one = augmented(name, images, whole(5, 8))
+    several = [
+        augmented(name, images[at : at + 2], BatchRNG(seed=5, start=at, rows=2, total=8)) for at in range(0, 8, 2)
+    ]
+    assert torch.equal(one, torch.cat(several))
+    assert not torch.equal(one, augmented(name, images, whole(6, 8)))
+
+
+@pytest.mark.parametrize(
+    ("name", "keywords", "frames", "words"),
+    [
+        (
+            "autoaugment",
+            {},
+            counts((2, 1, 8, 8)),
+            "three colours, not frames of 1 steps and 2 channels",
+        ),
+        ("autoaugment", {}, colours().expand(-1, 2, -1, -1, -1), "not frames of 2 steps and 3 channels"),
+        ("autoaugment", {"policy": "cifar"}, colours(), "policy must be one of cifar10, imagenet, svhn, not 'cifar'"),
+        ("cutout", {"size": 0}, colours(), "size must be 1 or more, not 0"),
+        ("cutout", {"fill": [1.0, 2.0]}, colours(), "fill has 2 numbers, frames 3 channels"),
+    ],
+)
+def test_what_an_augmentation_of_images_cannot_do_is_refused(name, keywords, frames, words):
+    with pytest.raises(RecipeError, match=words):
+        augmented(name, frames, whole(0, len(frames)), **keywords)
+
+
 @pytest.mark.parametrize(
     ("augment", "words"),
     [
@@ -125,6 +209,7 @@ def test_crop_reaches_every_offset_equally_often():
         ({"name": "flip", "p": "half"}, "p must be a number, not 'half'"),
         ({"degrees": 10}, "needs a name"),
         ({"name": "flip", "p": 1.5}, "p must be from 0 to 1, not 1.5"),
+        ({"name": "erase", "p": -0.5}, "p must be from 0 to 1, not -0.5"),
         ({"name": "crop", "padding": -1}, "padding must be 0 or more"),
         ({"name": "roll", "most": -1}, "most must be 0 or more"),
         ({"name": "rotate", "degrees": -1}, "degrees must be 0 or more"),

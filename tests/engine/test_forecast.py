@@ -35,6 +35,19 @@ def test_the_forecast_follows_every_factor(monkeypatch: pytest.MonkeyPatch) -> N
         assert more / plain == pytest.approx(factor, rel=0.25)
 
 
+@pytest.mark.skipif(FABRIC.device.type != "cpu", reason="what layers keep differs on a GPU")
+@pytest.mark.parametrize(("execution", "factor"), [("step", 1), ("multi_step", 4)])
+def test_a_batch_in_portions_keeps_those_of_one_step(
+    execution: str, factor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ("train.batch=4", f"model.execution={execution}")
+    kept = []
+    for steps in (2, 8):
+        frames = 4 * steps * 2 * 32 * 32 * 4
+        kept.append(needed(monkeypatch, "digits/sltt", *given, f"data.steps={steps}") - frames)
+    assert kept[1] / kept[0] == pytest.approx(factor, rel=0.02)
+
+
 def test_small_steps_are_not_tried_and_others_are_refused_by_name(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     recipe = load_recipe(find_recipe("digits/tmkt"))

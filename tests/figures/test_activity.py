@@ -31,7 +31,7 @@ def test_counts_and_energy_are_the_closed_formulas():
     assert (first.accumulates, last.accumulates) == (False, True)
     assert first.picojoule == pytest.approx(2 * 3 * 64 * 18 * 4.6)  # frames: all, whether 0 or not
     assert last.picojoule == pytest.approx(2 * 128 * 5 * 0.9)
-    assert first.ann_picojoule(steps=2) == pytest.approx(3 * 64 * 18 * 4.6)
+    assert first.ann_picojoule == pytest.approx(3 * 64 * 18 * 4.6)
 
 
 @pytest.mark.parametrize(("value", "spikes"), [(0.5, True), (1.0, True), (0.3, False), (-1.0, False), (2.0, False)])

@@ -97,6 +97,23 @@ def test_what_eval_measured_beside_the_records_is_drawn_below_and_beyond_t(tmp_p
     assert found[name, "synaptic_operations"].keys() == {1, 2, 8}
 
 
+def test_a_conversion_is_one_line_over_what_eval_measured_and_its_ann_a_level(tmp_path):
+    record = hsd(8, 1, [0.7], [0.3] * 8, [0.5])
+    del record["stages"]["distil"]
+    record["recipe"]["method"] = {"name": "conversion", "steps": 8}
+    record["history"] = record["history"][:2]
+    measured = {"loss": 1.0, "firing_rate": 0.05, "synaptic_operations": 9.0}
+    record["by_steps"] = [
+        {"steps": float(2**power), "accuracy": 0.1 * power, "energy": 5e6 * power, **measured} for power in range(8)
+    ]
+    found = {(line, row): points for (_, line, row), points in drawn([record], tmp_path).items()}
+    name = "QCFS: converted, tested with T steps"
+    assert {line for line, _ in found} == {"QCFS: ANN", name}
+    assert found[name, "accuracy"].keys() == {1, 2, 4, 8, 16, 32, 64, 128}
+    assert found[name, "energy"][128][0] == pytest.approx(35e-6)
+    assert found["QCFS: ANN", "accuracy"] == {1: (70, 0, 1)}
+
+
 def test_each_data_set_is_a_column(tmp_path):
     records = [*TET, *(tet(5, seed, [0.2] * 5, set="dvsgesture", kind="simulated", split="77") for seed in (1, 2))]
     assert {data for data, _, _ in drawn(records, tmp_path)} == {

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from fractions import Fraction
-from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,40 +16,32 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from braincog_tmkt.models.kernels import SLOPES, Neuron, cpu
+from braincog_tmkt.models.kernels import cpu
 from braincog_tmkt.models.nodes.soft_reset import SoftResetIFNode
 from braincog_tmkt.models.parts import node_class, surrogate_class
+
+from .neurons import BRAIN_COGS, IF, INTERPRETED, LIF, PLIF, SOFT, UNIT, currents, neuron, scalar
 
 triton = pytest.importorskip("triton")
 
 from braincog_tmkt.models.kernels import cuda  # noqa: E402
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 interpreted = pytest.mark.skipif(not INTERPRETED, reason="runs in the process with Triton's interpreter")
 compiled = pytest.mark.skipif(INTERPRETED, reason="Triton interprets here")
 
-LIF, IF, PLIF = {"divide": True}, {"keep": 1.0}, {}
-SOFT = IF | {"soft": True, "attached": True}
-UNIT = {"keep": 0.5, "attached": True, "inclusive": True}
+if INTERPRETED:  # half of the time would go into the same patches
+    from triton.runtime import interpreter
 
+    patched = set()
 
-def scalar(number, device="cpu"):
-    return torch.tensor(number, dtype=torch.float32, device=device)
+    def call(self, *args, **keywords):
+        """A device function; Triton's own `__call__` patches its language at every call, not at the first alone."""
+        if self.fn.__module__ not in patched:
+            patched.add(self.fn.__module__)
+            interpreter._patch_lang(self.fn)
+        return self.rewrite()(*args, **keywords)
 
-
-def neuron(kind=LIF, gain=2.0, threshold=0.5, surrogate="QGateGrad", alpha=2.0, v_init=0.0, device="cpu", **fields):
-    """Numbers that can be learnt are."""
-    gain, threshold, alpha = (scalar(number, device) for number in (gain, threshold, alpha))
-    fields = {key: scalar(field, device) if type(field) is float else field for key, field in (kind | fields).items()}
-    return Neuron(gain.requires_grad_(), threshold, SLOPES[surrogate], alpha.requires_grad_(), v_init, **fields)
-
-
-def currents(*shape, dtype=torch.float32, seed=0):
-    """Numbers of which many put a membrane exactly on the threshold 0.5."""
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(shape, generator=generator)
-    ties = torch.rand(shape, generator=generator) < 0.3
-    return torch.where(ties, (4 * x).round() / 4, x).to(dtype)
+    interpreter.InterpretedFunction.__call__ = call
 
 
 def statistics(x):
@@ -63,7 +54,8 @@ def statistics(x):
 
 @compiled
 def test_interpreted_numbers():
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__]
+    files = [Path(__file__).with_name(name) for name in ("test_kernels.py", "test_cuda_kernels.py")]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files]
     environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     root = Path(__file__).parents[2]
     done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=False)
@@ -72,7 +64,7 @@ def test_interpreted_numbers():
 
 
 @interpreted
-@pytest.mark.parametrize("surrogate", SLOPES)
+@pytest.mark.parametrize("surrogate", BRAIN_COGS)
 @pytest.mark.parametrize(("name", "kind", "tau"), [("LIFNode", LIF, 2.0), ("IFNode", IF, 1.0), ("PLIFNode", PLIF, 3.0)])
 def test_brain_cogs_own_node_step_by_step(name, kind, tau, surrogate):
     steps, shape = 5, (1, 7, 3)
@@ -104,7 +96,7 @@ def test_brain_cogs_own_node_step_by_step(name, kind, tau, surrogate):
 
 
 @interpreted
-@pytest.mark.parametrize("surrogate", SLOPES)
+@pytest.mark.parametrize("surrogate", BRAIN_COGS)
 @pytest.mark.parametrize("given", [(True, True), (True, False), (False, True)])
 def test_the_node_with_a_soft_reset_step_by_step(given, surrogate):
     """Gradients of outputs, of membranes, of both: they pass the reset."""
@@ -128,52 +120,6 @@ def test_the_node_with_a_soft_reset_step_by_step(given, surrogate):
     torch.testing.assert_close(grad, x.grad, rtol=1e-5, atol=1e-6)
     if surrogate == "AtanGrad":
         assert numbers[1].item() == pytest.approx(act_fun.alpha.grad.item(), rel=1e-5)
-
-
-def formulas(x, like, surrogate):
-    """Outputs and membranes of `[T, ...]`: what `Neuron` says of its fields, one step at a time."""
-    act_fun = surrogate_class(surrogate)(alpha=like.alpha.item(), requires_grad=False)
-    m, outputs, membranes = torch.full_like(x[0], like.v_init), [], []
-    for current in x:
-        drive = current if like.keep is not None else current - m
-        drive = drive / like.gain if like.divide else drive * like.gain
-        v = drive + (m if like.keep is None else like.keep * m)
-        above = v - like.threshold
-        spike = act_fun(above)
-        spike = spike - spike.detach() + (above >= 0 if like.inclusive else above > 0).float()
-        fired = spike if like.attached else spike.detach()
-        m = v - like.threshold * fired if like.soft else v * (1 - fired)
-        outputs.append(spike if like.amplitude is None else spike * like.amplitude)
-        membranes.append(m)
-    return torch.stack(outputs), torch.stack(membranes)
-
-
-FORMS = ((LIF, 2.0), (PLIF, 0.25), ({"keep": 0.75}, 0.25), ({"keep": 0.3}, 1.0))
-FIELDS = [*product([False, True], repeat=3)]
-CASES = [(place, *fields) for place in range(len(FORMS)) for fields in FIELDS]
-"""In Triton's interpreter, which is slow, each combination of fields has one form and one surrogate."""
-if INTERPRETED:
-    CASES = [(place % len(FORMS), *fields) for place, fields in enumerate(FIELDS)]
-
-
-@pytest.mark.parametrize(("place", "inclusive", "attached", "soft"), CASES)
-def test_each_field_of_a_neuron_changes_one_thing(place, inclusive, attached, soft):
-    """On the CPU, and in Triton's interpreter."""
-    (form, gain), turn = FORMS[place], (place + soft) % len(SLOPES)
-    backend, fields = cuda if INTERPRETED else cpu, {"inclusive": inclusive, "attached": attached, "soft": soft}
-    for place, surrogate in [each for each in enumerate(SLOPES) if not INTERPRETED or each[0] == turn]:
-        odd = place % 2 == 1
-        like = neuron(form, gain, 0.75, surrogate, 1.0, 0.25, **fields, **({"amplitude": 1.5} if odd else {}))
-        x = (2 * currents(4, 1, 9, 5, seed=place)).requires_grad_()
-        grads = torch.randn(x.shape), None if odd else torch.randn(x.shape)
-        expected = formulas(x, like, surrogate)
-        for got, one in zip(backend.forward(x.detach(), None, None, like, True), expected, strict=True):
-            assert torch.equal(got, one)
-        sum((y * grad).sum() for y, grad in zip(expected, grads, strict=True) if grad is not None).backward()
-        grad, _, numbers = backend.backward(x.detach(), None, None, None, None, like, *grads)
-        torch.testing.assert_close(grad, x.grad, rtol=1e-5, atol=1e-5)
-        if like.learnt[0]:
-            assert numbers[0].item() == pytest.approx(like.gain.grad.item(), rel=1e-4, abs=1e-4)
 
 
 @interpreted
@@ -312,6 +258,7 @@ def compare(device, dtype, shape, kind, gain, surrogate, given=(True, True), rto
         (torch.float32, (1, 1, 40, 5), SOFT | {"amplitude": 1.3}, 0.7, "GateGrad", (False, True)),
         (torch.float32, (4, 1, 21, 5), UNIT, 1.0, "BackEIGateGrad", (True, True)),
         (torch.bfloat16, (3, 2, 30, 3), UNIT | {"soft": True}, 0.5, "QGateGrad", (True, False)),
+        (torch.float32, (3, 1, 30, 3), UNIT | {"cut": True}, 1.0, "Dspike", (True, True)),
     ],
 )
 def test_the_cpu_backend_in_odd_sizes(dtype, shape, kind, gain, surrogate, given, monkeypatch):
@@ -323,10 +270,10 @@ def test_the_cpu_backend_in_odd_sizes(dtype, shape, kind, gain, surrogate, given
 @compiled
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("kind", [LIF, PLIF, SOFT | {"amplitude": 1.3}, UNIT])
+@pytest.mark.parametrize("kind", [LIF, PLIF, SOFT | {"amplitude": 1.3}, UNIT, UNIT | {"cut": True}])
 @pytest.mark.parametrize("shape", [(10, 2, 577, 64), (4, 1, 37, 5), (20, 1, 64, 130)])
 def test_the_cpu_backend_on_a_gpu(shape, kind, dtype):
-    for surrogate in ("AtanGrad", "QGateGrad"):
+    for surrogate in ("AtanGrad", "QGateGrad", "Dspike"):
         compare("cuda", dtype, shape, kind, 3.3 if kind == LIF else 0.7, surrogate)
 
 
@@ -366,6 +313,7 @@ def test_kernels_compile_for_real_gpus(target, tmp_path, monkeypatch):
     soft = walk | {"DIVIDE": False, "INCLUSIVE": False, "SOFT": True}
     unit = walk | {"DIVIDE": False, "INCLUSIVE": True, "SOFT": False, "amplitude": None}
     backward = {"SURROGATE": 0, "ROWS": 4, "grad_membrane": None, "LEARN_GAIN": False, "LEARN_ALPHA": False}
+    backward |= {"CUT": False}
     forward, attached = {"ROWS": 8, "membrane": None}, backward | {"ATTACHED": True}
     registers = {"maxnreg": cuda.REGISTERS}
     jobs = {
@@ -374,6 +322,7 @@ def test_kernels_compile_for_real_gpus(target, tmp_path, monkeypatch):
         "soft forward": (cuda._forward, soft | forward, {}),
         "soft backward": (cuda._backward, soft | attached, registers),
         "unit backward": (cuda._backward, unit | attached, registers),
+        "Dspike backward": (cuda._backward, unit | attached | {"CUT": True, "SURROGATE": 4}, registers),
         "join": (cuda._join, tile | {"PARTS": 32}, {}),
         "moments": (cuda._moments, tile | {"ROWS": 64}, {}),
         "normalise": (cuda._normalise_backward, tile | {"ROWS": 32}, {}),

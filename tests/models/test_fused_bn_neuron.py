@@ -57,16 +57,18 @@ def one_step_at_a_time(currents, node, norm, streams):
     dt=st.sampled_from([1.0, 0.5]),
     loss=st.sampled_from(["both", "spikes", "membranes"]),
     training=st.booleans(),
+    cut=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_one_operator_is_batch_norm_and_brain_cogs_node(kind, surrogate, tau, shape, rest, dt, loss, training, seed):
+def test_one_operator_is_batch_norm_and_brain_cogs_node(
+    kind, surrogate, tau, shape, rest, dt, loss, training, cut, seed
+):
     steps, streams, batch, channels, side = shape
+    how = {"tau": tau, "threshold": 0.5, "v_reset": rest, "dt": dt, "mem_detach": cut}
     torch.manual_seed(seed)
     x = (2 * torch.randn(steps * streams * batch, channels, side, side + 1) + 0.5).requires_grad_()
     twin = x.detach().clone().requires_grad_()
-    node, slow = (
-        make_node(kind, surrogate, steps, fast, tau=tau, threshold=0.5, v_reset=rest, dt=dt) for fast in (True, False)
-    )
+    node, slow = (make_node(kind, surrogate, steps, fast, **how) for fast in (True, False))
     node.n_reset()
     norm, plain = make_norm(channels, seed, steps, streams).train(training), make_norm(channels, seed).train(training)
     node.requires_mem = True
@@ -151,7 +153,6 @@ def test_nan_currents_are_not_hidden():
     [
         ("LIFNode", {"act_fun": "SigmoidGrad"}),
         ("LIFNode", {"requires_thres_grad": True}),
-        ("LIFNode", {"mem_detach": True}),
         ("PLIFNode", {"dt": 0.5}),
         ("BiasLIFNode", {}),
     ],

@@ -21,6 +21,7 @@ from .test_fused_bn_neuron import KERNEL_SURROGATES
 
 NDA = {"threshold": 0.5, "decay": 0.25, "inclusive": True}
 SJ = {"decay_input": True, "inclusive": True}
+SWITCHES = ("inclusive", "soft_reset", "detach_reset", "decay_input", "mem_detach", "learn_decay")
 PUBLISHED = [
     ("tet", "lif/default", "QGateGrad", 1.0, {}),
     ("tet", "lif/half", "QGateGrad", 2.0, {"threshold": 0.5, "decay": 0.25}),
@@ -75,9 +76,9 @@ def balanced(steps, rows, channels, seed):
 
 @settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    decay=st.sampled_from([0.0, 0.25, 0.5, 0.875]),
+    decay=st.sampled_from([0.0, 0.25, 0.5, 0.875, 1.0]),
     threshold=st.sampled_from([0.25, 0.5, 1.0, 2.0]),
-    switches=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    switches=st.fixed_dictionaries({name: st.booleans() for name in SWITCHES}),
     surrogate=st.sampled_from(KERNEL_SURROGATES),
     norm=st.sampled_from([None, StepBatchNorm2d, SharedBatchNorm2d]),
     dtype=st.sampled_from([torch.float32, torch.bfloat16]),
@@ -87,8 +88,8 @@ def balanced(steps, rows, channels, seed):
 def test_the_kernels_are_the_walking_node(decay, threshold, switches, surrogate, norm, dtype, loss, seed):
     """Every number up to the spikes is a multiple of a small power of 2, so potentials often equal the threshold."""
     torch.manual_seed(seed)
-    inclusive, detach_reset, decay_input = switches
-    how = {"inclusive": inclusive, "detach_reset": detach_reset, "decay_input": decay_input}
+    switches["decay_input"] &= decay < 1
+    switches["learn_decay"] &= switches["decay_input"] and decay > 0
     steps, channels = 4, 5
     currents = balanced(steps, 2, channels, seed)
     if norm is None:
@@ -97,7 +98,7 @@ def test_the_kernels_are_the_walking_node(decay, threshold, switches, surrogate,
     results = []
     for walks in (False, True):
         x, own = currents.to(dtype).requires_grad_(), None
-        node = make_node(surrogate, 1.0, steps, walks, threshold=threshold, decay=decay, **how)
+        node = make_node(surrogate, 1.0, steps, walks, threshold=threshold, decay=decay, **switches)
         if norm is not None:
             own = norm(channels, eps=1e-12)  # 1 / sqrt(1 + eps) is 1 in float32
             own.steps = steps
@@ -110,6 +111,7 @@ def test_the_kernels_are_the_walking_node(decay, threshold, switches, surrogate,
         (loss[0] * (spikes.float() * weight).sum() + loss[1] * (membranes * of_membranes).sum()).backward()
         assert walks or levels_of(spikes) == 1
         learnt = [] if own is None else [parameter.grad for parameter in own.parameters()]
+        learnt += [node.w.grad] if switches["learn_decay"] else []
         results.append((spikes.float(), membranes, x.grad.float(), *learnt))
     (spikes, membranes, *grads), (expected, expected_membranes, *expected_grads) = results
     assert torch.equal(spikes, expected)
@@ -128,10 +130,17 @@ def test_membranes_are_the_walking_nodes_to_the_last_bit_for_every_decay(decay_i
 
 
 def test_what_the_kernels_do_not_know_walks():
-    for changes in ({"requires_thres_grad": True}, {"mem_detach": True}, {"act_fun": "SigmoidGrad"}):
+    for changes in ({"requires_thres_grad": True}, {"act_fun": "SigmoidGrad"}):
         assert neuron_of(multi_step_node(UnitLIFNode)(step=2, layer_by_layer=True, **changes)) is None
 
 
-def test_a_decay_of_1_is_refused():
-    with pytest.raises(RecipeError, match="from 0 to below 1"):
-        UnitLIFNode(decay=1.0)
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"decay": 1.01}, "from 0 to 1, not 1.01"),
+        ({"decay": 1.0, "decay_input": True}, "the current would count nothing"),
+    ],
+)
+def test_a_decay_that_makes_no_neuron_is_refused(how, words):
+    with pytest.raises(RecipeError, match=words):
+        UnitLIFNode(**how)

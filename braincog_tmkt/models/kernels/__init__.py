@@ -17,8 +17,8 @@ from typing import NamedTuple, Protocol, cast
 import torch
 from torch import Tensor
 
-SLOPES = {"QGateGrad": 0, "BackEIGateGrad": 1, "GateGrad": 2, "AtanGrad": 3}
-"""BrainCog's surrogates whose derivative the kernels know."""
+SLOPES = {"QGateGrad": 0, "BackEIGateGrad": 1, "GateGrad": 2, "AtanGrad": 3, "Dspike": 4}
+"""The surrogates whose derivative the kernels know: BrainCog's, and ours."""
 
 
 class Neuron(NamedTuple):
@@ -32,7 +32,7 @@ class Neuron(NamedTuple):
         gain: weight of the current; float32 without axes, on the currents' device. It can be learnt (see `learnt`).
         threshold: as `gain`.
         surrogate: one of `SLOPES`, at `v - threshold`.
-        alpha: of the surrogate; as `gain`. It can be learnt if the surrogate is AtanGrad.
+        alpha: of the surrogate, the temperature of Dspike; as `gain`. It can be learnt if the surrogate is AtanGrad.
         v_init: membrane before the first step.
         keep: weight of the membrane, as `gain`; None: what the current leaves of it, `v = m + (x - m) * gain`.
         divide: without a `keep`: `v = m + (x - m) / gain`; such a gain cannot be learnt.
@@ -40,6 +40,7 @@ class Neuron(NamedTuple):
         soft: whether a spike subtracts the threshold, `m = v - threshold * s`, instead of setting the membrane to 0.
         attached: whether gradients pass from the membrane after the reset to the spike.
         amplitude: output of a spike, as `gain`; None: 1.
+        cut: whether no gradient passes from a potential to the membrane of the step before.
     """
 
     gain: Tensor
@@ -53,6 +54,7 @@ class Neuron(NamedTuple):
     soft: bool = False
     attached: bool = False
     amplitude: Tensor | None = None
+    cut: bool = False
 
     @property
     def learnt(self) -> tuple[bool, bool]:

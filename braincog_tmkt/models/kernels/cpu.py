@@ -90,7 +90,7 @@ def _numbers(neuron: Neuron) -> Numbers:
         gain, divide = 1 / gain, False
     keep, amplitude = (1.0 if number is None else number.item() for number in (neuron.keep, neuron.amplitude))
     floats = (gain, keep, neuron.threshold.item(), neuron.alpha.item(), neuron.v_init, amplitude)
-    kind = neuron.surrogate, neuron.keep is None, divide, neuron.soft, neuron.attached, neuron.inclusive
+    kind = neuron.surrogate, neuron.keep is None, divide, neuron.soft, neuron.attached, neuron.inclusive, neuron.cut
     return Numbers._make([*map(np.float32, floats), *kind, *neuron.learnt])
 
 

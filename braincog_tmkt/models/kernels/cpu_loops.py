@@ -20,7 +20,8 @@ from ...jit import compiled
 
 Numbers = namedtuple(
     "Numbers",
-    "gain keep threshold alpha v_init amplitude surrogate leak divide soft attached inclusive learn_gain learn_alpha",
+    "gain keep threshold alpha v_init amplitude"
+    " surrogate leak divide soft attached inclusive cut learn_gain learn_alpha",
 )
 """A `Neuron` as plain numbers (float32, integer, truth values); `leak` where it has no `keep` of its own."""
 
@@ -160,6 +161,15 @@ def _arctangent(above, alpha):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _hill(above, temperature, height):  # type: ignore[no-untyped-def]
+    """`height / cosh(temperature * above)^2` up to 1/2, by an exponential that cannot overflow."""
+    if abs(above) > np.float32(0.5):
+        return np.float32(0)
+    part = np.exp(np.float32(-2) * temperature * abs(above))
+    return np.divide(np.float32(4) * height * part, (np.float32(1) + part) * (np.float32(1) + part))
+
+
+@compiled
 def _of_spike(grad, v, carried, n):  # type: ignore[no-untyped-def]
     """The gradient that reaches a spike: from the next layer, and from the reset if it is attached."""
     reached = _widen(grad) * n.amplitude
@@ -182,6 +192,10 @@ def _through(v, grad, n, carried):  # type: ignore[no-untyped-def]
     elif n.surrogate == 3:
         for i in range(v.shape[0]):
             carried[i] = _through_spike(_arctangent(v[i] - n.threshold, n.alpha), v[i], grad[i], carried[i], n)
+    elif n.surrogate == 4:
+        height = np.float32(n.alpha / (2 * math.tanh(n.alpha / 2)))
+        for i in range(v.shape[0]):
+            carried[i] = _through_spike(_hill(v[i] - n.threshold, n.alpha, height), v[i], grad[i], carried[i], n)
     else:
         width = np.float32(0.5) if n.surrogate == 1 else np.float32(1) / n.alpha
         for i in range(v.shape[0]):
@@ -225,7 +239,8 @@ def _share(carried, n, grad):  # type: ignore[no-untyped-def]
     for i in range(carried.shape[0]):
         part = carried[i] / n.gain if n.divide else carried[i] * n.gain
         grad[i] = _narrow(part, grad)
-        carried[i] = carried[i] - part if n.leak else carried[i] * n.keep
+        rest = carried[i] - part if n.leak else carried[i] * n.keep
+        carried[i] = np.float32(0) if n.cut else rest
 
 
 @compiled

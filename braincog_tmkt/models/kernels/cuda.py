@@ -107,6 +107,8 @@ def _slope(u, alpha, SURROGATE: tl.constexpr):  # type: ignore[no-untyped-def]
         slope = tl.maximum(alpha - alpha * alpha * tl.abs(u), 0.0)
     elif SURROGATE == 3:
         slope = alpha * 0.5 / _bell(u, alpha)
+    elif SURROGATE == 4:
+        slope = _hill(tl.abs(u), alpha)
     else:
         width = 0.5 if SURROGATE == 1 else tl.div_rn(1.0, alpha)
         slope = tl.where(tl.abs(u) < width, 1.0, 0.0)
@@ -118,6 +120,14 @@ def _bell(u, alpha):  # type: ignore[no-untyped-def]
     """What the arctangent's derivative divides by."""
     turn = 1.5707963267948966 * alpha * u
     return 1.0 + turn * turn
+
+
+@triton.jit
+def _hill(u, b):  # type: ignore[no-untyped-def]
+    """`b / (2 tanh(b / 2) cosh(b u)^2)` up to 1/2, by exponentials that cannot overflow; a series where b is small."""
+    whole, part = tl.exp(-b), tl.exp(-2.0 * b * u)
+    height = tl.where(b < 0.1, 1.0 + b * b / 12.0, 0.5 * b * (1.0 + whole) / (1.0 - whole))
+    return tl.where(u <= 0.5, 4.0 * height * part / ((1.0 + part) * (1.0 + part)), 0.0)
 
 
 @triton.jit(do_not_specialize=["R"])
@@ -149,8 +159,8 @@ def _forward(  # type: ignore[no-untyped-def]
 def _backward(  # type: ignore[no-untyped-def]
     x, scale, shift, mean, rstd, gain, keep, threshold, alpha, amplitude, v_init, grad_spike, grad_membrane, grad, sums,
     numbers, R, C, tiles, T: tl.constexpr, DIVIDE: tl.constexpr, INCLUSIVE: tl.constexpr, SOFT: tl.constexpr,
-    ATTACHED: tl.constexpr, LEARN_GAIN: tl.constexpr, LEARN_ALPHA: tl.constexpr, SURROGATE: tl.constexpr,
-    ROWS: tl.constexpr, WIDE: tl.constexpr,
+    ATTACHED: tl.constexpr, CUT: tl.constexpr, LEARN_GAIN: tl.constexpr, LEARN_ALPHA: tl.constexpr,
+    SURROGATE: tl.constexpr, ROWS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """Tiles of one stream, one after the other, through all steps and back; their sums as one part."""
     gain, threshold, alpha = tl.load(gain), tl.load(threshold), tl.load(alpha)
@@ -192,7 +202,8 @@ def _backward(  # type: ignore[no-untyped-def]
                 of_gain += carried * (potential[t] - m)
             share = _divide(carried, gain, inverse) if DIVIDE else carried * gain
             tl.store(grad + at + place, share, inside)
-            carried = carried - share if keep is None else carried * keep
+            rest = carried - share if keep is None else carried * keep
+            carried = nothing if CUT else rest
             if scale is not None:
                 centred = loaded[t].to(tl.float32) - _row(mean, _plane(t), C, WIDE)
                 new_plain = (plain[t] + share,) + new_plain  # noqa: RUF005
@@ -321,7 +332,7 @@ def backward(
     grad = torch.empty_like(x)
     own = neuron.gain, neuron.keep, neuron.threshold, neuron.alpha, neuron.amplitude
     given = x, *_dense(scale, shift, mean, rstd, *own)
-    kind = neuron.divide, neuron.inclusive, neuron.soft, neuron.attached, *neuron.learnt, neuron.surrogate
+    kind = neuron.divide, neuron.inclusive, neuron.soft, neuron.attached, neuron.cut, *neuron.learnt, neuron.surrogate
     with torch.cuda.device_of(x):
         _backward[grid](
             *given, neuron.v_init, grad_spike, grad_membrane, grad, sums, numbers, rows, channels, tiles, steps, *kind,
