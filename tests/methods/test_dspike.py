@@ -98,7 +98,8 @@ def test_where_no_difference_is_seen_the_temperature_stays_and_a_note_says_so():
     method = DspikeTraining(network(threshold=1000.0), searches=20, search_weights=2)
     assert not method.notes()
     assert [method(batch(), progress)["temperature"].item() for progress in (0.0, 0.5, 0.54)] == [3.0, 3.0, 3.0]
-    assert "in 2 of 2 searches" in method.notes()[0]
+    assert "in 2 of 2 searches" in method.notes()[-1]
+    assert "search_epsilon" in method.notes()[-1]
     again = DspikeTraining(network(threshold=1000.0), searches=20, search_weights=2)
     again.load_state_dict(method.state_dict())
     assert again.notes() == method.notes()
