@@ -22,7 +22,7 @@ TESTED = re.findall(r"3\.\d+", re.search(r'^TESTED="(.*)"', ENV, re.MULTILINE)[1
 IN_TIMM_0_6_13 = {
     *(("timm.models", name) for name in ("is_model", "list_models", "model_entrypoint", "register_model")),
     ("timm.optim", "create_optimizer_v2"),
-    *(("timm.scheduler", name) for name in ("CosineLRScheduler", "StepLRScheduler")),
+    *(("timm.scheduler", name) for name in ("CosineLRScheduler", "MultiStepLRScheduler", "StepLRScheduler")),
     ("timm.scheduler.scheduler", "Scheduler"),
 }
 """What may be imported of timm; before adding a name, look it up in release 0.6.13."""

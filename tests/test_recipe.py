@@ -183,15 +183,21 @@ def test_the_hash_covers_every_key_that_matters_and_no_other(write):
     plain = recipe.as_dict()
     keys = [f"{s}.{k}" for s, part in plain.items() if isinstance(part, dict) and s != "tiers" for k in part]
     assert len(keys) > 35
+    stepped = load_recipe(write(BASE), ["optim.schedule=step"]).as_dict()  # without which step_at means nothing
     for key in keys:
         section, leaf = key.split(".")
-        value = plain[section][leaf]
+        below = stepped if key == "optim.step_at" else plain
+        value = below[section][leaf]
         number = isinstance(value, int | float) and not isinstance(value, bool)
         other = OTHER_VALUES.get(key, value + 1 if number else not value if isinstance(value, bool) else "other")
-        changed = recipe_from_dict({**plain, section: {**plain[section], leaf: other}})
-        assert (recipe_hash(changed) == recipe_hash(recipe)) == (key in IRRELEVANT), key
-        named = differences(plain, changed.as_dict())
+        changed, before = recipe_from_dict({**below, section: {**below[section], leaf: other}}), recipe_from_dict(below)
+        assert (recipe_hash(changed) == recipe_hash(before)) == (key in IRRELEVANT), key
+        named = differences(below, changed.as_dict())
         assert [text.split(" ")[0] for text in named] == ([] if key in IRRELEVANT else [key])
+    with pytest.raises(RecipeError, match=r"optim\.step_at is for optim\.schedule step, not cosine"):
+        load_recipe(write(BASE), ["optim.step_at=[0.5]"])
+    with pytest.raises(RecipeError, match=r"optim\.cycle_epochs is for optim\.schedule cosine, not step"):
+        load_recipe(write(BASE), ["optim.cycle_epochs=5", "optim.schedule=step"])
     assert recipe_hash(recipe_from_dict({**plain, "name": "other", "tiers": {}})) == recipe_hash(recipe)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,30 +27,35 @@ LOOKED_AT = 64
 """Frames of a layer's input that are looked at for what is no spike."""
 
 
-def are_spikes(x: Tensor, node: nn.Module | None = None) -> bool:
-    """Whether all numbers are spikes of the node that fired last, or their means over 2x2.
+def are_spikes(x: Tensor, nodes: Sequence[nn.Module] = ()) -> bool:
+    """Whether all numbers are spikes of one of the nodes that fired so far, or their means over 2x2.
 
-    Spikes may be as high as a threshold, which the next layer's weights can take up.
+    Spikes may be as high as a threshold, which the next layer's weights can take up. A shortcut gets the spikes of a
+    node that others have followed.
 
     Args:
         x: of any shape.
-        node: what an ANN's node gives is no spike; None is a node whose spikes are 1.
+        nodes: the last one first; what an ANN's node gives is no spike. Without any, spikes are 1.
     """
-    if isinstance(node, QCFSNode):
+    spiking = [node for node in nodes if not isinstance(node, QCFSNode)]
+    if nodes and not spiking:
         return False
-    height: Any = node.threshold if getattr(node, "fires_threshold", False) else 1.0  # type: ignore[union-attr]
-    levels = x.float() / torch.as_tensor(height).to(x).float() * SPIKE_LEVELS
-    near = (levels - levels.round()).abs() < ROUNDING
-    return bool((near & (levels > -0.5) & (levels < SPIKE_LEVELS + 0.5)).all())
+    heights = [node.threshold if getattr(node, "fires_threshold", False) else 1.0 for node in spiking] or [1.0]
+    return any(_are_levels(x.float() / torch.as_tensor(height).to(x).float() * SPIKE_LEVELS) for height in heights)
+
+
+def _are_levels(x: Tensor) -> bool:
+    near = (x - x.round()).abs() < ROUNDING
+    return bool((near & (x > -0.5) & (x < SPIKE_LEVELS + 0.5)).all())
 
 
 class StepCosts:
     """Sums over recordings, one number a time step; float64 `[T]`.
 
     `synaptic operations` are an estimate: multiply-accumulates of a layer times the share of its inputs that are not 0.
-    Energy in pJ: `4.6 * MACs` for layers whose input is not spikes (the first one; those behind an average of more than
-    2x2 pixels), 0 or not, and `0.9 * operations` for all others. It is that of arithmetic alone: no memory, no neuron,
-    no batch norm (which folds into the layer before it), no bias.
+    Energy in pJ: `4.6 * MACs` for layers whose input is not spikes (the first one, even if Poisson spikes stand for the
+    frames; those behind an average of more than 2x2 pixels), 0 or not, and `0.9 * operations` for all others. It is
+    that of arithmetic alone: no memory, no neuron, no batch norm (which folds into the layer before it), no bias.
 
     What is computed once for all steps, such as the first convolution of a still image, counts in the first step.
 
@@ -66,12 +71,12 @@ class StepCosts:
         self.energy = torch.zeros(steps, dtype=torch.float64)
         self.macs = torch.zeros(steps, dtype=torch.float64)
         self._real: dict[str, bool] = {}
-        self._fired: nn.Module | None = None
+        self._fired: list[nn.Module] = []
         self._last: tuple[weakref.ref[Tensor], Tensor, int] | None = None
 
     def begin(self, recordings: int) -> None:
         """A batch of so many recordings passes through the network next."""
-        self.batch, self._fired, self._last = recordings, None, None
+        self.batch, self._fired, self._last = recordings, [], None
         self.recordings += recordings
 
     def firing_rates(self) -> list[float]:
@@ -91,7 +96,7 @@ class StepCosts:
         """The hook of a node."""
 
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            self._fired = module
+            self._fired = [module, *(node for node in self._fired if node is not module)]
             count, size = self._counts(output)
             self._last = weakref.ref(output), count, size
             self.spikes[name] = self.spikes.get(name, 0.0) + count
@@ -107,7 +112,7 @@ class StepCosts:
             assert isinstance(weight, Tensor)
             if name not in self._real:
                 looked_at = x[:: -(-len(x) // LOOKED_AT)]
-                self._real[name] = self._fired is None or not are_spikes(looked_at, self._fired)
+                self._real[name] = not (self._fired and are_spikes(looked_at, self._fired))
             count, size = self._counts(x)
             parts = x.numel() // size
             macs = torch.zeros_like(count)

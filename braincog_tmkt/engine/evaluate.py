@@ -152,6 +152,7 @@ def measure_activity(method: Method, pairs: PairSet, rows: Tensor, batch: int, f
     Returns:
         `firing_rates`: mean spikes of a neuron in a time step, by node; `synaptic_operations`: of one recording.
     """
+    torch.manual_seed(0)  # as in `evaluate`
     method.eval()
     with count_spikes(method) as activity, fabric.autocast():
         for chunk in rows.split(batch):

@@ -142,13 +142,13 @@ def count_layers(network: nn.Module, stem: nn.Module) -> Iterator[list[Layer]]:
             layer.frames += len(output)
             layer.macs += macs
             layer.operations += macs * float(torch.count_nonzero(inputs[0])) / inputs[0].numel()
-            layer.real = layer.real or not are_spikes(inputs[0], fired[-1] if fired else None)
+            layer.real = layer.real or not are_spikes(inputs[0], fired)
 
         return hook
 
     def see_node(name: str) -> Callable[..., None]:
         def hook(node: nn.Module, inputs: Any, output: Tensor) -> None:
-            fired[:] = [node]
+            fired[:] = [node, *(other for other in fired if other is not node)]
 
         return hook
 

@@ -250,7 +250,7 @@ def _scatter(axes: Axes, points: Points, place: np.ndarray, classes: tuple[str, 
 
 def _apart(places: np.ndarray, widths: Sequence[float], height: float = 0.04) -> np.ndarray:
     """Places `[N, 2]` moved up, one after the other from below, until no two labels of these widths overlap."""
-    moved = places.copy()
+    moved = places.astype(np.float64)  # in float32 a label stays within rounding of the one it was moved from, for ever
     order = np.argsort(places[:, 1])
     for number, row in enumerate(order):
         beside = [

@@ -36,7 +36,8 @@ def re_evaluate(place: Path, overrides: Iterable[str] = ()) -> bool:
         TmktError: what `load_run`, which takes the same arguments, raises; or if a checkpoint is missing.
     """
     run = load_run(place, overrides)
-    record, rows, batch = run.record, run.task.pairs.rows("test"), run.recipe.train.at_once
+    record, rows = run.record, run.task.pairs.rows("test")
+    batch = within_memory(run.method, run.recipe.train.at_once)
     selected = "best_val" if record["best_val"] else "best_test"
     same = True
     for name, entry in ((checkpoint.LAST, record["last"]), (checkpoint.BEST, record[selected])):

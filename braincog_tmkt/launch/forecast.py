@@ -41,12 +41,15 @@ def need_training_memory(recipe: Recipe, fabric: Fabric) -> None:
         here = torch.cuda.get_device_properties(fabric.device).total_memory
     channels: int = DATASETS[data.name].channels  # type: ignore[attr-defined]
     shape = frame_spec(data).shape
+    still: bool = DATASETS[data.name].still  # type: ignore[attr-defined]
+    shown_again = max(1, recipe.method.get("steps") or 1) if still else 1  # by the method, at all its steps
     frames = rows * data.steps * channels * prod(shape) * 4
-    if frames * MOST <= here:
+    if frames * shown_again * MOST <= here:
         return
     method = build_method(recipe, CLASSES, seed=0)
     shown: int = method.backbone.step  # a method may show fewer frames than there are
     steps = min(shown, STEPS) if shown == data.steps and method.portions is None else shown
+    steps, shown = (data.steps, data.steps) if still else (steps, shown)  # all that the method shows is measured
     small = replace(recipe, data=replace(data, steps=steps, size=[min(side, SIZE) for side in shape]))
     factor = rows / ROWS * (shown / steps) * (prod(shape) / prod(frame_spec(small.data).shape))
     needed = frames + int(_kept(small, channels, fabric) * factor)

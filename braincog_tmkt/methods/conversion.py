@@ -41,11 +41,11 @@ class Conversion(Method):
             inclusive: true}`.
         pretraining: the method of the first stage, `name` and its arguments; cross-entropy of the mean logits if None.
         student_frames: which frames the SNN sees: `first` (as HSD's code), `last` or `spread` evenly.
-        percentile: of the activations of ReLUs, see `models.convert.convert`; it means nothing without ReLUs.
+        percentile: of the activations of ReLUs, see `models.convert.convert`, whose default None takes.
         build: builds further networks, for a pretraining that takes it.
 
     Raises:
-        RecipeError: for an unknown name, or more steps than frames.
+        RecipeError: for an unknown name, more steps than frames, or a percentile without ReLUs.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Conversion(Method):
         node: str | Mapping[str, Any] = "SoftResetIFNode",
         pretraining: Mapping[str, Any] | None = None,
         student_frames: str = "first",
-        percentile: float = PERCENTILE,
+        percentile: float | None = None,
         build: BuildNetwork | None = None,
     ) -> None:
         self.check_name(student_frames, SHOWN)
@@ -65,7 +65,10 @@ class Conversion(Method):
             raise RecipeError(
                 f"method {self.name}: node needs a name, as in {{name: SoftResetIFNode, inclusive: true}}"
             )
-        self.steps, self.student_frames, self.percentile = steps, student_frames, percentile
+        if percentile is not None and not has_relu(backbone):
+            raise RecipeError(f"method {self.name}: percentile is for ReLUs, but the network has none: leave it out")
+        self.steps, self.student_frames = steps, student_frames
+        self.percentile = PERCENTILE if percentile is None else percentile
         self.backbone = self.make_student(backbone)
         settings = {"name": "baseline", **(pretraining or {"tet": False})}
         self.pretraining = build_from_settings(settings, backbone, build)
@@ -164,14 +167,16 @@ class Conversion(Method):
 
     def notes(self) -> list[str]:
         """Whether the converted network has a reason to be like its ANN."""
+        said = self.pretraining.notes()
         if has_relu(self.pretraining.backbone):
-            return []
+            return said
         teacher, student = (network.nodes[0] for network in (self.pretraining.backbone, self.backbone))
         if isinstance(teacher, QCFSNode) or type(teacher).__name__ == type(student).__name__:
-            return []
+            return said
         return [
+            *said,
             f"the teacher's nodes are neither QCFSNode nor {self.node['name']}, so nothing says that the converted"
-            " network is like the teacher"
+            " network is like the teacher",
         ]
 
     def _parts(self) -> dict[str, nn.Module]:

@@ -71,16 +71,16 @@ class DspikeTraining(Baseline):
             raise RecipeError("method dspike needs nodes with its surrogate: set model.act_fun to Dspike")
         if searches and not hasattr(backbone, "stem"):
             raise RecipeError("method.searches needs a network with a first convolution `stem`: set it to 0")
-        self._done = self._blind = 0
+        self._due = self._made = self._blind = 0
 
     def forward(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """`loss` and its parts; with searches `temperature`, too, which may have changed before."""
         if not self.searches:
             return super().forward(batch, progress)
         due = int(progress * self.searches + 1e-9) + 1
-        if due > self._done:
+        if due > self._due:
             self._find_temperature(batch, progress)
-            self._done = due
+            self._due, self._made = due, self._made + 1
         return {**super().forward(batch, progress), "temperature": self.temperature.clone()}
 
     @property
@@ -154,20 +154,21 @@ class DspikeTraining(Baseline):
                     tensor.copy_(before)
 
     def get_extra_state(self) -> Tensor:
-        """How many searches are over, and how many of them saw no difference; for checkpoints."""
-        return torch.tensor([self._done, self._blind])
+        """How many searches have been due and were made, and how many of them saw no difference; for checkpoints."""
+        return torch.tensor([self._due, self._made, self._blind])
 
     def set_extra_state(self, state: Tensor) -> None:
         """Go on with the searches from there."""
-        self._done, self._blind = state.tolist()
+        self._due, self._made, self._blind = state.tolist()
 
     def notes(self) -> list[str]:
         """Whether searches were in vain."""
         if not self._blind:
-            return []
+            return super().notes()
         return [
-            f"in {self._blind} of {self._done} searches of the temperature no finite difference was other than 0, so it"
-            " stayed: a larger method.search_epsilon, or more method.search_weights, would see one"
+            *super().notes(),
+            f"in {self._blind} of {self._made} searches of the temperature no finite difference was other than 0, so it"
+            " stayed: a larger method.search_epsilon, or more method.search_weights, would see one",
         ]
 
 

@@ -12,7 +12,6 @@ from ..data.batch import Batch
 from ..errors import RecipeError
 from ..losses import build_loss, kl_weight
 from ..losses.distillation import DISTILLATIONS, check_distillation
-from ..models.convert import PERCENTILE
 from .base import METHODS, BuildNetwork, Stage
 from .conversion import Conversion
 
@@ -61,7 +60,7 @@ class HSD(Conversion):
         loss: str | Mapping[str, Any] = "ce_mean",
         kl_reduction: str = "mean",
         student_frames: str = "first",
-        percentile: float = PERCENTILE,
+        percentile: float | None = None,
         build: BuildNetwork | None = None,
     ) -> None:
         self.check_name(distillation, DISTILLATIONS)

@@ -125,7 +125,8 @@ class Hybrid(Conversion):
     def notes(self) -> list[str]:
         """Whether the ANN's activations are rates of spikes."""
         kind = type(self.pretraining.backbone.nodes[0]).__name__.removeprefix("MultiStep")
-        return [] if kind == "ReLUNode" else [f"hybrid training converts an ANN of ReLUNode; this one has {kind}"]
+        wrong = [] if kind == "ReLUNode" else [f"hybrid training converts an ANN of ReLUNode; this one has {kind}"]
+        return [*self.pretraining.notes(), *wrong]
 
 
 def _set_leak(network: Any, leak: float) -> None:

@@ -74,7 +74,7 @@ class SLTT(Method):
         return {"loss": torch.stack([self._loss_of(number, chosen, batch, progress) for number in wanted]).sum()}
 
     def steps_with_loss(self, batch: Batch) -> list[int]:
-        """The time steps of a batch that have a loss, in order."""
+        """The time steps of a batch that have a loss, in order (deviation D-43)."""
         steps = self.backbone.step
         if self.k is None:
             return [*range(steps)]

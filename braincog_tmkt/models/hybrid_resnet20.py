@@ -13,6 +13,7 @@ from . import MODELS, contract
 from .all_steps import SampleDropout
 from .factory import Keywords, Preset
 from .network import SpikingNetwork
+from .nodes.stdb import STDBNode
 
 
 def signed_poisson(x: Tensor, rate: float, uniforms: Tensor | None = None) -> Tensor:
@@ -72,8 +73,7 @@ class NormFreeResNet(SpikingNetwork):
     Args:
         args: see `SpikingNetwork`.
         dropout: share of the spikes of a layer that is off in training: after the first two convolutions, and in each
-            block. Masks are drawn for each sample and forward pass, and are the same at all steps; they need
-            `execution: multi_step`.
+            block. Masks are drawn for each sample and forward pass, and are the same at all steps.
         input_mean: what is subtracted from frames, one number or one for each channel.
         input_deviation: what they are divided by then, likewise.
         rate: of Poisson spikes that stand for the frames, see `signed_poisson`; None: the numbers themselves. They come
@@ -81,8 +81,8 @@ class NormFreeResNet(SpikingNetwork):
         kwargs: see `SpikingNetwork`.
 
     Raises:
-        RecipeError: for a dropout outside [0, 1), or one in execution `step`; a deviation or a rate that is not above
-            0; or another number of means or deviations.
+        RecipeError: for a dropout outside [0, 1), a deviation or a rate that is not above 0, or another number of means
+            or deviations.
     """
 
     default_norm = only_norm = "none"
@@ -132,19 +132,13 @@ class NormFreeResNet(SpikingNetwork):
         return made
 
     def make_dropout(self) -> nn.Module:
-        """The dropout of a layer; nothing in execution `step`."""
-        return SampleDropout(0.0) if self.execution == "multi_step" else nn.Identity()
+        """The dropout of a layer, whose share `set_dropout` sets."""
+        return SampleDropout(0.0)
 
     def set_dropout(self, share: float) -> None:
         """Train with another share of the spikes off from now on; raises a RecipeError as the constructor does."""
-        name = type(self).__name__
         if not 0 <= share < 1:
-            raise RecipeError(f"{name}: dropout must be from 0 to below 1, not {share}")
-        if share and self.execution == "step":
-            raise RecipeError(
-                f"{name}: dropout {share} has masks that all time steps share, so execution must be multi_step, not"
-                " 'step'; or take dropout 0"
-            )
+            raise RecipeError(f"{type(self).__name__}: dropout must be from 0 to below 1, not {share}")
         for layer in self.modules():
             if isinstance(layer, SampleDropout):
                 layer.p = share
@@ -273,3 +267,7 @@ class HybridResNet20(Preset, NormFreeResNet):
 
     preset: ClassVar[Keywords] = {"weight_init": "kaiming"}
     neuron: ClassVar[Keywords] = {"node_type": "ReLUNode", "threshold": 1.0, "act_fun": "LinearSpike"}
+
+    def notes(self) -> list[str]:
+        """A sentence if it has neither the nodes of the ANN nor those of the SNN."""
+        return [] if issubclass(self._node, STDBNode) else super().notes()

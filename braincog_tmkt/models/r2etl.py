@@ -163,8 +163,7 @@ class R2ETLVGGSNN(Preset, SpikingNetwork):
             self.reset()
             parts = []
             for step, frame in enumerate(shown):
-                for norm in norms:
-                    norm.first_step, norm.has_events = step, layer is self.dvs_input
+                contract.begin_step(self, norms, step, layer is self.dvs_input)
                 parts.append(self.encode_shared(layer(frame)))
             features.append(torch.stack(parts))
         return features

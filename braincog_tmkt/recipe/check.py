@@ -160,6 +160,12 @@ def _check_ranges(source: str, values: Mapping[str, Any]) -> None:
     for key, (holds, words) in _RANGES.items():
         if not holds(values[key]):
             raise RecipeError(f"{source}: {key} is {values[key]!r}, but must be {words}")
+    for key, schedule in (("optim.cycle_epochs", "cosine"), ("optim.step_at", "step")):
+        if values[key] is not None and values["optim.schedule"] != schedule:
+            raise RecipeError(
+                f"{source}: {key} is for optim.schedule {schedule}, not {values['optim.schedule']}: leave one of them"
+                " out"
+            )
     if values["optim.warmup_epochs"] >= values["train.epochs"]:
         raise RecipeError(
             f"{source}: optim.warmup_epochs is {values['optim.warmup_epochs']}, but must be below train.epochs"

@@ -13,6 +13,7 @@ from braincog_tmkt.inspect.reevaluate import _measure
 from braincog_tmkt.methods import METHODS
 from braincog_tmkt.models import MODELS, build_backbone
 from braincog_tmkt.models.causal import is_causal
+from braincog_tmkt.models.convert import convert
 from braincog_tmkt.models.nodes.qcfs import QCFSNode
 from braincog_tmkt.models.nodes.soft_reset import SoftResetIFNode
 
@@ -113,8 +114,25 @@ def test_rates_of_the_first_steps_are_means():
     ],
 )
 def test_spikes_are_as_high_as_their_node_fires_them(factor, node, spikes):
-    assert are_spikes(factor * torch.tensor([0.0, 1.0, 1.0]), node) is spikes
-    assert are_spikes(factor * torch.tensor([0.0, 1.0, 1.0]).bfloat16(), node) is spikes
+    x, nodes = factor * torch.tensor([0.0, 1.0, 1.0]), [] if node is None else [node]
+    assert are_spikes(x, nodes) is spikes
+    assert are_spikes(x.bfloat16(), nodes) is spikes
+
+
+def test_shortcuts_get_spikes_as_high_as_an_earlier_threshold():
+    ann = network("qcfs_resnet20", frames=1, width=0.5)
+    with torch.no_grad():
+        for place, node in enumerate(ann.nodes):
+            node.threshold.fill_(0.3 + 0.07 * place)
+    snn = convert(ann)
+    snn.set_steps(3)
+    with count_costs(snn, 3) as costs, torch.no_grad():
+        costs.begin(2)
+        snn.event_logits(3 * torch.rand(2, 1, 2, 16, 16, generator=torch.Generator().manual_seed(4)))
+    head = snn.num_classes * snn.feature_size  # alone has no spikes, behind an average over 4x4 pixels
+    operations, energy = (sums[2].item() / costs.recordings for sums in (costs.operations, costs.energy))
+    assert operations > 20 * head
+    assert 4.6 * head + 0.9 * (operations - head) <= energy <= 4.6 * head + 0.9 * operations
 
 
 class Mixes(nn.Module):

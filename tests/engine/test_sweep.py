@@ -172,7 +172,7 @@ def test_gpus_are_named_as_the_environment_does(monkeypatch, visible, count, exp
 STUBS = {
     "srun": 'while [[ "$1" == --* ]]; do shift; done\nexec "$@"',
     "scontrol": 'echo "$@" >> scontrol.txt',
-    "tmkt": 'echo "$@" >> tmkt.txt\ntrap "exit 143" TERM\nfor i in $(seq "$WAIT"); do sleep 0.1; done\nexit "$STATUS"',
+    "tmkt": 'trap "exit 143" TERM\necho "$@" >> tmkt.txt\nfor i in $(seq "$WAIT"); do sleep 0.1; done\nexit "$STATUS"',
 }
 
 
@@ -194,7 +194,7 @@ def test_an_array_job_takes_its_share_and_is_put_back_when_its_time_ends(
     script = ROOT / "experiments" / "array.sbatch"
     process = subprocess.Popen(["bash", script, "nmnist/tmkt", "train.epochs=2"], env=environment, cwd=tmp_path)
     if term:
-        wait_for((tmp_path / "tmkt.txt").exists)
+        wait_for(lambda: (tmp_path / "tmkt.txt").exists() and (tmp_path / "tmkt.txt").read_text())
         process.terminate()
     assert process.wait(20) == expected
     assert (tmp_path / "tmkt.txt").read_text().split() == [

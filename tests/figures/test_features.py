@@ -9,7 +9,15 @@ from sklearn.datasets import load_digits
 
 from braincog_tmkt.data.sets.digits import Digits
 from braincog_tmkt.errors import RecipeError
-from braincog_tmkt.figures.features import Points, chosen_rows, features, linear_cka, measure, measure_points
+from braincog_tmkt.figures.features import (
+    Points,
+    _apart,
+    chosen_rows,
+    features,
+    linear_cka,
+    measure,
+    measure_points,
+)
 from braincog_tmkt.figures.inputs import keys_of, partners
 from tests.figures import rows_of
 
@@ -40,6 +48,16 @@ def test_the_silhouette_tells_tight_classes_from_none():
     loose = measure(Points(rng.normal(size=(40, 3)), label, known))
     assert abs(loose["silhouette"]) < 0.1
     assert measure(Points(tight, label, np.zeros(40, bool)))["cka"] is None
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_labels_find_places_apart_whatever_the_precision_of_the_points(kind):
+    for seed in range(50):  # in float32 the search for a place did not end for some of them
+        places = np.random.default_rng(seed).random((10, 2)).astype(kind)
+        moved = _apart(places, [0.3] * 10)
+        for one in range(10):
+            beside = np.abs(places[:one, 0] - places[one, 0]) < 0.3
+            assert (np.abs(moved[:one, 1] - moved[one, 1])[beside] > 0.0399).all()
 
 
 def test_partners_are_the_digits_that_the_recordings_show(loaded):

@@ -167,10 +167,14 @@ def test_the_published_input_spikes():
     assert torch.equal(spikes, stored.float())
 
 
-def test_the_published_number_of_parameters():
+def test_the_published_number_of_parameters_and_their_first_values():
+    torch.manual_seed(0)
     net = timm.create_model("hybrid_resnet20", in_chans=3, img_size=32)
     shapes = {name.replace("dvs_fc", "classifier.0"): [*w.shape] for name, w in net.named_parameters() if w.dim()}
     assert shapes == published("hybrid").facts["full_shapes"]
+    for name, deviation in (("dvs_fc", 0.01), ("layer2.0.residual.0", (2 / (9 * 128)) ** 0.5)):
+        weight = net.get_submodule(name).weight
+        assert weight.std().item() == pytest.approx(deviation, rel=0.03)
 
 
 def small(step=14, **kwargs):
@@ -214,6 +218,22 @@ def test_frames_are_scaled_first_and_spikes_take_their_sign():
     torch.testing.assert_close(often, expected, rtol=0, atol=0.02)
 
 
+def test_a_spike_is_decided_by_the_potential_that_the_step_before_left():
+    net = small(step=8)
+    with net.eval().taps(*(f"{kind}:pre_process.4" for kind in ("potential", "membrane", "spikes"))) as seen:
+        net.event_logits(torch.ones(2, 1, 2, 16, 16))
+    potential, membrane, spikes = seen.values()
+    assert not potential[0].any()
+    assert torch.equal(potential[1:], membrane[:-1])
+    assert torch.equal(spikes, (potential > 0.25).float())
+    assert spikes.any()
+
+
+def test_a_network_of_other_nodes_says_so():
+    assert [small(node_type=node).notes() for node in ("ReLUNode", "STDBNode")] == [[], []]
+    assert "runs with LIFNode" in small(node_type="LIFNode", act_fun="QGateGrad").notes()[0]
+
+
 def test_a_node_counts_the_steps_since_its_last_spike():
     node = STDBNode(act_fun="STDB", leak=0.5)
     since = []
@@ -228,7 +248,6 @@ def test_a_node_counts_the_steps_since_its_last_spike():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"dropout": 0.3, "execution": "step"}, "execution must be multi_step"),
         ({"dropout": 1.0}, "from 0 to below 1"),
         ({"rate": 0.0}, "above 0 and at most 1"),
         ({"input_mean": [0.1, 0.2, 0.3]}, "one for each of the 2 channels"),
@@ -237,6 +256,7 @@ def test_a_node_counts_the_steps_since_its_last_spike():
         ({"leak": 0.0}, "above 0 and at most 1"),
         ({"leak": 1.5}, "above 0 and at most 1"),
         ({"tau": 3.0}, "takes leak, not tau"),
+        ({"mem_detach": True}, "no gradient would reach"),
         ({"norm": "step"}, "no place for norm"),
     ],
 )

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,7 +136,11 @@ def test_a_recipe_of_the_current_folder_does_not_pass_for_the_papers(tmp_path, m
 
 def test_rows_without_runs_say_why():
     assert {line.status for line in make_table(find_table("1"), []).lines} == {"not run"}
-    assert "cited" in {line.status for line in make_table(find_table("hsd2"), []).lines}
+    assert {line.status for line in make_table(find_table("hsd2"), []).lines} == {"not run"}
+    quoted = replace(find_table("hsd2").rows[0], recipe=None)
+    assert {
+        line.status for line in make_table(replace(find_table("hsd2"), rows=(quoted,), against=None), []).lines
+    } == {"cited"}
     elsewhere = {line.paper.method: line.status for line in make_table(find_table("kt"), [], on="nmnist").lines}
     assert (elsewhere["no HSV"], elsewhere["no step weights"]) == ("no recipe", "not run")
 

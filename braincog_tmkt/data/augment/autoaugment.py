@@ -18,9 +18,11 @@ class AutoAugment(Augmentation):
 
     Args:
         policy: the data set whose policy it is: `cifar10`, `imagenet` or `svhn`.
+        fill: what is put where an operation moves the image away, of 256 shades; torchvision's default is black, the
+            codes of QCFS and Dspike have 128.
     """
 
-    def __init__(self, policy: str = "cifar10") -> None:
+    def __init__(self, policy: str = "cifar10", fill: int = 0) -> None:
         from torchvision.transforms import AutoAugment as OfTorchvision
         from torchvision.transforms import AutoAugmentPolicy
 
@@ -28,7 +30,9 @@ class AutoAugment(Augmentation):
             raise RecipeError(
                 f"augmentation 'autoaugment': policy must be one of {', '.join(POLICIES)}, not '{policy}'"
             )
-        self.operations = OfTorchvision(AutoAugmentPolicy(policy))
+        if not 0 <= fill <= 255:
+            raise RecipeError(f"augmentation 'autoaugment': fill must be from 0 to 255, not {fill}")
+        self.operations = OfTorchvision(AutoAugmentPolicy(policy), fill=[float(fill)] * 3)
 
     def __call__(self, events: Tensor, target: Tensor, rng: BatchRNG) -> tuple[Tensor, Tensor]:
         """Each image by itself, on the CPU; torchvision draws from PyTorch's generator, which is seeded for each."""

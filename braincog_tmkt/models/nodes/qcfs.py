@@ -37,7 +37,8 @@ class _QuantisedClip(torch.autograd.Function):
             clipped, end = (z / threshold).mul_(levels).add_(0.5).floor_(), torch.tensor(levels)
         inside = (clipped >= 0) & (clipped <= end) if closed else (clipped > 0) & (clipped < end)
         passed = grad * inside.to(grad.dtype)  # a product with truth values is not vectorised
-        of_threshold = ((grad * level).sum() - (passed * z).sum()) / threshold
+        full = torch.float32  # the two sums nearly cancel
+        of_threshold = ((grad * level).sum(dtype=full) - (passed * z).sum(dtype=full)) / threshold
         return passed, of_threshold.view_as(threshold), None, None, None
 
 

@@ -34,7 +34,7 @@ class STDBNode(BaseNode):
         kwargs: as BrainCog's nodes take them.
 
     Raises:
-        RecipeError: for a leak outside (0, 1], or a tau.
+        RecipeError: for a leak outside (0, 1], a tau, or `mem_detach`.
 
     Example:
         >>> node = STDBNode(threshold=1.0)
@@ -53,6 +53,11 @@ class STDBNode(BaseNode):
         self.mem: Any = self.mem
         if kwargs.get("tau", 2.0) != 2.0:  # every recipe states 2, the default of BrainCog's nodes
             raise RecipeError("node 'STDBNode' takes leak, not tau: leak = 1 - 1 / tau")
+        if kwargs.get("mem_detach"):
+            raise RecipeError(
+                "node 'STDBNode' fires by the potential of the step before, so with mem_detach no gradient would reach"
+                " the layers below: leave it out"
+            )
         if not 0 < leak <= 1:
             raise RecipeError(f"node 'STDBNode': leak must be above 0 and at most 1, not {leak}")
         if not isinstance(act_fun, nn.Module):
