@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# HSD on CIFAR-10: the paper's Table 1 (ResNet-19, T 4 and 1) with its numbers beside yours, and TET, HSD and KD at every T.
+# HSD on CIFAR-10: all eight rows of the paper's Table 1 with its numbers beside yours, and TET, HSD and KD at every T.
 #   DATA=./data       folder with cifar-10-batches-py/ (tmkt data download cifar10 --root ./data)
 #   STEPS="1 2 4 5" SEEDS="42 1024 90210"   TIER=paper|small|smoke   JOBS=1 (runs at a time)
 # Any key=value goes to the recipes.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# HSD on CIFAR10-DVS: the paper's Table 2, Figure 1 (STS and DTS over T), Figure 2 (KD against SKD by epoch) and Figure 4 (confusion
+# HSD on CIFAR10-DVS: all nine rows of the paper's Table 2, Figure 1 (STS and DTS over T), Figure 2 (KD against SKD by epoch) and Figure 4 (confusion
 # matrices of TET and HSD at T 5), with its numbers beside yours.
 #   DATA=./data       folder with CIFAR10DVS/; without the data, a twin:
 #                     tmkt data simulate cifar10dvs --static ./images --out ./twin, then DATA=./twin
