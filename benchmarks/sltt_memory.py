@@ -5,8 +5,9 @@
 
 SLTT's VGG-11, an eighth as wide, on frames of 32x32, batches of 8, one thread of a CPU. Each row is a process of its
 own. `allocated` is the most that torch's allocator held during one step of the engine (forward, backward, SGD) above
-what it held before, from torch's profiler, which sees every tensor. `resident` is how much larger the largest resident
-set of the process (from the system) becomes in three steps, after one of T 2, which loads what all steps need.
+what it held before, from torch's profiler, which sees every tensor. `resident` is how far the resident set of the
+process (from Linux, whose mark of the peak is set back first) rises in three steps, after one of T 2, which loads what
+all steps need and leaves some free memory to them.
 `seconds` are those of the processor, in the shortest of steps 2 and 3.
 
 In execution `multi_step` all steps have one backward pass, whatever the rule. Below the table: how far the gradients of
@@ -19,7 +20,6 @@ import argparse
 import csv
 import json
 import multiprocessing
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -81,20 +81,22 @@ def measure(rule: str, execution: str, steps: int) -> dict[str, float]:
     gradients(rule, execution, QUICK[0])
     batch, method = make_batch(steps), make_method(rule, execution, steps)
     trainer = Trainer(method, Recipe(name="bench", optim=OptimConfig(name="momentum", lr=1e-3)), make_fabric())
-    before, times = largest_resident(), []
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is resident
+    before, times = peak_resident(), []
     for _ in range(3):
         start = time.process_time()
         trainer.step(batch, 0.0, lambda parts: None)
         times.append(time.process_time() - start)
-    grown = largest_resident() - before
+    grown = peak_resident() - before
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as trace:
         trainer.step(batch, 0.0, lambda parts: None)
     return {"allocated": peak_of(trace) / MIB, "resident": grown / MIB, "seconds": min(times[1:])}
 
 
-def largest_resident() -> int:
-    """Bytes of the largest resident set so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def peak_resident() -> int:
+    """Bytes of the largest resident set since the mark was set back."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
 
 
 def peak_of(trace: profile) -> int:
