@@ -43,7 +43,7 @@ class Published(NamedTuple):
 
 
 def published(name: str) -> Published:
-    """The vectors of `tet`, `tks`, `etc`, `tcja`, `nda`, `eventmix`, `tcka` or `e2vid`."""
+    """The vectors of a method, by the name of its files in `methods/`."""
     with np.load(HERE / "methods" / f"{name}.npz") as file:
         arrays = {key: file[key] for key in file.files}
     return Published(json.loads((HERE / "methods" / f"{name}.json").read_text()), arrays)
