@@ -140,7 +140,7 @@ def check_keywords(name: str, settings: Mapping[str, Any], parts: tuple[Any, ...
             warnings.warn(f"{name} ignores the keyword '{key}', as BrainCog's networks do: {nearest}", stacklevel=4)
 
 
-def lay_out(network: nn.Module, all_steps: bool, steps: int, streams: int) -> list[StepBatchNorm2d]:
+def lay_out(network: nn.Module, all_steps: bool, steps: int, streams: int) -> list[StepBatchNorm2d | SampleDropout]:
     """Tell nodes and norms how their inputs are made up: the given steps of the given streams, the event stream last.
 
     Args:
@@ -150,17 +150,17 @@ def lay_out(network: nn.Module, all_steps: bool, steps: int, streams: int) -> li
         streams: S of an input.
 
     Returns:
-        The batch norms.
+        The batch norms and dropouts, which want to know the number of a step that runs alone.
 
     Raises:
         RecipeError: for a part that would treat the steps otherwise, which can only be there if it was changed or
             replaced after the network was built.
     """
-    norms = []
+    timed: list[StepBatchNorm2d | SampleDropout] = []
     for name, part in network.named_modules():
         if isinstance(part, StepBatchNorm2d):
             part.steps, part.streams, part.first_step, part.has_events = steps, streams, 0, True
-            norms.append(part)
+            timed.append(part)
         elif isinstance(part, BaseNode):
             _lay_out_node(name, part, all_steps, steps)
         elif isinstance(part, AllSteps):
@@ -169,6 +169,7 @@ def lay_out(network: nn.Module, all_steps: bool, steps: int, streams: int) -> li
             part.steps = steps
         elif isinstance(part, SampleDropout):
             part.steps, part.first_step = steps, 0
+            timed.append(part)
         elif isinstance(part, _BatchNorm) and all_steps and not getattr(part, "shared", False):
             way_out = (
                 "leave the network's norms in their places and call its synchronise_norms()"
@@ -179,16 +180,15 @@ def lay_out(network: nn.Module, all_steps: bool, steps: int, streams: int) -> li
                 f"'{name}' is a {type(part).__name__}, which would normalise all time steps together in execution"
                 f" multi_step: {way_out}, or build it with execution='step'"
             )
-    return norms
+    return timed
 
 
-def begin_step(network: nn.Module, norms: Iterable[StepBatchNorm2d], step: int, has_events: bool = True) -> None:
-    """Tell norms and dropouts which time step comes next, and whether it is one of the event stream's."""
-    for norm in norms:
-        norm.first_step, norm.has_events = step, has_events
-    for part in network.modules():
-        if isinstance(part, SampleDropout):
-            part.first_step = step
+def begin_step(timed: Iterable[StepBatchNorm2d | SampleDropout], step: int, has_events: bool = True) -> None:
+    """Tell the parts that `lay_out` gave which time step comes next, and whether it is one of the event stream's."""
+    for part in timed:
+        part.first_step = step
+        if isinstance(part, StepBatchNorm2d):
+            part.has_events = has_events
 
 
 def _lay_out_node(name: str, node: Any, all_steps: bool, steps: int) -> None:

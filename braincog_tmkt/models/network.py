@@ -257,12 +257,11 @@ class SpikingNetwork(PartFactory):
     def step_logits(self, events: Tensor, step: int) -> Tensor:
         """Logits `[B, K]` of the event head at one time step alone, in execution `step`.
 
-        All steps are run in order. In between, nodes keep their state and dropouts their masks: step 0 begins anew, the
-        last one drops both. Taps see nothing.
+        Steps run in order, from 0. In between nodes keep their state and dropouts their masks. Taps see nothing.
 
         Args:
             events: `[B, T, C, H, W]`; a single frame is shown at all steps.
-            step: number of the time step, from 0.
+            step: number of the time step.
 
         Raises:
             RecipeError: in execution `multi_step`, for events of another shape, or if the step before it has not run.
@@ -270,7 +269,7 @@ class SpikingNetwork(PartFactory):
         frames = contract.frames_alone(self, events, step)
         if step == 0:
             self.reset()
-        contract.begin_step(self, contract.lay_out(self, all_steps=False, steps=1, streams=1), step)
+        contract.begin_step(contract.lay_out(self, all_steps=False, steps=1, streams=1), step)
         logits: Tensor = self.classifier("events")(self._encode_frames(frames)).float()
         self.next_step = step + 1
         if self.next_step == self.step:
@@ -350,13 +349,13 @@ class SpikingNetwork(PartFactory):
     def _run_step(self, names: tuple[str, ...], frames: Tensor, rows: Tensor | None) -> list[Tensor]:
         shown = frames if rows is None else frames.index_select(0, rows)
         streams = shown.unflatten(0, (self.step, len(names), -1)).unbind(1)
-        norms = contract.lay_out(self, all_steps=False, steps=1, streams=1)
+        timed = contract.lay_out(self, all_steps=False, steps=1, streams=1)
         features = []
         for name, stream in zip(names, streams, strict=True):
             self.reset()
             parts = []
             for step, frame in enumerate(stream):
-                contract.begin_step(self, norms, step, name == "events")
+                contract.begin_step(timed, step, name == "events")
                 parts.append(self._encode_frames(frame))
             features.append(torch.stack(parts))
         return features

@@ -154,7 +154,7 @@ class R2ETLVGGSNN(Preset, SpikingNetwork):
         return [*self.encode_shared(both).unflatten(0, (self.step, 2, -1)).unbind(1)]
 
     def _transfer_step(self, static: Tensor, frames: Tensor) -> list[Tensor]:
-        norms = contract.lay_out(self, all_steps=False, steps=1, streams=1)
+        timed = contract.lay_out(self, all_steps=False, steps=1, streams=1)
         features = []
         for layer, shown in (
             (self.rgb_input, static.expand(self.step, *static.shape)),
@@ -163,7 +163,7 @@ class R2ETLVGGSNN(Preset, SpikingNetwork):
             self.reset()
             parts = []
             for step, frame in enumerate(shown):
-                contract.begin_step(self, norms, step, layer is self.dvs_input)
+                contract.begin_step(timed, step, layer is self.dvs_input)
                 parts.append(self.encode_shared(layer(frame)))
             features.append(torch.stack(parts))
         return features

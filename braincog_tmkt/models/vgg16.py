@@ -11,7 +11,7 @@ from ..errors import RecipeError
 from . import MODELS
 from .factory import Keywords, Preset
 from .parts import ann_by_default
-from .vggsnn import VGGSNN, ConvLayer
+from .vggsnn import VGGSNN
 
 PLAN = "64-64-AP-128-128-AP-256-256-256-AP-512-512-512-A-AP-512-512-512-A-AP"
 
@@ -42,12 +42,10 @@ class VGG16(Preset, VGGSNN):
     def build(self) -> None:
         """Make the layers."""
         super().build()
-        layers = [[layer, *self._drop(isinstance(layer, ConvLayer))] for layer in self.feature]
-        self.feature = nn.Sequential(*(layer for group in layers for layer in group))
         sizes = [self.feature_size, self.channels(4096), self.channels(4096)]
         hidden: list[nn.Module] = []
         for size, units in pairwise(sizes):
-            hidden += [_linear(size, units), self.make_node(), *self._drop(True)]
+            hidden += [_linear(size, units), self.make_node(), *self._drop()]
         self.hidden, self.feature_size = nn.Sequential(*hidden), sizes[-1]
 
     def head(self) -> nn.Module:
@@ -62,8 +60,12 @@ class VGG16(Preset, VGGSNN):
         """Currents of the first node `[N, C, H, W]` -> spikes `[N, D]` of the last hidden layer."""
         return self.run_stage(self.hidden, super().encode(currents))
 
-    def _drop(self, wanted: bool) -> list[nn.Module]:
-        return [nn.Dropout(self.dropout)] if wanted and self.dropout else []
+    def conv_layers(self, channels: int, out: int, stride: int) -> list[nn.Module]:
+        """A convolution with its norm and node, and a dropout if there is one."""
+        return [*super().conv_layers(channels, out, stride), *self._drop()]
+
+    def _drop(self) -> list[nn.Module]:
+        return [nn.Dropout(self.dropout)] if self.dropout else []
 
 
 def _linear(size: int, units: int) -> nn.Linear:
