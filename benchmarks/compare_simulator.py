@@ -1,4 +1,4 @@
-"""Compare the simulated camera with real N-MNIST recordings: the table and the figure of docs/simulator.md.
+"""Compare the simulated camera with real N-MNIST recordings: the table and the figure of docs/how-to/simulator.md.
 
     python benchmarks/compare_simulator.py          # writes both
     python benchmarks/compare_simulator.py speed    # prints milliseconds per recording

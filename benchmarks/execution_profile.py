@@ -1,4 +1,4 @@
-"""Where a training step's time goes in multi-step execution: the profile behind docs/speed.md.
+"""Where a training step's time goes in multi-step execution: the profile behind docs/explanations/speed.md.
 
 python benchmarks/execution_profile.py      # prints the tables, writes benchmarks/results/profile.md; a minute
 """

@@ -1,7 +1,7 @@
 """Draw docs/figures/twins.png: a source image of each simulated data set, and what its recording shows over time.
 
     python benchmarks/twins_figure.py             # 30 seconds
-    python benchmarks/twins_figure.py --measure   # prints a table of docs/simulator.md (2 minutes)
+    python benchmarks/twins_figure.py --measure   # prints a table of docs/how-to/simulator.md (2 minutes)
 
 Needs ../shared/data (or TMKT_SHARED). The recordings are written to files in the true formats and read back.
 """

@@ -1,4 +1,4 @@
-"""Every block of docs/extending.md runs."""
+"""Every block of docs/how-to/extend.md runs."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from braincog_tmkt.cli import main
 from tests.children import execute, run
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENT = ROOT / "docs" / "extending.md"
+DOCUMENT = ROOT / "docs" / "how-to" / "extend.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 FILES = {found[1]: text for _, text in BLOCKS if (found := re.match(r"# (\w+\.\w+)\n", text))}
 

@@ -1,4 +1,4 @@
-"""docs/your_recordings.md, from its first command to its last."""
+"""docs/how-to/your-recordings.md, from its first command to its last."""
 
 import re
 import shlex
@@ -13,7 +13,7 @@ from braincog_tmkt.data.sets import build_dataset
 from tests.children import run
 
 ROOT = Path(__file__).resolve().parents[1]
-TEXT = (ROOT / "docs" / "your_recordings.md").read_text()
+TEXT = (ROOT / "docs" / "how-to" / "your-recordings.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)
 COMMANDS = [shlex.split(text) for language, text in BLOCKS if language == "bash"]
 TOLD = {"csv": {"time_unit": "ms"}, "aedat": {"turn": ["transpose"]}}

@@ -54,7 +54,7 @@ def build_backbone(
     network: nn.Module = target(num_classes=num_classes, step=steps, img_size=img_size, **settings)
     if not hasattr(network, "event_logits"):
         known = did_you_mean(name, MODELS)
-        raise RecipeError(f"model '{name}' has no event_logits (docs/extending.md says what that is): {known}")
+        raise RecipeError(f"model '{name}' has no event_logits (docs/how-to/extend.md says what that is): {known}")
     synchronise = getattr(network, "synchronise_norms", None)
     if synchronise is not None:
         synchronise()

@@ -6,7 +6,7 @@ The folder is BrainCog's root: CIFAR10-DVS is in `DVS/DVS_Cifar10/`, CIFAR-10 in
 missing is downloaded. The lines marked `TMKT` are all that a script without transfer does not have.
 
 No list says which image a recording of CIFAR10-DVS shows. Training may draw the image of a test recording here, so
-report such an accuracy as that of the protocol `unpaired` (docs/data.md).
+report such an accuracy as that of the protocol `unpaired` (docs/how-to/data-sets.md).
 """
 
 import sys

@@ -273,7 +273,7 @@ def test_impossible_parameters_are_refused(values):
 
 @pytest.mark.data
 def test_the_calibrated_camera_stays_close_to_real_recordings(shared):
-    """Bands around what docs/simulator.md reports, on recordings that the calibration has not seen."""
+    """Bands around what docs/how-to/simulator.md reports, on recordings that the calibration has not seen."""
     real, twin = [], []
     for folder in sorted((shared / "data/nmnist/Train").iterdir()):
         for path in sorted(folder.glob("*.bin"))[1::10]:

@@ -24,7 +24,7 @@ from .test_script_loop import SCRIPT
 NETWORKS = ("tmkt_vggsnn", "tmkt_resnet18", "tmkt_scnn", "hsd_vggsnn", "hsd_resnet18", "hsd_resnet19")
 is_dvs_data = brain_cog_module("datasets").is_dvs_data
 resnet19 = brain_cog_module("model_zoo.resnet19_snn").resnet19
-PAGE = (Path(__file__).parents[2] / "docs" / "plugin.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "braincog.md").read_text()
 
 
 def small(name, **keywords):

@@ -2,7 +2,7 @@
 
 When the logarithm of the light has changed by a threshold since, a pixel sends an event and stays silent for a
 refractory time. The defaults are calibrated on real recordings by `benchmarks/calibrate_simulator.py`
-(docs/simulator.md). What the camera looks at is in `saccade.py` (an image that moves) and `strokes.py` (a pen).
+(docs/how-to/simulator.md). What the camera looks at is in `saccade.py` (an image that moves) and `strokes.py` (a pen).
 """
 
 from __future__ import annotations

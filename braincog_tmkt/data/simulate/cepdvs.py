@@ -36,7 +36,7 @@ class CepDvs(ImageLayout):
     folders = (ROOT,)
     suffix = ".mat"
     bytes_each = 600_000
-    # How the real images moved is not known (docs/simulator.md, deviation D-18).
+    # How the real images moved is not known (docs/how-to/simulator.md, deviation D-18).
     params = CameraParams(amplitude=8.0, duration_us=400_000)
     numbered = True
     partners_in_static = False

@@ -36,7 +36,7 @@ class Cifar10Dvs(ImageLayout):
     renames = True
     bytes_each = 1_300_000
     write = staticmethod(write_cifar10dvs)
-    # A DVS128 takes smaller changes for events than the calibrated camera (docs/simulator.md, deviation D-18).
+    # A DVS128 takes smaller changes for events than the calibrated camera (docs/how-to/simulator.md, deviation D-18).
     params = CameraParams(
         threshold_on=0.12,
         threshold_off=0.12,

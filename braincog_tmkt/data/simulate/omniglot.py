@@ -37,7 +37,7 @@ class Omniglot(Layout):
     suffix = ".aedat4"
     wanted = "the folder with images_background or strokes_background (or _evaluation, _small1, _small2) of Omniglot"
     bytes_each = 150_000
-    # Screen, pen and noise are assumed (docs/simulator.md, deviation D-18).
+    # Screen, pen and noise are assumed (docs/how-to/simulator.md, deviation D-18).
     params = CameraParams(noise_on_hz=0.01, noise_off_hz=0.005, amplitude=0.0, duration_us=8_000_000)
 
     def jobs(self, static_dir: Path, limit: int | None) -> Iterator[Job]:

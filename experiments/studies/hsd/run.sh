@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The study behind docs/hsd.md: ANN, converted, KD, SKD and TET at T 1, 2, 4, 5 on small data sets, and HSD on top of TMKT; 3 seeds.
+# The study behind docs/results/hsd.md: ANN, converted, KD, SKD and TET at T 1, 2, 4, 5 on small data sets, and HSD on top of TMKT; 3 seeds.
 #   DATA=./data       folder with nmnist/, mnist_png/ and cifar10_jpg/ (or the official layouts); TWIN=./twin a simulated CIFAR10-DVS
 # A set whose data are not there is left out, with a sentence that says what to get.
 #   SETS="nmnist digits cifar10 cifar10dvs tmkt"   SEEDS="42 1024 90210"   JOBS=1 (runs at a time)   OUT=runs/hsd_study

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What is a leak worth? Baseline, Knowledge-Transfer and TMKT under protocols whose static images do and do not show the
 # test recordings: real N-MNIST, and simulated N-Caltech101 (the classes of 80 to 130 images), small networks. About an
-# hour and a half on 2 CPU cores; finished runs are skipped. Writes the table and the picture of docs/leakage.md.
+# hour and a half on 2 CPU cores; finished runs are skipped. Writes the table and the picture of docs/explanations/leakage.md.
 #   NMNIST=./data   folder with nmnist/ and mnist_png/         IMAGES=./data   folder with 101_ObjectCategories/
 #   TWIN=./data/leakage_twin   where the twin goes             SEEDS="42 1024 90210"   RUNS=runs
 source "$(dirname "$0")/../../env.sh"

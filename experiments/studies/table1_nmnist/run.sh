@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every row of TMKT's Table 1 on real N-MNIST pairs (docs/tables.md): SCNN with 6 seeds, VGGSNN at a quarter of its width with 3,
+# Every row of TMKT's Table 1 on real N-MNIST pairs (docs/results/tables.md): SCNN with 6 seeds, VGGSNN at a quarter of its width with 3,
 # where a system has no network of its own.
 # First an E2VID for the row Ev2Vid is trained on the training pairs (3 minutes). SCNN's 66 runs took an hour in all beside
 # other programs, VGGSNN's about 4 minutes each; finished runs are skipped. DATA=./data  RUNS=runs/table1_nmnist  JOBS=1
