@@ -80,4 +80,4 @@ def test_blocks_without_a_file_run_by_themselves(code):
 def test_files_named_in_the_document_exist():
     named = re.findall(r"`(braincog_tmkt/[\w/]+\.py)`", DOCUMENT.read_text())
     assert named
-    assert not [path for path in named if not (DOCUMENT.parents[1] / path).is_file()]
+    assert not [path for path in named if not (ROOT / path).is_file()]

@@ -133,7 +133,8 @@ def test_examples_in_docstrings_run():
 
 
 def test_deviations_named_in_the_code_are_listed_and_the_other_way_round():
-    listed = set(re.findall(r"^\| (D-\d\d) ", (ROOT / "docs" / "explanations" / "faithfulness.md").read_text(), re.MULTILINE))
+    page = (ROOT / "docs" / "explanations" / "faithfulness.md").read_text()
+    listed = set(re.findall(r"^\| (D-\d\d) ", page, re.MULTILINE))
     named = {name for path in MODULES for name in re.findall(r"D-\d\d", path.read_text())}
     assert named <= listed
     assert listed <= named

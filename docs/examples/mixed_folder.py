@@ -2,7 +2,8 @@
 
     python docs/examples/mixed_folder.py mine
 
-The recordings are those of the embedded digits, so nothing has to be downloaded. docs/how-to/your-recordings.md reads them.
+The recordings are those of the embedded digits, so nothing has to be downloaded.
+docs/how-to/your-recordings.md reads them.
 """
 
 import sys

@@ -3,8 +3,8 @@
 `simulate_tree` makes a tree. A data set has a file here, which says how its images were shown; `camera` makes events of
 a picture that moves, `saccade` moves it as N-MNIST's camera did, `strokes` draws it with a pen. A file `SIMULATED.json`
 in the root of the tree, and a hidden one in the folders of the recordings, mark them, so that no reader takes them for
-real ones. How the real recordings were made is known only in part; docs/how-to/simulator.md lists what is assumed (deviation
-D-18).
+real ones. How the real recordings were made is known only in part; docs/how-to/simulator.md lists what is assumed
+(deviation D-18).
 """
 
 from .camera import SIMULATOR_VERSION, CameraParams

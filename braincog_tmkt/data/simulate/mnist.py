@@ -29,6 +29,6 @@ class Mnist(ImageLayout):
                 yield Job((source,), (target,), digit)
 
     def render(self, image: Image.Image) -> np.ndarray:
-        """28x28 in the middle of 34x34, dark on bright: the real recordings show the negatives (docs/how-to/simulator.md)."""
+        """28x28 in the middle of 34x34, dark on bright, as the real recordings show it (docs/how-to/simulator.md)."""
         digit = image if image.size == (28, 28) else image.resize((28, 28), Image.Resampling.BILINEAR)
         return np.asarray(ImageOps.invert(ImageOps.expand(digit, border=3, fill=0)))

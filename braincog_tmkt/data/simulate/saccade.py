@@ -1,6 +1,6 @@
 """The three saccades of N-MNIST and N-Caltech101: how their image moves before the event camera.
 
-The path is the one of the N-MNIST recordings, measured by `benchmarks/calibrate_simulator.py` (docs/how-to/simulator.md).
+The path is that of the N-MNIST recordings, measured by `benchmarks/calibrate_simulator.py` (docs/how-to/simulator.md).
 """
 
 from __future__ import annotations
