@@ -15,7 +15,7 @@ from ..errors import TrainingError
 from ..files import write_whole
 from ..progress import duration, make_bar
 from ..recipe.identity import flat
-from ..terminal import width
+from ..terminal import width, wrapped
 
 FIRST_STEPS, WORTH_SAYING = 3, 60.0
 """Steps after the first, slow one that tell how long a stage will take; seconds from which that is worth a line."""
@@ -55,7 +55,7 @@ class Log:
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
-        self.bar.write(line)
+        self.bar.write(wrapped(line))
 
     def begin_stage(self) -> None:
         """The steps to come may be slower or faster than those before."""
@@ -114,7 +114,8 @@ def _sentence(history: list[dict[str, Any]], epochs: int, stage: str) -> str:
         words += [f"epoch {entry['epoch'] + 1}/{epochs}", f"lr {entry['lr']:.3g}", "{losses}"]
     words += [f"{part} {entry[part]['accuracy']:.1%}" for part in ("val", "test") if part in entry]
     left = _seconds_left(history, epochs)
-    time_left = f", {duration(left)} left{' in this stage' * bool(stage)}" if left else ""
+    most = "at most " * (entry["epoch"] == 0)  # the first epoch also compiles
+    time_left = f", {most}{duration(left)} left{' in this stage' * bool(stage)}" if left else ""
     line = "  ".join([*words, duration(entry["seconds"]) + time_left])
     losses = [f"{name} {value:.4f}" for name, value in entry.get("train", {}).items()]
     whole = line.replace("{losses}", ", ".join(losses))

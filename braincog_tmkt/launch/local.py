@@ -17,6 +17,7 @@ from ..engine.signals import Stopped, catch_signals
 from ..errors import RecipeError, TmktError, TrainingError
 from ..progress import make_bar
 from ..results.store import RECORD, read_record
+from ..terminal import wrapped
 from .plan import RECIPE, RunSpec, is_finished, result_in_words, validate
 
 OUTPUT = "output.txt"
@@ -158,12 +159,12 @@ class Report:
             return
         self.finished += 1
         self.bar.update()
-        self.bar.write(f"{result_in_words(read_record(folder))}\n{folder / RECORD}\n")
+        self.bar.write(f"{wrapped(result_in_words(read_record(folder)))}\nrecord: {folder / RECORD}\n")
 
     def failed(self, cell: RunSpec, reason: str) -> None:
         """A run was not finished, for the reason given."""
         self.failures.append(f"{cell}: {reason} ({cell.folder(self.runs) / OUTPUT})")
-        self.bar.set_postfix_str(f"{len(self.failures)} failed")
+        self.bar.set_postfix_str(f"{len(self.failures)} failed", refresh=False)
         self.bar.write(f"failed: {self.failures[-1]}\n")
 
     def conclude(self, signum: int) -> None:
@@ -227,4 +228,4 @@ class _Pool:
                 self.report.ended(cell, process.returncode)
             del self.running[place]
             self.free.append(place)
-        self.report.bar.refresh()
+        self.report.bar.update(0)  # the time goes on

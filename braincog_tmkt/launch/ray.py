@@ -114,7 +114,7 @@ def _collect(ray: Any, refs: dict[Any, RunSpec], report: Report, stop: StopReque
                     report.ended(cell, cause.args[0])
                 else:
                     report.failed(cell, " ".join(str(cause).split())[:300])
-        report.bar.refresh()
+        report.bar.update(0)  # the time goes on
 
 
 def _threads(cell: RunSpec) -> int:
