@@ -104,7 +104,10 @@ def _launch(cells: list[RunSpec], arguments: argparse.Namespace) -> None:
     from ..launch.ray import run_ray
 
     if arguments.launcher == "ray" and arguments.jobs > 1:
-        raise RecipeError("--jobs is for one machine; with --launcher ray the cluster decides how many run at a time")
+        raise RecipeError(
+            "--jobs is for one machine, and with --launcher ray the cluster decides how many run at a time: leave"
+            " out --jobs"
+        )
     several = arguments.jobs > 1 or arguments.launcher == "ray"
     if several and (arguments.devices or "LOCAL_WORLD_SIZE" in os.environ):
         raise RecipeError("--jobs and --launcher ray run one process a run: leave out --devices, and torchrun")
@@ -124,7 +127,10 @@ def eval_(arguments: argparse.Namespace) -> bool:
 
     if arguments.steps is None:
         if arguments.precision:
-            raise RecipeError("--precision goes with --steps: without it, the numbers of the record are repeated")
+            raise RecipeError(
+                "--precision needs --steps, since without it the recorded numbers are repeated: add --steps, or"
+                " leave out --precision"
+            )
         return re_evaluate(arguments.run, arguments.overrides)
     print(evaluate_steps(arguments.run, parse_steps(arguments.steps), arguments.overrides, arguments.precision))
     return True
@@ -138,7 +144,10 @@ def table(arguments: argparse.Namespace) -> bool:
     if number in paper_tables():
         return _paper_table(number, places, arguments)
     if not user_path(number).exists():
-        raise RecipeError(f"'{number}' is no table ({', '.join(paper_tables())}) and no file or folder")
+        raise RecipeError(
+            f"'{number}' is neither a table ({', '.join(paper_tables())}) nor a file or folder: give a table, or a"
+            " folder of runs"
+        )
     from ..results.summary import render, summarise
 
     records, against = _records_of(arguments.what, arguments), arguments.reference
@@ -171,12 +180,15 @@ def _chosen(records: list[dict[str, Any]], settings: list[str], seeds: list[int]
         found, key = records_with(records, [setting]), setting.partition("=")[0]
         if not found:
             values = sorted({str(setting_of(record, key)) for record in records})
-            raise RecipeError(f"no record has {setting}: {key} is {' or '.join(values[:10]) or 'in none'}")
+            raise RecipeError(
+                f"no record has {setting}: choose one that there is,"
+                f" {key}={f' or {key}='.join(values[:10]) or '(none)'}"
+            )
         records = found
     there = {record["seed"] for record in records}
     if missing := sorted(set(seeds or ()) - there):
         known = ", ".join(map(str, sorted(there)))
-        raise RecipeError(f"no record has seed {missing[0]}: there are those of {known or 'none'}")
+        raise RecipeError(f"no record has seed {missing[0]}: choose from {known or 'none'}")
     return [record for record in records if not seeds or record["seed"] in seeds]
 
 

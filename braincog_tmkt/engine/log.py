@@ -20,6 +20,8 @@ from ..terminal import width, wrapped
 FIRST_STEPS, WORTH_SAYING = 3, 60.0
 """Steps after the first, slow one that tell how long a stage will take; seconds from which that is worth a line."""
 
+ROOM = "free some space or choose another folder with --runs, then run this again with --resume"
+
 LAST_EPOCHS = 3
 """Epochs whose mean duration tells when a stage will be finished."""
 
@@ -41,7 +43,7 @@ class Log:
         try:
             self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=epochs)
         except OSError as error:
-            raise TrainingError(f"{folder / 'tensorboard'} cannot be written: {error.strerror}") from error
+            raise TrainingError(f"{folder / 'tensorboard'} cannot be written ({error.strerror}): {ROOM}") from error
         self.bar = make_bar(total, name, "step", done, smoothing=0.05)
         self.times: list[float] = []
 
@@ -104,7 +106,7 @@ class Log:
             self.written = len(history)
             self.board.flush()
         except OSError as error:
-            raise TrainingError(f"{self.board.log_dir} cannot be written: {error.strerror}") from error
+            raise TrainingError(f"{self.board.log_dir} cannot be written ({error.strerror}): {ROOM}") from error
 
 
 def _sentence(history: list[dict[str, Any]], epochs: int, stage: str) -> str:

@@ -46,7 +46,7 @@ def run_jobs(cells: list[RunSpec], runs: Path, jobs: int, resume: bool = False) 
         Stopped: after SIGINT or SIGTERM, once the running ones have saved their state.
     """
     if jobs < 1:
-        raise RecipeError(f"{jobs} runs at a time are too few: take 1 or more")
+        raise RecipeError(f"{jobs} runs at a time are too few: give --jobs 1 or more")
     todo = unfinished(cells, runs, resume)
     with catch_signals() as stop, Report(runs, len(todo)) as report, _Pool(runs, jobs, report) as pool:
         while pool.running or (todo and not stop.signum):
