@@ -285,9 +285,7 @@ def check_inputs(inputs: Tensor, encoding: str) -> None:
 def check_frames(network: Any, frames: Tensor, steps: int) -> None:
     """Refuse frames `[N, C, H, W]`, of some steps, that a `SpikingNetwork` was not built for."""
     if steps != network.step:
-        raise RecipeError(
-            f"the network runs for {network.step} time steps, the frames have {steps}: build it with step={steps}"
-        )
+        raise RecipeError(f"the network runs for {network.step} time steps, the frames have {steps}: give it as many")
     channels, *size = frames.shape[1:]
     wanted = getattr(network.stem, "in_channels", channels)
     if channels != wanted:
