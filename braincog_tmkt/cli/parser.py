@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
 from ..errors import DataError
 from ..files import user_path
 from . import verbs
@@ -51,6 +52,7 @@ def actions_of(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 def make_parser() -> argparse.ArgumentParser:
     """The parser of `tmkt` with all its commands; `verb` is what a command does."""
     parser = argparse.ArgumentParser("tmkt", description=DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"tmkt {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     commands.add_parser("list", help="data sets, backbones, methods, figures, tables and recipes").set_defaults(
         verb=verbs.list_
@@ -69,6 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_table(commands.add_parser("table", help="a paper's table with your numbers; or all records in some folders"))
     _add_report(commands.add_parser("report", help="one HTML page of records: tables, curves, splits, cost"))
     _add_figure(commands.add_parser("figure", help="a picture of finished runs, and the numbers behind it"))
+    _add_scripts(commands.add_parser("scripts", help="write the shell scripts of data sets and tables to a folder"))
     words = "versions, devices, what is missing here, what BrainCog replaced in timm"
     commands.add_parser("doctor", help=words).set_defaults(verb=verbs.doctor)
     return parser
@@ -108,6 +111,12 @@ def _add_figure(figure: argparse.ArgumentParser) -> None:
     figure.add_argument("runs", nargs="+", type=_path, metavar="RUN", help=words)
     figure.add_argument("--out", type=_path, default=Path("figures"), metavar="DIR", help="(figures)")
     figure.set_defaults(verb=verbs.figure, overrides=[])
+
+
+def _add_scripts(scripts: argparse.ArgumentParser) -> None:
+    scripts.add_argument("folder", type=_path, metavar="DIR", help="where they go; made if missing")
+    scripts.add_argument("--overwrite", action="store_true", help="replace files of these names that differ")
+    scripts.set_defaults(verb=verbs.scripts)
 
 
 def _add_running(train: argparse.ArgumentParser) -> None:

@@ -212,6 +212,15 @@ def figure(arguments: argparse.Namespace) -> None:
     print(*FIGURES.build(arguments.name, runs, arguments.out, **settings), sep="\n")
 
 
+def scripts(arguments: argparse.Namespace) -> None:
+    """Write the shell scripts to a folder."""
+    from ..launch.scripts import what_next, write_scripts
+
+    written = write_scripts(arguments.folder, arguments.overwrite)
+    print(f"{len(written)} scripts are in {arguments.folder}; the head of each says what it does and takes. Run next:")
+    print(what_next(arguments.folder))
+
+
 def doctor(arguments: argparse.Namespace) -> bool:
     """Print versions and devices, and what is missing."""
     from ..inspect.doctor import examine

@@ -15,10 +15,19 @@ from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
 
+from .. import __version__
 from ..engine.environment import versions
 
 PROJECT = "braincog_tmkt"
-EXTRAS = {"ray": "--launcher ray", "bench": "comparing with SpikingJelly in benchmarks/", "dev": "the tests"}
+EXTRAS = {
+    "figures": "`tmkt figure gradcam`",
+    "formats": "ROS bags and compressed HDF5 recordings",
+    "ray": "--launcher ray",
+    "bench": "comparing with SpikingJelly in benchmarks/",
+    "interop": "the examples for SpikingJelly and snnTorch",
+    "docs": "the documentation's site",
+    "dev": "the tests",
+}
 """What `pip install 'braincog_tmkt[EXTRA]'` is for."""
 
 SCRIPTS = "examples/Perception_and_Learning/img_cls"
@@ -67,6 +76,11 @@ def optional() -> Iterator[str]:
         project = distribution(PROJECT)
     except PackageNotFoundError:
         return
+    if project.version != __version__:
+        yield (
+            f"pip install -e . in the checkout: this is {PROJECT} {__version__}, and pip knows what {project.version}"
+            " required"
+        )
     named = _missing(project, "", deep=False)
     for extra, purpose in EXTRAS.items():
         missing = {need: why for need, why in _missing(project, extra, deep=False).items() if need not in named}
