@@ -130,8 +130,9 @@ def devices() -> Iterator[str]:
     yield f"{'CPU threads':18} {torch.get_num_threads()}"
     count = torch.cuda.device_count()
     yield f"{'GPUs':18} {', '.join(torch.cuda.get_device_name(number) for number in range(count)) or 'none'}"
-    if count and not find_spec("triton"):
-        yield "Triton is not there, so the neurons have no kernels on a GPU: pip install triton"
+    if count and not (kernels := importlib.import_module(f"{PROJECT}.models.kernels")).has_triton():
+        oldest = ".".join(map(str, kernels.TRITON))
+        yield f"There is no Triton {oldest} or newer, so the neurons have no kernels on a GPU: install a newer PyTorch"
     elif count and not any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))):
         yield "There is no C compiler, which Triton wants for the kernels on a GPU: apt install gcc, or set CC"
 
