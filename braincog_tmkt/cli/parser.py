@@ -62,12 +62,21 @@ def make_parser() -> argparse.ArgumentParser:
     train.add_argument("recipes", nargs="+", metavar="RECIPE", help="YAML file or name; key=value overrides any key")
     train.set_defaults(verb=verbs.train, overrides=[])
     _add_running(train)
-    again = commands.add_parser("eval", help="evaluate the checkpoints of a finished run and compare with its record")
-    again.add_argument("run", type=_path, metavar="RUN", help="run folder or record.json; key=value may move the data")
+    again = commands.add_parser(
+        "eval", help="evaluate a finished run or a checkpoint and compare with what is recorded"
+    )
+    words = "run folder, record.json, or a checkpoint (see `tmkt list`); key=value may move the data"
+    again.add_argument("run", type=_path, metavar="RUN", help=words)
     again.add_argument("--steps", metavar="T", help="with other numbers of time steps instead: 1..10, or 5, or 1,2,4")
     words = "with --steps: another one than that of the training"
     again.add_argument("--precision", choices=("32-true", "bf16-mixed"), help=words)
     again.set_defaults(verb=verbs.eval_, overrides=[])
+    export = commands.add_parser(
+        "export", help="write the network of a finished run as a checkpoint, for timm and others"
+    )
+    export.add_argument("run", type=_path, metavar="RUN", help="run folder or record.json; key=value may move the data")
+    export.add_argument("folder", type=_path, metavar="FOLDER", help="of checkpoints; the file and its index go there")
+    export.set_defaults(verb=verbs.export, overrides=[])
     _add_table(commands.add_parser("table", help="a paper's table with your numbers; or all records in some folders"))
     _add_report(commands.add_parser("report", help="one HTML page of records: tables, curves, splits, cost"))
     _add_figure(commands.add_parser("figure", help="a picture of finished runs, and the numbers behind it"))

@@ -33,6 +33,7 @@ PARTS = {
 
 def list_(arguments: argparse.Namespace) -> None:
     """Print all names; nothing is imported for it."""
+    from ..models.pretrained import read_index
     from ..recipe.files import known_recipes
     from ..results.paper import paper_tables
 
@@ -41,6 +42,10 @@ def list_(arguments: argparse.Namespace) -> None:
         print(f"{heading}:", *(_line(registry.identity(name)) for name in sorted(registry)), sep="\n")
     print("Tables:", *(f"  {number:20} {table.title}" for number, table in paper_tables().items()), sep="\n")
     print("Recipes:", *(f"  {name}" for name in known_recipes()), sep="\n")
+    stated = (
+        f"  {name:35} {each.facts['accuracy']:.1%} of {each.facts['count']}" for name, each in read_index().items()
+    )
+    print("Checkpoints, with their accuracy on test recordings:", *stated, sep="\n")
 
 
 def _line(entry: Identity) -> str:
@@ -95,15 +100,33 @@ def _launch(cells: list[RunSpec], arguments: argparse.Namespace) -> None:
 
 
 def eval_(arguments: argparse.Namespace) -> bool:
-    """Evaluate a finished run again."""
-    from ..inspect.reevaluate import evaluate_steps, parse_steps, re_evaluate
+    """Evaluate a finished run, or a checkpoint, again."""
+    from ..inspect.measured import evaluate_checkpoint, in_precision, open_checkpoint
+    from ..inspect.reevaluate import evaluate_steps, measure_steps, parse_steps, re_evaluate
+    from ..models.pretrained import find_checkpoint
 
+    checkpoint = None if arguments.run.is_dir() else find_checkpoint(arguments.run)
     if arguments.steps is None:
         if arguments.precision:
             raise RecipeError("--precision goes with --steps: without it, the numbers of the record are repeated")
-        return re_evaluate(arguments.run, arguments.overrides)
-    print(evaluate_steps(arguments.run, parse_steps(arguments.steps), arguments.overrides, arguments.precision))
+        again: Any = re_evaluate if checkpoint is None else evaluate_checkpoint
+        return bool(again(checkpoint or arguments.run, arguments.overrides))
+    steps = parse_steps(arguments.steps)
+    if checkpoint:
+        loaded = open_checkpoint(checkpoint, arguments.overrides)
+        measure_steps(in_precision(loaded, arguments.precision), steps)
+        if loaded.other:
+            say(f"note: {loaded.other}")
+        return loaded.other is None
+    print(evaluate_steps(arguments.run, steps, arguments.overrides, arguments.precision))
     return True
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Write a finished run as a checkpoint."""
+    from ..inspect.export import export_run
+
+    print(export_run(arguments.run, arguments.folder, arguments.overrides))
 
 
 def table(arguments: argparse.Namespace) -> bool:
