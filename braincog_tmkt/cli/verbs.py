@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RecipeError
 from ..files import user_path
 from ..registry import Identity, Registry, did_you_mean
+from ..terminal import in_columns, painted, wrapped
 
 if TYPE_CHECKING:
     from ..launch.plan import RunSpec
@@ -30,6 +32,9 @@ PARTS = {
 }
 """What a recipe or a command can name: the folder it is in, and the decorators that enter it there."""
 
+NAMES = 20
+"""Letters of the column of names."""
+
 
 def list_(arguments: argparse.Namespace) -> None:
     """Print all names; nothing is imported for it."""
@@ -39,34 +44,51 @@ def list_(arguments: argparse.Namespace) -> None:
 
     for heading, (folder, *decorators) in PARTS.items():
         registry = Registry(heading, f"braincog_tmkt.{folder}", decorators)
-        print(f"{heading}:", *(_line(registry.identity(name)) for name in sorted(registry)), sep="\n")
-    print("Tables:", *(f"  {number:20} {table.title}" for number, table in paper_tables().items()), sep="\n")
-    print("Recipes:", *(f"  {name}" for name in known_recipes()), sep="\n")
-    stated = (
-        f"  {name:35} {each.facts['accuracy']:.1%} of {each.facts['count']}" for name, each in read_index().items()
-    )
-    print("Checkpoints, with their accuracy on test recordings:", *stated, sep="\n")
+        _print_names(heading, {name: _source(registry.identity(name)) for name in sorted(registry)})
+    _print_names("Tables", {number: table.title for number, table in paper_tables().items()})
+    print(painted("Recipes:", "bold"), in_columns(known_recipes()), sep="\n")
+    stated = {name: f"{each.facts['accuracy']:.1%} of {each.facts['count']}" for name, each in read_index().items()}
+    _print_names("Checkpoints, with their accuracy on test recordings", stated)
 
 
-def _line(entry: Identity) -> str:
-    """Name, title, and where it was published."""
+def _print_names(heading: str, names: Mapping[str, str]) -> None:
+    """Names with what they are beside them, as wide as the terminal; in a pipe, a line each."""
+    print(painted(f"{heading}:", "bold"))
+    for name, words in names.items():
+        print(wrapped(f"{f'  {name:{NAMES}}'} {words}".rstrip(), NAMES + 3))
+
+
+def _source(entry: Identity) -> str:
+    """Title, and where it was published."""
     arxiv = f"arXiv:{entry.arxiv}" if entry.arxiv else ""
     year = "" if str(entry.year) in entry.paper else entry.year
     source = ", ".join(str(part) for part in (entry.paper, year, arxiv) if part)
-    return f"  {entry.name:20} {entry.title.rstrip('.')}" + (f" ({source})" if source else "")
+    return entry.title.rstrip(".") + (f" ({source})" if source else "")
+
+
+def is_first() -> bool:
+    """Whether this is the first of all processes of a run, which prints what all of them have to say."""
+    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
 
 
 def say(sentence: str) -> None:
-    """Print a sentence beside the output; all processes of a run have the same ones, and the first prints them."""
-    if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
-        print(sentence, file=sys.stderr)
+    """Print a sentence beside the output."""
+    if is_first():
+        print(painted(sentence, "dim", sys.stderr), file=sys.stderr)
 
 
 def train(arguments: argparse.Namespace) -> None:
     """Train recipes."""
     from ..launch.plan import share_of
 
-    _launch(share_of(_planned(arguments.recipes, arguments), arguments.shard), arguments)
+    cells = share_of(_planned(arguments.recipes, arguments), arguments.shard)
+    _launch(cells, arguments)
+    if cells and not arguments.dry_run and is_first():
+        names = {cell.recipe.name for cell in cells}
+        results = arguments.runs / names.pop() if len(names) == 1 else arguments.runs
+        print(painted("Next:", "bold"))
+        print(f"  tmkt table {results}  # mean and deviation over the seeds")
+        print(f"  tmkt eval {cells[-1].folder(arguments.runs)}  # evaluate the checkpoints of this run again")
 
 
 def _planned(recipes: list[str], arguments: argparse.Namespace) -> list[RunSpec]:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from ..engine.signals import Stopped, catch_signals
 from ..errors import RecipeError, TmktError, TrainingError
+from ..progress import make_bar
 from ..results.store import RECORD, read_record
 from .plan import RECIPE, RunSpec, is_finished, result_in_words, validate
 
@@ -142,7 +142,7 @@ class Report:
         self.finished = 0
         self.failures: list[str] = []
         # smoothing=0: the remaining time comes from the mean over all runs so far.
-        self.bar = tqdm(total=total, unit="run", disable=None, dynamic_ncols=True, smoothing=0)
+        self.bar = make_bar(total, "runs", "run", smoothing=0)
 
     def __enter__(self) -> Report:
         return self

@@ -6,21 +6,19 @@ import csv
 import io
 import json
 import re
-import shutil
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from textwrap import fill
 from typing import Any
 
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 from ..errors import RecipeError
+from ..terminal import table, width, wrapped
 
 FORMATS = {"text": "simple", "md": "github", "tex": "latex_booktabs"}
 MARK = "!"
 """Stands beside an accuracy that there is a warning about."""
-PROSE, NARROWEST, PADDING = 118, 10, 2
-"""Letters of a line of prose, of a column that is made narrower, and of the room around its name."""
+PROSE = 118
+"""Letters of a line of prose, at most."""
 
 
 def document(
@@ -86,50 +84,25 @@ def interval(mean: float | None, low: float | None, high: float | None) -> str:
 def grid(rows: Sequence[Mapping[str, str]], style: str) -> str:
     """A table; columns that are empty in all rows are left out.
 
-    `text` is made as narrow as the terminal by breaking the lines of its widest columns, if standard output is one;
-    `tex` needs `\\\\usepackage{booktabs}`.
+    `text` fits the terminal, see `terminal.table`; `tex` needs `\\\\usepackage{booktabs}`.
 
     Args:
         rows: cells by column, at least one row.
         style: see `FORMATS`.
     """
     used = [name for name in rows[0] if any(row[name] for row in rows)]
+    if style == "text":
+        return table([{name: row[name] for name in used} for row in rows])
     cells = [[row[name] for name in used] for row in rows]
-    names = [name + " " * PADDING for name in used]  # tabulate gives names so much room
-    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
-    room = terminal() if style == "text" else None
-    if room is not None and cells and sum(widths) + 2 * (len(widths) - 1) > room:
-        most = _narrowed(widths, room - 2 * (len(widths) - 1))
-        used = [fill(name, width - PADDING) for name, width in zip(used, most, strict=True)]
-        cells = [[fill(cell, width) for cell, width in zip(row, most, strict=True)] for row in cells]
     shown = tabulate(cells, headers=used, tablefmt=FORMATS[style], disable_numparse=True)
     # A bracket after the end of a row would be taken for the row's distance.
     return re.sub(r"(\\\\\n *)\[", r"\1{[}", shown) if style == "tex" else shown
 
 
-def terminal() -> int | None:
-    """Letters of a line of the terminal that standard output is; None if it is a file or a pipe."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
-def _narrowed(widths: Sequence[int], room: int) -> list[int]:
-    """Columns that fit, as far as that goes: the widest ones become equally narrow.
-
-    Example:
-        >>> _narrowed([3, 40, 30], 43)
-        [3, 20, 20]
-    """
-    most = max(widths)
-    while most > NARROWEST and sum(min(width, most) for width in widths) > room:
-        most -= 1
-    return [min(width, most) for width in widths]
-
-
 def prose(lines: Sequence[str], style: str) -> str:
     """Sentences around a table: wrapped lines, items of a list in Markdown, small paragraphs in LaTeX."""
     if style == "text":
-        width = min(PROSE, terminal() or PROSE)
-        return "\n".join(fill(line, max(width, 2 * NARROWEST), subsequent_indent="    ") for line in lines)
+        return "\n".join(wrapped(line, room=min(PROSE, width() or PROSE)) for line in lines)
     if style == "md":
         start = "- " if len(lines) > 1 else ""
         return "\n".join(start + line for line in lines)

@@ -16,10 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from ...errors import DataError, RecipeError
 from ...files import written_whole
+from ...progress import counting
 from ...registry import did_you_mean
 from ..sets.listing import HIDDEN_MARK, SIMULATED, mark_in
 from ..workers import interrupts_for_this_process_alone, start_worker
@@ -110,10 +109,9 @@ def simulate_tree(
         ) from error
     record = partial(_record, out_dir=out, layout=plan, params=params, seed=seed)
     total = _count(jobs)
-    bar = tqdm(total=total, initial=total - _count(todo), desc="simulate", unit="rec", disable=not progress)
-    with bar:
+    with counting(total, f"simulating {layout}", "recording", total - _count(todo), progress) as count:
         for job, _ in zip(todo, _run(record, todo, workers), strict=True):
-            bar.update(len(job.sources))
+            count(len(job.sources))
     return _count(todo)
 
 
