@@ -17,6 +17,18 @@ LARGEST = 2**64 - 1
 
 DESCRIPTION = "TMKT and HSD: spiking networks for event cameras, taught by static images and by ANNs."
 
+RESULTS = "a PLACE may be a CSV or JSON file with results of your own"
+
+
+class _Template(argparse.Action):
+    """Print a file of results to fill in, and leave."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *arguments: Any, **options: Any) -> None:
+        from ..results.given_files import TEMPLATE
+
+        print(TEMPLATE, end="")
+        parser.exit()
+
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments; key=value overrides may stand anywhere after the verb, which argparse alone does not allow.
@@ -76,7 +88,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_table(table: argparse.ArgumentParser) -> None:
     words = "1 to 4, kt, hsd1, .. (trains what is missing, or takes the records of PLACEs), or PLACEs alone"
-    table.add_argument("what", nargs="+", metavar="TABLE|PLACE", help=words)
+    table.add_argument("what", nargs="+", metavar="TABLE|PLACE", help=f"{words}; {RESULTS}")
+    table.add_argument("--template", action=_Template, nargs=0, help="print a file of results to fill in")
     _add_choice(table)
     table.add_argument("--format", default="text", choices=("text", "md", "tex", "csv", "json"))
     _add_running(table)
@@ -84,7 +97,8 @@ def _add_table(table: argparse.ArgumentParser) -> None:
 
 
 def _add_report(report: argparse.ArgumentParser) -> None:
-    report.add_argument("places", nargs="+", type=_path, metavar="PLACE", help="folders, run folders or records")
+    words = f"folders, run folders or records; {RESULTS}"
+    report.add_argument("places", nargs="+", type=_path, metavar="PLACE", help=words)
     report.add_argument("--out", type=_path, default=Path("report.html"), metavar="FILE", help="(report.html)")
     report.add_argument("--pictures", type=_path, metavar="DIR", help="a folder of `tmkt figure`, to be shown, too")
     _add_choice(report)
