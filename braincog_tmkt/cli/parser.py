@@ -47,6 +47,18 @@ class Parser(argparse.ArgumentParser):
         name = painted("error:", "red", sys.stderr)
         self.exit(2, f"{name} {message}\n`{self.prog} --help` shows all options, and examples.\n")
 
+RESULTS = "a PLACE may be a CSV or JSON file with results of your own"
+
+
+class _Template(argparse.Action):
+    """Print a file of results to fill in, and leave."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *arguments: Any, **options: Any) -> None:
+        from ..results.given_files import TEMPLATE
+
+        print(TEMPLATE, end="")
+        parser.exit()
+
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments; key=value overrides may stand anywhere after the verb, which argparse alone does not allow.
@@ -178,9 +190,10 @@ def _add_export(export: argparse.ArgumentParser) -> None:
 def _add_table(table: argparse.ArgumentParser) -> None:
     words = (
         "a table of a paper (1 to 4, kt, hsd1, ..: see `tmkt list`), which trains what is missing unless PLACEs follow;"
-        " PLACE: folder, run folder or record.json whose records are shown"
+        " PLACE: folder, run folder or record.json whose records are shown, or a CSV or JSON file with results of your own"
     )
     table.add_argument("what", nargs="+", metavar="TABLE|PLACE", help=words)
+    table.add_argument("--template", action=_Template, nargs=0, help="print a file of results of your own to fill in")
     _add_choice(table)
     words = "text for the terminal, Markdown, LaTeX (booktabs), or plain numbers (default: text)"
     table.add_argument("--format", default="text", choices=("text", "md", "tex", "csv", "json"), help=words)
@@ -189,7 +202,7 @@ def _add_table(table: argparse.ArgumentParser) -> None:
 
 
 def _add_report(report: argparse.ArgumentParser) -> None:
-    words = "folders, run folders or records; key=value shows those with this setting alone"
+    words = f"folders, run folders or records; {RESULTS}; key=value shows those with this setting alone"
     report.add_argument("places", nargs="+", type=_path, metavar="PLACE", help=words)
     words = "the page (default: report.html)"
     report.add_argument("--out", type=_path, default=Path("report.html"), metavar="FILE", help=words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from ..terminal import in_columns, painted, wrapped
 
 if TYPE_CHECKING:
     from ..launch.plan import RunSpec
+    from ..results.given import Given
 
 PARTS = {
     "Data sets": ("data.sets", "DATASETS.register"),
@@ -40,15 +41,18 @@ def list_(arguments: argparse.Namespace) -> None:
     """Print all names; nothing is imported for it."""
     from ..models.pretrained import read_index
     from ..recipe.files import known_recipes
-    from ..results.paper import paper_tables
+    from ..results.paper import read_tables
 
     for heading, (folder, *decorators) in PARTS.items():
         registry = Registry(heading, f"braincog_tmkt.{folder}", decorators)
         _print_names(heading, {name: _source(registry.identity(name)) for name in sorted(registry)})
-    _print_names("Tables", {number: table.title for number, table in paper_tables().items()})
+    tables, refused = read_tables()
+    _print_names("Tables", {number: table.title for number, table in tables.items()})
     print(painted("Recipes:", "bold"), in_columns(known_recipes()), sep="\n")
     stated = {name: f"{each.facts['accuracy']:.1%} of {each.facts['count']}" for name, each in read_index().items()}
     _print_names("Checkpoints, with their accuracy on test recordings", stated)
+    for why in refused:
+        say(f"note: left out: {why}")
 
 
 def _print_names(heading: str, names: Mapping[str, str]) -> None:
@@ -153,30 +157,45 @@ def export(arguments: argparse.Namespace) -> None:
 
 def table(arguments: argparse.Namespace) -> bool:
     """Print a paper's table, or the records of some places."""
-    from ..results.paper import paper_tables
+    from ..results.paper import read_tables
 
     number, *places = arguments.what
-    if number in paper_tables():
+    tables, refused = read_tables()
+    if number in tables or number in {name for names in refused.values() for name in names}:
         return _paper_table(number, places, arguments)
     if not user_path(number).exists():
-        raise RecipeError(f"'{number}' is no table ({', '.join(paper_tables())}) and no file or folder")
+        known = ", ".join(tables)
+        raise RecipeError(" ".join([f"'{number}' is no table ({known}) and no file or folder", *refused]))
     from ..results.summary import render, summarise
 
-    records, against = _records_of(arguments.what, arguments), arguments.reference
+    records, given = _records_of(arguments.what, arguments)
+    against = arguments.reference
     if against and against not in (names := {record["name"].split("/")[-1] for record in records}):
         raise RecipeError(f"no record is of a recipe '{against}' to compare with: {did_you_mean(against, names)}")
-    print(render(summarise(records, arguments.select, against or "baseline"), arguments.format))
+    print(render(summarise(records, arguments.select, against or "baseline", given), arguments.format))
     return True
 
 
-def _records_of(places: list[str], arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """The records in some places, of the wanted seeds and settings; nothing is trained."""
-    from ..results.store import read_records
-
+def _records_of(places: list[str], arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], list[Given]]:
+    """The records and given results in some places, of the wanted seeds and settings; nothing is trained."""
     for option, default in arguments.running.items():
         if getattr(arguments, option) != default:
             raise RecipeError(f"records are given, so nothing is trained: leave out --{option.replace('_', '-')}")
-    return _chosen(read_records(map(user_path, places)), arguments.overrides, arguments.seeds)
+    return _read(places, arguments.overrides, arguments.seeds)
+
+
+def _read(
+    places: Sequence[str | Path], settings: list[str], seeds: list[int] | None = None
+) -> tuple[list[dict[str, Any]], list[Given]]:
+    """The records in some places, and the results that files among them give."""
+    from ..results.given import of_seeds
+    from ..results.given_files import is_given, read_given
+    from ..results.store import read_records
+
+    files = [place for place in places if is_given(place)]
+    others = [user_path(place) for place in places if place not in files]
+    records = _chosen(read_records(others), settings, seeds) if others or settings else []
+    return records, of_seeds(read_given(files), seeds)
 
 
 def _chosen(records: list[dict[str, Any]], settings: list[str], seeds: list[int] | None = None) -> list[dict[str, Any]]:
@@ -203,6 +222,7 @@ def _chosen(records: list[dict[str, Any]], settings: list[str], seeds: list[int]
 
 def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) -> bool:
     """Print a paper's table from records, or train what is missing first; False if there are no data for any row."""
+    from ..results.given import left_out
     from ..results.paper import find_table
     from ..results.render import render_table
     from ..results.tables import make_table, recipes_of
@@ -212,8 +232,9 @@ def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) 
     make_table(paper, [], *choice)  # a wrong choice ends here, not after the training
     ready: list[RunSpec] = []
     missing: dict[str, str] = {}
+    given: list[Given] = []
     if places:
-        records = _records_of(places, arguments)
+        records, given = _records_of(places, arguments)
     else:
         from ..launch.plan import finished, share_of, with_data
 
@@ -222,7 +243,10 @@ def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) 
         with redirect_stdout(sys.stderr):  # the table alone goes to standard output
             _launch(share_of(ready, arguments.shard), arguments)
         records = finished(ready, arguments.runs)
-    print(render_table(make_table(paper, records, *choice), arguments.format))
+    shown = make_table(paper, records, *choice, given)
+    print(render_table(shown, arguments.format))
+    for sentence in left_out(given, shown.given, f"which table {number} does not have"):
+        say(f"note: {sentence}")
     for name, sentence in missing.items():
         say(f"skipped {name}, data not found: {sentence}")
     return not missing or bool(ready)
@@ -231,11 +255,10 @@ def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) 
 def report(arguments: argparse.Namespace) -> None:
     """Write the page of records."""
     from ..results.report import write_report
-    from ..results.store import read_records
 
-    records = _chosen(read_records(arguments.places), arguments.overrides)
+    records, given = _read(arguments.places, arguments.overrides)
     choice = arguments.select, arguments.dataset, arguments.reference
-    print(write_report(records, arguments.out, *choice, pictures=arguments.pictures))
+    print(write_report(records, arguments.out, *choice, pictures=arguments.pictures, given=given))
 
 
 def figure(arguments: argparse.Namespace) -> None:
