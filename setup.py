@@ -12,6 +12,13 @@ REQUIREMENTS = [
 RAY = ["ray>=2.9"]
 SPIKINGJELLY = ["spikingjelly>=2"]
 FORMATS = ["hdf5plugin>=4", "rosbags>=0.11"]
+DOCS = [
+    "mkdocs>=1.6,<2",
+    "mkdocs-material>=9.6",
+    "mkdocstrings[python]>=0.27",
+    "mkdocs-jupyter>=0.25",
+    "latex2mathml>=3.77",
+]
 
 setup(
     name="braincog_tmkt",
@@ -43,6 +50,7 @@ setup(
             *RAY,
         ],
         "bench": SPIKINGJELLY,
+        "docs": DOCS,
         "formats": FORMATS,
         "interop": [*SPIKINGJELLY, "snntorch>=0.9"],
         "ray": RAY,
