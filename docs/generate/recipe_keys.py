@@ -92,7 +92,8 @@ def _page(package: Any) -> Iterator[str]:
     for section, config in SECTIONS.items():
         yield f"## {section}\n\n{_first(schema[config])}\n\n{_table(schema[config], f'{section}.')}"
     yield "## model\n\nThese are for every network. Those of its node, its surrogate gradient, its norm and its"
-    yield "attention stand beside them. The number of classes, steps and channels and the size of frames follow from `data`.\n"
+    yield "attention stand beside them. The numbers of classes, steps and channels and the size of a frame follow"
+    yield "from `data`.\n"
     usual = {key: _plain(value) for key, value in ast.literal_eval(str(schema["MODEL_DEFAULTS"].value)).items()}
     rows = [row for row in _parameters(package["models.network.SpikingNetwork"]) if row[0] not in FROM_DATA]
     rows = [("name", "str", "", "one of the [networks](#networks), or a class of yours."), *rows]
