@@ -78,6 +78,8 @@ def _link(found: re.Match[str], here: PurePosixPath, known: set[str]) -> str:
     if uri in known or f"{uri}/index.md" in known:
         start = here.parent.as_posix().removeprefix("docs").strip("/") or "."
         return found[0].replace(target, posixpath.relpath(uri, start) + mark + anchor)
+    if there.startswith("docs/") or not (ROOT / there).exists():
+        return found[0]  # for MkDocs to warn of
     return f"`{there}`" if Path(there).name in text else f"{text} (`{there}`)"
 
 
