@@ -47,6 +47,7 @@ class Parser(argparse.ArgumentParser):
         name = painted("error:", "red", sys.stderr)
         self.exit(2, f"{name} {message}\n`{self.prog} --help` shows all options, and examples.\n")
 
+
 RESULTS = "a PLACE may be a CSV or JSON file with results of your own"
 
 
@@ -190,7 +191,8 @@ def _add_export(export: argparse.ArgumentParser) -> None:
 def _add_table(table: argparse.ArgumentParser) -> None:
     words = (
         "a table of a paper (1 to 4, kt, hsd1, ..: see `tmkt list`), which trains what is missing unless PLACEs follow;"
-        " PLACE: folder, run folder or record.json whose records are shown, or a CSV or JSON file with results of your own"
+        " PLACE: folder, run folder or record.json whose records are shown, or a CSV or JSON file with results of your"
+        " own"
     )
     table.add_argument("what", nargs="+", metavar="TABLE|PLACE", help=words)
     table.add_argument("--template", action=_Template, nargs=0, help="print a file of results of your own to fill in")
