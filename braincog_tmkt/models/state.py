@@ -31,8 +31,8 @@ def load_published(network: nn.Module, file: str | Path) -> nn.Module:
     """Load a checkpoint of Transfer-for-DVS (Knowledge-Transfer) or of BrainCog's scripts into a network.
 
     Their scripts save with timm: a dictionary with `state_dict` and the command's arguments. Layers have the same names
-    here, but for the one classifier of BrainCog's own VGG_SNN and ResNets: `fc` is `dvs_fc` here. Only tensors and plain
-    values are unpickled.
+    here, but for the one classifier of BrainCog's own VGG_SNN and ResNets: `fc` is `dvs_fc` here. Only tensors and
+    plain values are unpickled.
 
     Args:
         network: built with the keywords that the checkpoint was trained with: `num_classes`, `step`, the size of a
