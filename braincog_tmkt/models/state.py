@@ -85,8 +85,8 @@ def read_state(file: str | Path) -> dict[str, Tensor]:
                 found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise RecipeError(
-            f"{path} holds more than tensors and plain values, which may run code, so it is not loaded; if you trust"
-            " it, write its weights once with torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW_FILE)"
+            f"{path} holds more than tensors and plain values, which may run code, so it is not loaded: if you trust"
+            " it, read it once with weights_only=False and save its 'state_dict' alone"
         ) from error
     except Exception as error:  # each of the two formats has errors of its own
         raise RecipeError(f"{path} cannot be read as a file of weights ({_first_line(error)})") from error

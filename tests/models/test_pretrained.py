@@ -1,6 +1,7 @@
 """The checkpoints that travel with the package: what the index says of them, and how timm gets them."""
 
 import re
+import shutil
 import warnings
 from pathlib import Path
 
@@ -171,6 +172,25 @@ def test_a_checkpoint_gives_its_number_in_any_loop_and_by_the_command(capsys):
     assert main(["eval", f"checkpoints/{name}"]) == 0
     said = re.search(r"digits_hsd: ([\d.]+)% of 180 test recordings of split 235b05f18b11", capsys.readouterr().out)
     assert float(said[1]) == pytest.approx(100 * right / 180, abs=0.6)
+
+
+def test_the_code_of_the_page_runs(monkeypatch, tmp_path):
+    """In a folder with the files that its blocks load."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_checkpoints").mkdir()
+    shutil.copy(INDEX["tmkt_scnn.digits_tmkt"].file, tmp_path / "my_checkpoints")
+    network = timm.create_model("tmkt_vggsnn", num_classes=101, step=10)
+    torch.save({"state_dict": network.state_dict()}, "model_best.pth.tar")
+    page = (ROOT / "docs" / "how-to" / "checkpoints.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 4
+    for block in blocks:
+        exec(block, {})
+    keys = re.findall(
+        r"^\| ((?:`\w+`(?:, )?)+) \|", page.partition("| key of `index.yaml`")[2].partition("## ")[0], re.MULTILINE
+    )
+    facts = next(iter(INDEX.values())).facts
+    assert sorted(re.findall(r"\w+", " ".join(keys))) == sorted(facts)
 
 
 @pytest.mark.data
