@@ -127,23 +127,20 @@ def _launch(cells: list[RunSpec], arguments: argparse.Namespace) -> None:
 
 def eval_(arguments: argparse.Namespace) -> bool:
     """Evaluate a finished run, or a checkpoint, again."""
-    from ..inspect.measured import evaluate_checkpoint, in_precision, open_checkpoint
-    from ..inspect.reevaluate import evaluate_steps, measure_steps, parse_steps, re_evaluate
+    from ..inspect.measured import evaluate_checkpoint, evaluate_checkpoint_steps
+    from ..inspect.reevaluate import evaluate_steps, parse_steps, re_evaluate
     from ..models.pretrained import find_checkpoint
 
-    checkpoint = None if arguments.run.is_dir() else find_checkpoint(arguments.run)
-    if arguments.steps is None:
-        if arguments.precision:
-            raise RecipeError("--precision goes with --steps: without it, the numbers of the record are repeated")
-        again: Any = re_evaluate if checkpoint is None else evaluate_checkpoint
-        return bool(again(checkpoint or arguments.run, arguments.overrides))
-    steps = parse_steps(arguments.steps)
+    steps = None if arguments.steps is None else parse_steps(arguments.steps)
+    if steps is None and arguments.precision:
+        raise RecipeError("--precision goes with --steps: without it, the numbers of the record are repeated")
+    checkpoint = find_checkpoint(arguments.run)
+    if checkpoint and steps:
+        return evaluate_checkpoint_steps(checkpoint, steps, arguments.overrides, arguments.precision)
     if checkpoint:
-        loaded = open_checkpoint(checkpoint, arguments.overrides)
-        measure_steps(in_precision(loaded, arguments.precision), steps)
-        if loaded.other:
-            say(f"note: {loaded.other}")
-        return loaded.other is None
+        return evaluate_checkpoint(checkpoint, arguments.overrides)
+    if steps is None:
+        return re_evaluate(arguments.run, arguments.overrides)
     print(evaluate_steps(arguments.run, steps, arguments.overrides, arguments.precision))
     return True
 

@@ -132,9 +132,9 @@ def _keywords(run: LoadedRun) -> dict[str, Any]:
     recipe = run.recipe
     network: Any = run.method.backbone
     settings, usual = network_keywords(recipe)
-    if isinstance(run.method, Conversion):
-        node = dict(run.method.node)
-        settings |= {"node_type": node.pop("name"), **node}
+    node = dict(run.method.node) if isinstance(run.method, Conversion) else {}
+    if node:  # what the nodes of the ANN took and the new ones do not is left out
+        usual, settings = {**usual, **settings, "node_type": node.pop("name")}, node
     name = recipe.model["name"]
     found = checked(name, MODELS[name], settings, usual)
     size = recipe.data.size

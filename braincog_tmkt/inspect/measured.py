@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from ..models.pretrained import Checkpoint, load_checkpoint, read_header
 from ..progress import counting
 from ..recipe import Recipe, recipe_from_dict, recipe_hash, with_overrides
 from .export import PRECISION
+from .reevaluate import measure_steps
 from .reload import LoadedRun
 
 ROUNDING = 0.01
@@ -99,6 +100,30 @@ def evaluate_checkpoint(checkpoint: Checkpoint, overrides: Iterable[str] = ()) -
     return abs(off) <= max(1, ROUNDING * found.count)
 
 
+def evaluate_checkpoint_steps(
+    checkpoint: Checkpoint, steps: Sequence[int], overrides: Iterable[str] = (), precision: str | None = None
+) -> bool:
+    """Run a checkpoint with other numbers of time steps on its test recordings; print the table of `evaluate_steps`.
+
+    Args:
+        checkpoint: with its facts.
+        steps: numbers T of time steps.
+        overrides: settings that do not change the result, such as `data.root=/elsewhere`.
+        precision: `32-true` (None) or `bf16-mixed`.
+
+    Returns:
+        Whether these are the recordings that it was measured on.
+
+    Raises:
+        TmktError: what `open_checkpoint` and `measure_steps` raise.
+    """
+    loaded = open_checkpoint(checkpoint, overrides)
+    measure_steps(replace(loaded.run, fabric=make_fabric(precision or PRECISION, 1)), steps)
+    if loaded.other:
+        print(f"note: {loaded.other}")
+    return loaded.other is None
+
+
 def _verdict(off: int, stated: float) -> str:
     if not off:
         return "as stated"
@@ -136,8 +161,3 @@ def _task(recipe: Recipe, recordings: dict[str, Any], fabric: Any) -> tuple[Task
 def _same(content: Content, marks: list[float]) -> bool:
     now, then = content.marks, torch.tensor(marks, dtype=torch.float64)
     return bool((now.sum(0) - then).norm() <= TOLERANCE["recordings"] * now.norm(dim=1).sum())
-
-
-def in_precision(loaded: LoadedCheckpoint, precision: str | None) -> LoadedRun:
-    """The run, to be computed in `32-true` (None) or `bf16-mixed`."""
-    return replace(loaded.run, fabric=make_fabric(precision, 1)) if precision else loaded.run

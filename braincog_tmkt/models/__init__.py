@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
 from ..registry import Registry, did_you_mean
+from .state import load_published
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["MODELS", "build_backbone", "register_with_timm"]
+__all__ = ["MODELS", "build_backbone", "load_published", "register_with_timm"]
 
 MODELS = Registry("model", __name__, ["MODELS.register"])
 

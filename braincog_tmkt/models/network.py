@@ -152,10 +152,6 @@ class SpikingNetwork(PartFactory):
         """A fresh linear classifier `[.., D]` -> `[.., K]`."""
         return nn.Linear(self.feature_size, self.num_classes)
 
-    def make_head(self) -> nn.Module:
-        """A `head`; without classes nothing, as in timm: the features stay as they are."""
-        return self.head() if self.num_classes else nn.Identity()
-
     def build_heads(self) -> None:
         """Make the classifier of each stream.
 

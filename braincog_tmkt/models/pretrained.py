@@ -114,17 +114,28 @@ def read_index(folder: Path | None = None) -> dict[str, Checkpoint]:
 
 
 def find_checkpoint(place: str | Path) -> Checkpoint | None:
-    """A checkpoint, by its name or its file, with or without the suffix; None if there is none.
+    """A checkpoint, by its file, with or without the suffix, or by its name.
 
-    A name, alone or as `checkpoints/NAME`, is looked for in the folder it names, and then in the one that travels with
-    the package.
+    Args:
+        place: a name, alone or as `checkpoints/NAME`, is looked for in the folder that travels with the package, too.
+
+    Returns:
+        None if there is something else, such as the folder of a run.
+
+    Raises:
+        RecipeError: if there is nothing, with the nearest name; or a damaged file.
     """
     path = user_path(place)
     name = path.name.removesuffix(SAFETENSORS)
     file = path.parent / f"{name}{SAFETENSORS}"
+    if path.is_dir() or (path.is_file() and path != file):
+        return None
     if file.is_file():
         return from_file(file)
-    return read_index().get(name) if str(path.parent) in (".", "checkpoints") else None
+    listed = read_index()
+    if name not in listed or str(path.parent) not in (".", "checkpoints"):
+        raise RecipeError(f"{path} does not exist, and no checkpoint is called so: {did_you_mean(name, listed)}")
+    return listed[name]
 
 
 def from_file(file: str | Path) -> Checkpoint:
@@ -196,9 +207,9 @@ def create(
         RecipeError: for a network or tag without a checkpoint, with those there are; a keyword that differs from the
             one of the training; or a file that does not fit.
     """
-    tag = next((each for each in (cfg, pretrained) if isinstance(each, str)), "")
+    tags = list(dict.fromkeys(each for each in (cfg, pretrained) if isinstance(each, str) and each))
     entries = {**_entries(cfg), **(overlay or {})}
-    checkpoint = _chosen(network, tag, entries)
+    checkpoint = _chosen(network, tags, entries)
     if not checkpoint.facts:
         net = target(**given)
         return put_state(net, checkpoint.state(), str(checkpoint.file)) if pretrained else net
@@ -207,6 +218,7 @@ def create(
     labels = checkpoint.facts["labels"]
     keywords = {**checkpoint.facts["keywords"], "num_classes": len(labels), **_agreed(checkpoint, target, given)}
     net = target(**keywords)
+    net.set_steps(checkpoint.facts["steps"])
     net.pretrained_cfg = net.default_cfg = {**checkpoint.timm_cfg(), **entries}
     return load_checkpoint(net, checkpoint) if pretrained else net
 
@@ -229,7 +241,10 @@ def _entries(cfg: Any) -> dict[str, Any]:
     return {key: value for key, value in cfg.items() if value is not None} if isinstance(cfg, Mapping) else {}
 
 
-def _chosen(network: str, tag: str, entries: Mapping[str, Any]) -> Checkpoint:
+def _chosen(network: str, wanted: list[str], entries: Mapping[str, Any]) -> Checkpoint:
+    """The checkpoint of a tag, of a file, or the default one."""
+    if len(wanted) > 1:
+        raise RecipeError(f"{network} has one checkpoint at a time, not {' and '.join(wanted)}: name one")
     if other := [key for key in SOURCES if entries.get(key)]:
         raise RecipeError(f"{network} takes weights from a file alone: give pretrained_cfg's 'file', not '{other[0]}'")
     if entries.get("file"):
@@ -238,9 +253,10 @@ def _chosen(network: str, tag: str, entries: Mapping[str, Any]) -> Checkpoint:
     tags = {each.tag: each for each in found.values() if each.network == network}
     if not tags:
         raise RecipeError(f"there is no checkpoint of {network}; there are {', '.join(found) or 'none at all'}")
-    if tag and tag not in tags:
+    tag = wanted[0] if wanted else next(iter(tags))
+    if tag not in tags:
         raise RecipeError(f"{network} has no checkpoint '{tag}': {did_you_mean(tag, tags)}")
-    return tags[tag] if tag else next(iter(tags.values()))
+    return tags[tag]
 
 
 def _agreed(checkpoint: Checkpoint, target: Any, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -251,16 +267,18 @@ def _agreed(checkpoint: Checkpoint, target: Any, given: Mapping[str, Any]) -> di
     """
     from .contract import NO_MEANING, ONLY
 
-    trained = checkpoint.facts["keywords"]
+    trained = {**checkpoint.facts["keywords"], "step": checkpoint.facts["steps"]}
     defaults = _defaults(target, trained)
     open_ones = {}
     for key, value in given.items():
+        if key == "step" and value == trained[key]:
+            continue  # it may be built for more
         if key in (*FREE, *ONLY, *NO_MEANING, "dataset", "layer_by_layer", "encode_type"):
             open_ones[key] = value
         elif key not in trained and key not in defaults:
             raise RecipeError(f"{checkpoint.name} was trained without '{key}': leave it out")
         elif _plain(key, value) != _plain(key, has := trained.get(key, defaults.get(key))):
-            hint = f", and call net.set_steps({value}) on the finished network" if key == "step" else ""
+            hint = f" and call net.set_steps({value}) on the finished network" if key == "step" else ""
             raise RecipeError(f"{checkpoint.name} was trained with {key}={has!r}, not {value!r}: leave {key} out{hint}")
     return open_ones
 

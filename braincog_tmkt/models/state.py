@@ -31,8 +31,8 @@ def load_published(network: nn.Module, file: str | Path) -> nn.Module:
     """Load a checkpoint of Transfer-for-DVS (Knowledge-Transfer) or of BrainCog's scripts into a network.
 
     Their scripts save with timm: a dictionary with `state_dict` and the command's arguments. Layers have the same names
-    here, but for the one classifier of BrainCog's own VGG_SNN and ResNets: `fc` is `dvs_fc` here. Only tensors and plain
-    values are unpickled.
+    here, but for the one classifier of BrainCog's own VGG_SNN and ResNets: `fc` is `dvs_fc` here. Only tensors and
+    plain values are unpickled.
 
     Args:
         network: built with the keywords that the checkpoint was trained with: `num_classes`, `step`, the size of a
@@ -85,8 +85,8 @@ def read_state(file: str | Path) -> dict[str, Tensor]:
                 found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise RecipeError(
-            f"{path} holds more than tensors and plain values, which may run code, so it is not loaded; if you trust"
-            " it, write its weights once with torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW_FILE)"
+            f"{path} holds more than tensors and plain values, which may run code, so it is not loaded: if you trust"
+            " it, read it once with weights_only=False and save its 'state_dict' alone"
         ) from error
     except Exception as error:  # each of the two formats has errors of its own
         raise RecipeError(f"{path} cannot be read as a file of weights ({_first_line(error)})") from error
