@@ -66,7 +66,7 @@ def make_bar(total: int | None, what: str, unit: str, done: int = 0, shown: bool
         shown: False shows nothing.
         options: further keywords of `tqdm`.
     """
-    options |= {"total": total, "desc": what, "initial": done, "unit": unit, "leave": False}
+    options |= {"total": total, "desc": what, "initial": done, "unit": unit, "leave": False, "miniters": 0}
     if not shown:
         options["disable"] = True
     if sys.stderr.isatty():
@@ -74,7 +74,7 @@ def make_bar(total: int | None, what: str, unit: str, done: int = 0, shown: bool
     lines = _Lines()
     known = "/{total_fmt} {unit}s ({percentage:.0f} %), {rate_fmt}, {remaining} left{postfix}"
     form = "{desc}: {n_fmt}" + (" {unit}s, {rate_fmt}{postfix}" if total is None else known)
-    lines.bar = tqdm(file=lines, bar_format=form, mininterval=SECONDS, miniters=1, delay=SECONDS, **options)
+    lines.bar = tqdm(file=lines, bar_format=form, mininterval=SECONDS, delay=SECONDS, **options)
     return lines.bar
 
 
@@ -97,7 +97,7 @@ def duration(seconds: float) -> str:
     """A time in words, as precise as one wants to know it.
 
     Example:
-        >>> duration(17.3), duration(144), duration(7500), duration(200_000)
+        >>> duration(17.3), duration(144), duration(7500), duration(203_000)
         ('17 s', '2 min 24 s', '2 h 5 min', '2 d 8 h')
     """
     whole = round(seconds)

@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 from .. import __version__
 from ..errors import DataError
 from ..files import user_path
-from ..recipe.schema import MODEL_DEFAULTS, Recipe
 from ..registry import did_you_mean
 from ..terminal import painted, wrapped
 from ..value_types import hints_of
@@ -102,6 +101,8 @@ def _about_unknown(text: str, command: argparse.ArgumentParser, takes_settings: 
 
 def setting_names() -> Iterator[str]:
     """The keys of a recipe, such as `train.epochs`."""
+    from ..recipe.schema import MODEL_DEFAULTS, Recipe  # not above: `tmkt doctor` runs where PyYAML is missing
+
     for section in fields(Recipe):
         inner = hints_of(Recipe)[section.name]
         yield from (f"{section.name}.{key.name}" for key in fields(inner)) if is_dataclass(inner) else ()

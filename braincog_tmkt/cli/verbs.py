@@ -111,7 +111,10 @@ def _launch(cells: list[RunSpec], arguments: argparse.Namespace) -> None:
     from ..launch.ray import run_ray
 
     if arguments.launcher == "ray" and arguments.jobs > 1:
-        raise RecipeError("--jobs is for one machine; with --launcher ray the cluster decides how many run at a time")
+        raise RecipeError(
+            "--jobs is for one machine, and with --launcher ray the cluster decides how many run at a time: leave"
+            " out --jobs"
+        )
     several = arguments.jobs > 1 or arguments.launcher == "ray"
     if several and (arguments.devices or "LOCAL_WORLD_SIZE" in os.environ):
         raise RecipeError("--jobs and --launcher ray run one process a run: leave out --devices, and torchrun")
@@ -133,7 +136,10 @@ def eval_(arguments: argparse.Namespace) -> bool:
 
     steps = None if arguments.steps is None else parse_steps(arguments.steps)
     if steps is None and arguments.precision:
-        raise RecipeError("--precision goes with --steps: without it, the numbers of the record are repeated")
+        raise RecipeError(
+            "--precision needs --steps, since without it the recorded numbers are repeated: add --steps, or leave out"
+            " --precision"
+        )
     checkpoint = find_checkpoint(arguments.run)
     if checkpoint and steps:
         return evaluate_checkpoint_steps(checkpoint, steps, arguments.overrides, arguments.precision)
@@ -161,8 +167,8 @@ def table(arguments: argparse.Namespace) -> bool:
     if number in tables or number in {name for names in refused.values() for name in names}:
         return _paper_table(number, places, arguments)
     if not user_path(number).exists():
-        known = ", ".join(tables)
-        raise RecipeError(" ".join([f"'{number}' is no table ({known}) and no file or folder", *refused]))
+        words = f"'{number}' is neither a table ({', '.join(tables)}) nor a file or folder: give one of these"
+        raise RecipeError("; ".join([words, *refused]))
     from ..results.summary import render, summarise
 
     records, given = _records_of(arguments.what, arguments)
@@ -208,12 +214,15 @@ def _chosen(records: list[dict[str, Any]], settings: list[str], seeds: list[int]
         found, key = records_with(records, [setting]), setting.partition("=")[0]
         if not found:
             values = sorted({str(setting_of(record, key)) for record in records})
-            raise RecipeError(f"no record has {setting}: {key} is {' or '.join(values[:10]) or 'in none'}")
+            raise RecipeError(
+                f"no record has {setting}: choose one that there is,"
+                f" {key}={f' or {key}='.join(values[:10]) or '(none)'}"
+            )
         records = found
     there = {record["seed"] for record in records}
     if missing := sorted(set(seeds or ()) - there):
         known = ", ".join(map(str, sorted(there)))
-        raise RecipeError(f"no record has seed {missing[0]}: there are those of {known or 'none'}")
+        raise RecipeError(f"no record has seed {missing[0]}: choose from {known or 'none'}")
     return [record for record in records if not seeds or record["seed"] in seeds]
 
 

@@ -181,7 +181,9 @@ def _load(path: Path, array: _Array) -> np.ndarray:
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{path} is damaged ({error}): delete the folder {path.parent} and run this again") from error
     if rows.shape != array.shape or rows.dtype != array.dtype:
-        raise DataError(f"{path} is not the cache it should be: delete the folder {path.parent} and run this again")
+        raise DataError(
+            f"{path} has not the size that it should have: delete the folder {path.parent} and run this again"
+        )
     return rows
 
 

@@ -15,10 +15,12 @@ from ..errors import TrainingError
 from ..files import write_whole
 from ..progress import duration, make_bar
 from ..recipe.identity import flat
-from ..terminal import width
+from ..terminal import width, wrapped
 
 FIRST_STEPS, WORTH_SAYING = 3, 60.0
 """Steps after the first, slow one that tell how long a stage will take; seconds from which that is worth a line."""
+
+ROOM = "free some space or choose another folder with --runs, then run this again with --resume"
 
 LAST_EPOCHS = 3
 """Epochs whose mean duration tells when a stage will be finished."""
@@ -41,7 +43,7 @@ class Log:
         try:
             self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=epochs)
         except OSError as error:
-            raise TrainingError(f"{folder / 'tensorboard'} cannot be written: {error.strerror}") from error
+            raise TrainingError(f"{folder / 'tensorboard'} cannot be written ({error.strerror}): {ROOM}") from error
         self.bar = make_bar(total, name, "step", done, smoothing=0.05)
         self.times: list[float] = []
 
@@ -55,7 +57,7 @@ class Log:
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
-        self.bar.write(line)
+        self.bar.write(wrapped(line))
 
     def begin_stage(self) -> None:
         """The steps to come may be slower or faster than those before."""
@@ -104,7 +106,7 @@ class Log:
             self.written = len(history)
             self.board.flush()
         except OSError as error:
-            raise TrainingError(f"{self.board.log_dir} cannot be written: {error.strerror}") from error
+            raise TrainingError(f"{self.board.log_dir} cannot be written ({error.strerror}): {ROOM}") from error
 
 
 def _sentence(history: list[dict[str, Any]], epochs: int, stage: str) -> str:
@@ -114,7 +116,8 @@ def _sentence(history: list[dict[str, Any]], epochs: int, stage: str) -> str:
         words += [f"epoch {entry['epoch'] + 1}/{epochs}", f"lr {entry['lr']:.3g}", "{losses}"]
     words += [f"{part} {entry[part]['accuracy']:.1%}" for part in ("val", "test") if part in entry]
     left = _seconds_left(history, epochs)
-    time_left = f", {duration(left)} left{' in this stage' * bool(stage)}" if left else ""
+    most = "at most " * (entry["epoch"] == 0)  # the first epoch also compiles
+    time_left = f", {most}{duration(left)} left{' in this stage' * bool(stage)}" if left else ""
     line = "  ".join([*words, duration(entry["seconds"]) + time_left])
     losses = [f"{name} {value:.4f}" for name, value in entry.get("train", {}).items()]
     whole = line.replace("{losses}", ", ".join(losses))

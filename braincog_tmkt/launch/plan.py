@@ -277,7 +277,8 @@ def _run_of_other_code(cell: RunSpec, runs: Path) -> list[str]:
 
 def _report(record: dict[str, Any], folder: Path, note: str = "") -> str:
     """The result, what is to be noted about it, and where the record is."""
-    return "\n".join([f"{result_in_words(record)}{note}", *notes_of(record).values(), f"{folder / RECORD}\n"])
+    sentences = f"{result_in_words(record)}{note}", *(f"note: {words}" for words in notes_of(record).values())
+    return "\n".join([*map(wrapped, sentences), f"record: {folder / RECORD}\n"])
 
 
 def _announcement(cell: RunSpec, cells: list[RunSpec], runs: Path, lines: list[tuple[str, str]]) -> str:

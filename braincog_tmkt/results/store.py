@@ -83,10 +83,10 @@ def _text(file: Path) -> bytes:
         return file.read_bytes()
     except FileNotFoundError:
         raise TrainingError(
-            f"{file} does not exist: the run is not finished, or this is not the folder of a run"
+            f"{file} does not exist: give the folder of a finished run, or finish this one with --resume"
         ) from None
     except OSError as error:
-        raise TrainingError(f"{file} cannot be read: {error.strerror}") from error
+        raise TrainingError(f"{file} cannot be read ({error.strerror}): give a file that you may read") from error
 
 
 def _checked(text: bytes, where: str, version: int) -> dict[str, Any]:
@@ -97,7 +97,9 @@ def _checked(text: bytes, where: str, version: int) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise TrainingError(f"{where} cannot be read as a record ({error}): {mend}") from error
     if not isinstance(record, dict) or type(record.get("format")) is not int or record["format"] != version:
-        raise TrainingError(f"{where} is no record of this version (format {version})")
+        raise TrainingError(
+            f"{where} is not a record of this version (format {version}): train the run again, or leave it out"
+        )
     if wrong := _faults(record, schema.RECORD if version == FORMAT else schema.LINE):
         raise TrainingError(f"{where} is not a whole record{wrong}: {mend}")
     return record
@@ -111,7 +113,7 @@ def _read_lines(file: Path) -> list[dict[str, Any]]:
         if line.strip()
     ]
     if not lines:
-        raise TrainingError(f"{file} holds no records")
+        raise TrainingError(f"{file} holds no records: give a folder of finished runs")
     return [line | {"format": FORMAT, "history": long_history(line["history"])} for line in lines]
 
 
@@ -141,7 +143,7 @@ def _parse(text: str) -> Any:
         return found
 
     def constant(name: str) -> None:
-        raise ValueError(f"{name} is no number")
+        raise ValueError(f"{name} is not a number")
 
     return json.loads(text, object_pairs_hook=section, parse_constant=constant)
 
@@ -164,10 +166,12 @@ def find_record(folder: Path, recipe: Recipe, seed: int) -> dict[str, Any] | Non
         if not (folder / RECORD).is_file():
             return None
     except OSError as error:
-        raise TrainingError(f"{folder / RECORD} cannot be looked for: {error.strerror}") from error
+        raise TrainingError(
+            f"{folder / RECORD} cannot be read ({error.strerror}): choose another folder with --runs"
+        ) from error
     record = read_record(folder)
     if (record["recipe_hash"], record["seed"]) != (recipe_hash(recipe), seed):
-        raise TrainingError(f"{folder / RECORD} is the record of another recipe or seed: move it away")
+        raise TrainingError(f"{folder / RECORD} is the record of another recipe or seed: move it to another folder")
     return record
 
 
@@ -207,7 +211,9 @@ def record_files(places: Iterable[str | Path]) -> list[Path]:
     for place in map(Path, places):
         files = sorted(_json_files(place)) if os.path.isdir(place) else [place]
         if not files:
-            raise TrainingError(f"{place} holds no records")
+            raise TrainingError(
+                f"{place} holds no records: give a folder of finished runs, or train one with `tmkt train`"
+            )
         for file in files:
             found.setdefault(_identity(file), file)
     return list(found.values())
@@ -217,7 +223,9 @@ def _json_files(place: Path) -> Iterator[Path]:
     """The files of records below a folder; each real folder is looked into once, however links lead to it."""
 
     def refuse(error: OSError) -> None:
-        raise TrainingError(f"{error.filename} cannot be looked into for records: {error.strerror}") from error
+        raise TrainingError(
+            f"{error.filename} cannot be searched for records ({error.strerror}): give a folder that you may read"
+        ) from error
 
     seen = set()
     for folder, folders, names in os.walk(place, onerror=refuse, followlinks=True):
@@ -230,7 +238,7 @@ def _json_files(place: Path) -> Iterator[Path]:
         for name in sorted(names):
             file = inside / name
             if os.path.islink(file) and not os.path.exists(file):
-                raise TrainingError(f"{file} is a link that leads nowhere: mend or remove it")
+                raise TrainingError(f"{file} is a link that leads nowhere: correct or remove it")
             if name.lower().endswith((".json", LINES)) and not name.startswith("._"):
                 yield file
 

@@ -125,7 +125,7 @@ BAD_FILES: dict[str, tuple[str | bytes, str]] = {
         r"columns when, x, y, p, but no t \(or ts, .*\): name it, .*data.columns: \{t: when\}",
     ),
     "more_names": (lines(PLAIN, header="t,x,y,p,q"), "names 5 columns and has 4"),
-    "ragged": ("1,2,3,1\n1,2,3\n", "no number in column 3 of event 1: mend"),
+    "ragged": ("1,2,3,1\n1,2,3\n", "no number in column 3 of event 1: correct"),
     "three_columns": ("1,2,3\n", "3 columns without names"),
     "five_columns": ("1,2,3,1,5\n", "5 columns without names"),
     "words_later": (lines(PLAIN) + "1,2,3,on\n", "something else than numbers in column 3"),

@@ -123,7 +123,7 @@ def _count(jobs: Sequence[Job]) -> int:
 def _list_jobs(static_dir: Path, layout: Layout, limit: int | None) -> list[Job]:
     """All jobs of a static tree, checked: there are some, and no two make the same file."""
     if not static_dir.is_dir():
-        raise DataError(f"{static_dir} is no folder: give the folder of the static images")
+        raise DataError(f"{static_dir} is not a folder: give the folder of the images with --static")
     jobs = list(layout.jobs(static_dir, limit))
     if not jobs:
         raise DataError(f"{static_dir} has nothing to simulate: give {layout.wanted}")
