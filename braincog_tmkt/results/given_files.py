@@ -1,4 +1,4 @@
-"""Files of a user's own results: CSV with a line a seed, or JSON with a list of the same; see docs/how-to/own-results.md."""
+"""Files of a user's own results: CSV with a line a seed, or a JSON list; see docs/how-to/own-results.md."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -143,11 +142,12 @@ def _of_csv(text: str, name: str) -> Iterator[Line]:
             if not head:
                 head = _columns(row, where)
                 continue
-            unnamed = [cell for key, cell in zip_longest(head, row, fillvalue="") if not key]
-            if any(cell.strip() for cell in unnamed) or len(row) < sum(map(bool, head)):
+            if len(row) != len(head):
                 words = f"{where}: it has {len(row)} cells where the first line has {len(head)}"
                 raise DataError(f"{words}: put text with a comma in quotes, write decimals with a point")
-            yield Line(where, dict.fromkeys(COLUMNS, "") | _cells(zip(head, row, strict=False)))
+            if any(cell.strip() for key, cell in zip(head, row, strict=True) if not key):
+                raise DataError(f"{where}: it has a cell below no name of a column: name the column, or empty the cell")
+            yield Line(where, dict.fromkeys(COLUMNS, "") | _cells(zip(head, row, strict=True)))
     except csv.Error as error:
         raise DataError(f"{name}, line {reader.line_num}: it is no CSV ({error}): {HOW}") from error
 

@@ -71,7 +71,7 @@ def document(style: str, sections: Iterable[Section], rows: Sequence[Mapping[str
 
 def _shown(section: Section, style: str) -> str:
     below = [*section.legend, *section.notes]
-    parts = [section.above and prose(section.above, style), grid(section.rows, style), below and prose(below, style)]
+    parts = [prose(section.above, style), grid(section.rows, style), prose(below, style)]
     return "\n\n".join(part for part in parts if part)
 
 

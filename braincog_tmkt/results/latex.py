@@ -1,5 +1,7 @@
 """Tables in LaTeX: whole `table` environments that compile with pdfLaTeX and booktabs alone."""
 
+# ruff: noqa: RUF001
+
 from __future__ import annotations
 
 import re
@@ -9,12 +11,12 @@ from textwrap import wrap
 
 from tabulate import LATEX_ESCAPE_RULES
 
-BREAK, END = r" \\ ", r" \\"
+BREAK, END, NEXT = r" \\ ", r" \\", "\n"
 NEEDS = r"% needs \usepackage{booktabs}"
 NUMBERS = re.compile(r"[+-]?\d+(\.\d+)?( ± \d+\.\d+)?( \[[+-]\d+\.\d+, [+-]\d+\.\d+\])?( !)?")
 """A cell of numbers: a mean with its deviation, or a difference with its interval."""
-ROOM, GAP, NARROWEST = 430.0, 7.0, 10
-"""Points that a table may be wide, and between two columns; letters of a narrow column."""
+ROOM, GAP, NARROWEST, TALLEST = 430.0, 7.0, 10, 44
+"""Points that a table may be wide, and between two columns; letters of a narrow column; lines of a page."""
 SIZES = {"normalsize": 4.9, "small": 4.5, "footnotesize": 4.15, "scriptsize": 3.8}
 """Sizes of letters, and about how many points a letter takes."""
 
@@ -24,23 +26,18 @@ ACCENTS = {
     "DOT BELOW": "d",
 }  # fmt: skip
 LETTERS = {
-    **{"ß": r"{\ss}", "æ": r"{\ae}", "Æ": r"{\AE}", "œ": r"{\oe}", "Œ": r"{\OE}", "ø": r"{\o}", "Ø": r"{\O}"},
-    **{
-        "ł": r"{\l}",
-        "Ł": r"{\L}",
-        "ı": r"{\i}",
-        "–": r"\textendash{}",
-        "—": r"\textemdash{}",
-        "‘": "`",
-        "’": "'",
-        "“": "``",
-        "”": "''",
-    },
-    **{"±": r"$\pm$", "×": r"$\times$", "·": r"$\cdot$", "−": "$-$", "≤": r"$\leq$", "≥": r"$\geq$", "≠": r"$\neq$"},
-    **{"≈": r"$\approx$", "→": r"$\rightarrow$", "←": r"$\leftarrow$", "∞": r"$\infty$", "°": r"$^{\circ}$"},
-    **{"µ": r"$\mu$", "…": r"\ldots{}", "§": r"\S{}", "\N{NO-BREAK SPACE}": "~", "ς": r"$\varsigma$", "[": "{[}"},
-    **{"<": "$<$", ">": "$>$", "|": "$|$", '"': "''", "²": "$^2$", "³": "$^3$"},
-}
+    "ß": r"{\ss}", "æ": r"{\ae}", "Æ": r"{\AE}", "œ": r"{\oe}", "Œ": r"{\OE}", "ø": r"{\o}", "Ø": r"{\O}",
+    "ł": r"{\l}", "Ł": r"{\L}", "ı": r"{\i}", "–": r"\textendash{}", "—": r"\textemdash{}", "‘": "`", "’": "'",
+    "“": "``", "”": "''", "±": r"$\pm$", "×": r"$\times$", "·": r"$\cdot$", "−": "$-$", "≤": r"$\leq$",
+    "≥": r"$\geq$", "≠": r"$\neq$", "≈": r"$\approx$", "→": r"$\rightarrow$", "←": r"$\leftarrow$",
+    "∞": r"$\infty$", "°": r"$^{\circ}$", "µ": r"$\mu$", "…": r"\ldots{}", "§": r"\S{}", "²": "$^2$", "³": "$^3$",
+    "ς": r"$\varsigma$", "\N{NO-BREAK SPACE}": "~", "[": "{[}", "<": "$<$", ">": "$>$", "|": "$|$", '"': "''",
+}  # fmt: skip
+
+CAPITALS = ("gamma", "delta", "theta", "lambda", "xi", "pi", "sigma", "upsilon", "phi", "psi", "omega")
+GREEK = (
+    *CAPITALS, "alpha", "beta", "epsilon", "zeta", "eta", "iota", "kappa", "mu", "nu", "omicron", "rho", "tau", "chi",
+)  # fmt: skip
 
 
 def escape(text: str) -> str:
@@ -59,7 +56,7 @@ def escape(text: str) -> str:
 
 def _breakable(text: str) -> str:
     """An escaped text that may also break within names."""
-    return re.sub(r"(\\_|[/=])", r"\1\\allowbreak{}", escape(text))
+    return re.sub(r"(\\_|(?<!\\)[/=])", r"\1\\allowbreak{}", escape(text))
 
 
 def _letter(letter: str) -> str:
@@ -71,19 +68,21 @@ def _letter(letter: str) -> str:
         return letter
     if letter.isspace():
         return " "
-    base, *marks = unicodedata.normalize("NFD", letter)
-    accents = [ACCENTS.get(unicodedata.name(mark, "").removeprefix("COMBINING ")) for mark in marks]
-    if len(accents) == 1 and accents[0] and base.isascii():
-        return rf"\{accents[0]}{{{base}}}"
+    parts = unicodedata.normalize("NFD", letter)
+    accents = [ACCENTS.get(unicodedata.name(mark, "").removeprefix("COMBINING ")) for mark in parts[1:]]
+    if len(accents) == 1 and accents[0] and parts[0].isascii():
+        return rf"\{accents[0]}{{{parts[0]}}}"
+    code = rf"{{[}}U+{ord(letter):04X}]"
     if greek := re.fullmatch(r"GREEK (SMALL|CAPITAL) LETTER (\w+)", unicodedata.name(letter, "")):
-        return _greek(greek[2].replace("LAMDA", "LAMBDA").lower(), greek[1] == "CAPITAL", letter)
-    return rf"{{[}}U+{ord(letter):04X}]"
+        return _greek(greek[2].replace("LAMDA", "LAMBDA").lower(), greek[1] == "CAPITAL", code)
+    return code
 
 
-def _greek(name: str, capital: bool, letter: str) -> str:
-    """A command of LaTeX, or the Latin letter that looks the same."""
-    commands = ("gamma", "delta", "theta", "lambda", "xi", "pi", "sigma", "upsilon", "phi", "psi", "omega")
-    if capital and name not in commands:
+def _greek(name: str, capital: bool, code: str) -> str:
+    """A command of LaTeX, or the Latin letter that looks the same; the code for a letter that LaTeX lacks."""
+    if name not in GREEK:
+        return code
+    if capital and name not in CAPITALS:
         return {"eta": "H", "rho": "P", "chi": "X"}.get(name, name[0].upper())
     return "o" if name == "omicron" else rf"$\{name.capitalize() if capital else name}$"
 
@@ -95,7 +94,7 @@ def table(
     notes: Sequence[str] = (),
     groups: Sequence[str] = (),
 ) -> str:
-    """A whole `table` environment.
+    """A whole `table` environment, or several where one would be taller than a page.
 
     Args:
         rows: cells by column, at least one row; columns that are empty in all rows are left out.
@@ -111,38 +110,43 @@ def table(
     cells = [list(map(_numbers, column)) if is_number else [_broken(cell, width) for cell in column]
              for column, is_number, width in zip(columns, numeric, widths, strict=True)]  # fmt: skip
     lines = [" & ".join(row) + END for row in zip(*cells, strict=True)]
-    body = "\n\\midrule\n".join(_groups(lines, groups, len(used), 0.5 * sum(widths)))
+    pages = _pages(_groups(lines, groups, len(used), 0.5 * sum(widths)))
     sides = ["r" if is_number else "l" for is_number in numeric]
     head = " & ".join(_head(name, width, side) for name, width, side in zip(used, widths, sides, strict=True))
-    below = (
-        [r"\par\smallskip", rf"\parbox{{\linewidth}}{{\footnotesize {escape(' '.join(map(_sentence, notes)))}}}"]
-        if notes
-        else []
-    )
-    return "\n".join(
-        [
-            NEEDS,
-            r"\begin{table}[htbp]",
-            r"\centering",
-            rf"\caption{{{escape(' '.join(map(_sentence, caption)))}}}",
-            rf"\label{{tab:{re.sub('[^A-Za-z0-9-]', '-', label)}}}",
-            r"\par\smallskip",
-            rf"\{size}\setlength{{\tabcolsep}}{{{GAP / 2:g}pt}}",
-            r"\makebox[\linewidth]{%",
-            rf"\begin{{tabular}}{{{''.join(sides)}}}",
-            r"\toprule",
-            head + END,
-            r"\midrule",
-            body,
-            r"\bottomrule",
-            r"\end{tabular}}",
-            *below,
-            r"\end{table}",
-        ]
-    )
+    start = [
+        rf"\{size}\setlength{{\tabcolsep}}{{{GAP / 2:g}pt}}",
+        r"\makebox[\linewidth]{%",
+        rf"\begin{{tabular}}{{{''.join(sides)}}}",
+        rf"\toprule{NEXT}{head}{END}{NEXT}\midrule",
+    ]
+    name = f"tab:{re.sub('[^A-Za-z0-9-]', '-', label)}"
+    below = [rf"\par\smallskip\parbox{{\linewidth}}{{\footnotesize {_sentences(notes)}}}"] if notes else []
+    shown = []
+    for number, page in enumerate(pages, 1):
+        title, own = (
+            (_sentences(caption), name) if number == 1 else (rf"Table \ref{{{name}}}, continued.", f"{name}-{number}")
+        )
+        shown += [NEEDS, r"\begin{table}[htbp]", r"\centering", rf"\caption{{{title}}}", rf"\label{{{own}}}"]
+        shown += [r"\par\smallskip", *start, page, r"\bottomrule", r"\end{tabular}}"]
+        shown += [*(below if number == len(pages) else ()), rf"\end{{table}}{NEXT}"]
+    return "\n".join(shown).rstrip()
 
 
-def _groups(lines: Sequence[str], groups: Sequence[str], columns: int, width: float) -> list[str]:
+def _pages(groups: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of all groups, in as many parts as there are pages to fill, cut between groups where that can be."""
+    pages: list[list[str]] = [[]]
+    filled = 0
+    for part in (group[at : at + TALLEST] for group in groups for at in range(0, len(group), TALLEST)):
+        height = sum(1 + (r"\parbox" in line) for line in part)
+        if pages[-1] and filled + height > TALLEST:
+            pages.append([])
+            filled = 0
+        pages[-1].append("\n".join(part))
+        filled += height
+    return ["\n\\midrule\n".join(page) for page in pages]
+
+
+def _groups(lines: Sequence[str], groups: Sequence[str], columns: int, width: float) -> list[list[str]]:
     """The lines of each group, below its name if there are several; the table is so many columns and em wide."""
     found: dict[str, list[str]] = {}
     for group, line in zip(groups or [""] * len(lines), lines, strict=True):
@@ -151,11 +155,11 @@ def _groups(lines: Sequence[str], groups: Sequence[str], columns: int, width: fl
         if group:
             name = rf"\parbox[t]{{{width:.1f}em}}{{\raggedright\emph{{{_breakable(group)}}}\strut}}"
             members.insert(0, rf"\multicolumn{{{columns}}}{{l}}{{{name}}}" + END)
-    return ["\n".join(members) for members in found.values()]
+    return list(found.values())
 
 
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", ":")) else f"{text}."
+def _sentences(texts: Sequence[str]) -> str:
+    return escape(" ".join(text if text.endswith((".", ":")) else f"{text}." for text in texts))
 
 
 def _numbers(cell: str) -> str:

@@ -97,7 +97,7 @@ def render(rows: list[Row], style: str = "text") -> str:
     caption = ["Test accuracy in percent, mean ± deviation over n seeds.", *above]
     if any(row.difference is not None for row in rows):
         caption.append("Difference: mean over the seeds that both have, with Student's 95 % confidence interval.")
-    groups = [row.given_by and "given" or row.conditions for row in rows]
+    groups = ["given" if row.given_by else row.conditions for row in rows]
     section = Section(
         [_shown(row, shared) for row in rows], above, (), _notes(rows), "runs", caption, groups, "conditions"
     )
