@@ -24,21 +24,28 @@ OUTSIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/results/*.md", "benchm
 GENERATED = re.compile(r"<!-- generated: (\w+) -->")
 """Stands in a page where `docs/generate/NAME.py` puts what its function `page` returns."""
 
-LINK = re.compile(r"(?<!!)\[([^\]\[]*)\]\(([^)\s]+)\)|!\[([^\]]*)\]\(([^)\s]+)\)")
+LINK = re.compile(r"(?<!!)\[([^\]\[]*)\]\(([^)\s]+)\)(?:\{download\})?|!\[([^\]]*)\]\(([^)\s]+)\)")
 FENCE = re.compile(r"(^ *```.*?^ *```)", re.DOTALL | re.MULTILINE)
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the files of `OUTSIDE`."""
+    """Add the files of `OUTSIDE`, and the notebooks' pages."""
     for path in sorted(path for pattern in OUTSIDE for path in ROOT.glob(pattern)):
         files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
+    for notebook in [file for file in files if file.src_uri.endswith(".ipynb")]:
+        text, pictures = _part("notebooks").page_of(Path(str(notebook.abs_src_path)))
+        files.append(File.generated(config, _page_uri(notebook.src_uri), content=text))
+        for name, content in pictures.items():
+            files.append(
+                File.generated(config, posixpath.join(posixpath.dirname(notebook.src_uri), name), content=content)
+            )
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Put in what is generated, and lead links from the repository's paths to the site's."""
-    markdown = GENERATED.sub(lambda found: _generated(found[1]), markdown)
+    markdown = GENERATED.sub(lambda found: _part(found[1]).page(), markdown)
     here = PurePosixPath(_in_repository(page.file.src_uri))
     parts = FENCE.split(markdown)
     parts[::2] = [LINK.sub(lambda found: _link(found, here, files), text) for text in parts[::2]]
@@ -50,12 +57,18 @@ def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
     return FORMULA.sub(_formula, html).replace(" ± ", "&nbsp;±&nbsp;")
 
 
-def _generated(name: str) -> str:
+def _part(name: str) -> Any:
+    """A module beside this one."""
     sys.path.insert(0, str(ROOT))
     try:
-        return str(importlib.import_module(f"docs.generate.{name}").page())
+        return importlib.import_module(f"docs.generate.{name}")
     finally:
         sys.path.remove(str(ROOT))
+
+
+def _page_uri(uri: str) -> str:
+    """Where the page of a file is: a notebook's beside it, any other file's itself."""
+    return uri.removesuffix(".ipynb") + ".md" if uri.endswith(".ipynb") else uri
 
 
 def _in_repository(uri: str) -> str:
@@ -71,6 +84,7 @@ def _link(found: re.Match[str], here: PurePosixPath, files: Files) -> str:
     path, mark, anchor = target.partition("#")
     there = posixpath.normpath(here.parent.joinpath(path).as_posix())
     uri = there.removeprefix("docs/")
+    uri = uri if found[0].endswith("{download}") else _page_uri(uri)
     if file := files.get_file_from_path(uri):
         start = here.parent.as_posix().removeprefix("docs").strip("/") or "."
         mended = found[0].replace(f"({target})", f"({posixpath.relpath(uri, start)}{mark}{anchor})")
