@@ -42,5 +42,8 @@ def _cell(cell: dict[str, Any], name: str, pictures: dict[str, bytes]) -> Iterat
 
 
 def _said(text: str) -> Iterator[str]:
-    if text.strip():
-        yield f"```text\n{COLOURS.sub('', text).strip()}\n```"
+    text = re.sub(
+        r"[^\n]*\r(?!\n)", "", COLOURS.sub("", text)
+    ).strip()  # of a line that was written again, its last state
+    if text:
+        yield f"```text\n{text}\n```"
