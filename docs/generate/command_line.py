@@ -28,7 +28,7 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
     rows = [action for action in rows if not isinstance(action, argparse._HelpAction | argparse._SubParsersAction)]
     if not rows:
         return
-    yield "| | |\n|---|---|"
+    yield "| option | meaning |\n|---|---|"
     for action in rows:
         values = action.metavar or ("\\|".join(map(str, action.choices)) if action.choices else action.dest)
         values = values if isinstance(values, str) else " ".join(values)
