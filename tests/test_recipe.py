@@ -73,7 +73,7 @@ def test_extends_takes_the_name_of_a_known_recipe_and_a_file_goes_first(write):
     assert (recipe.data.steps, recipe.name, recipe.method) == (6, "mine/c", {"name": "tmkt", "mix_ratio": 0.6})
     write(BASE, "mine/digits/tmkt")
     assert load_recipe(write(mine, "mine/c.yaml")).data.steps == 10
-    with pytest.raises(RecipeError, match="there is no recipe file .*digits/tmk"):
+    with pytest.raises(RecipeError, match=r"there is no recipe file .*digits/tmk"):
         load_recipe(write({"extends": "digits/tmk"}, "mine/d.yaml"))
 
 
