@@ -16,6 +16,7 @@ import yaml
 from braincog_tmkt import __version__
 from braincog_tmkt.cli.parser import parse
 from braincog_tmkt.errors import DataError
+from braincog_tmkt.inspect.doctor import EXTRAS
 from braincog_tmkt.launch.scripts import write_scripts
 from braincog_tmkt.recipe import DataConfig
 
@@ -88,6 +89,7 @@ def test_an_installed_package_is_the_checkouts(site):
     listed = (ROOT / "requirements.txt").read_text().splitlines()
     required = {text for text in found.requires if "extra ==" not in text}
     assert required == {line for line in listed if line and not line.startswith("#")}
+    assert set(found.metadata.get_all("Provides-Extra")) == set(EXTRAS)
     for path in package_files():
         assert (site / path.relative_to(ROOT)).read_bytes() == path.read_bytes()
     for path in shipped_files():
