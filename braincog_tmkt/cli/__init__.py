@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _failed(f"{error}: run `tmkt doctor`, which shows what is missing here and how to install it")
     except KeyboardInterrupt:
-        return _failed("interrupted; nothing is left half-written: run the same command again", 128 + signal.SIGINT)
+        return _failed("interrupted: run the same command again", 128 + signal.SIGINT)
     except BrokenPipeError:
         return _unread()
     except OSError as error:

@@ -155,7 +155,7 @@ def test_trials_that_no_list_names_are_not_used(tmp_path: Path) -> None:
         ("trials_to_train.txt", "user01_led\0.aedat\n", r"train\.txt, line 1: .* is not the name"),
         ("trials_to_train.txt", "user01_led.csv\n", r"train\.txt, line 1: .* is not the name"),
         ("trials_to_train.txt", "user03_led.aedat\n", r"train\.txt, line 1 lists user03_led\.aedat, but .* is missing"),
-        ("trials_to_train.txt", "\xff\xfe", r"train\.txt is not a plain text"),
+        ("trials_to_train.txt", "\xff\xfe", r"train\.txt is not plain text"),
         (
             "trials_to_test.txt",
             "user24_led.aedat\nuser02_lab.aedat\n",

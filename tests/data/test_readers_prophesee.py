@@ -233,7 +233,7 @@ def test_words_of_evt2_that_are_named_bin_are_refused_by_name_and_read_as_the_me
     shared: Path, tmp_path: Path
 ) -> None:
     sample = shared / "data/recordings/prophesee/evt2_words_named.bin"
-    with pytest.raises(DataError, match=r"no ATIS recording: its bytes are words of EVT 2\.0.*% evt 2\.0.*\.raw"):
+    with pytest.raises(DataError, match=r"not an ATIS recording: its bytes are words of EVT 2\.0.*% evt 2\.0.*\.raw"):
         read_events(sample)
     (tmp_path / "made.raw").write_bytes(b"% evt 2.0\n" + sample.read_bytes())
     assert len(read_events(tmp_path / "made.raw", (320, 320))) > 100_000

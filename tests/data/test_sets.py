@@ -204,8 +204,8 @@ def test_nmnist_faults_are_named(tmp_path: Path) -> None:
     ("name", "change", "fault"),
     [
         ("train-images-idx3-ubyte", lambda data: data[:-5], "6 entries"),
-        ("train-images-idx3-ubyte", lambda data: b"PNG" + data[3:], "no idx file"),
-        ("train-images-idx3-ubyte", lambda data: data[:3], "no idx file"),
+        ("train-images-idx3-ubyte", lambda data: b"PNG" + data[3:], "not an idx file"),
+        ("train-images-idx3-ubyte", lambda data: data[:3], "not an idx file"),
         ("train-labels-idx1-ubyte", lambda data: b"\0\0\x08\1\0\0\0\5" + data[8:-1], "equally many"),
         ("train-labels-idx1-ubyte.gz", lambda data: data[:-12], "cannot be read"),
         ("train-labels-idx1-ubyte.gz", lambda data: b"hello", "cannot be read"),

@@ -102,9 +102,9 @@ def _text(path: str | Path) -> str:
         text = content.decode(code)
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path} is not a text in UTF-8 (byte {error.start}: {error.reason}): save it as UTF-8, or give it the"
+            f"{path} is not UTF-8 text (byte {error.start}: {error.reason}): save it as UTF-8, or give it the"
             " suffix"
-            " of its format if it is not a text"
+            " of its format if it is not text"
         ) from error
     if not text.strip():
         raise ValueError("it is empty")
