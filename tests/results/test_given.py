@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from tests.made_records import STUDIES
 from tests.results.test_report import Page
 from tests.results.test_tables import record
 
+ROOT = Path(__file__).resolve().parents[2]
 RUNS = str(STUDIES / "tables_nmnist")
 SPLIT = "565b6a2f272044644ac62a573d28f7672135fa8eea56d83ac47f7a9d37dfc886"
 HEAD = "method,dataset,protocol,seed,accuracy,kind,selection,split,steps"
@@ -312,3 +314,25 @@ def test_a_bad_table_of_ones_own_stops_no_command_but_its_own(tmp_path, capsys, 
     assert err.startswith("error: experiments/paper/mine.yaml holds no tables: tables.mine.")
     status, _, err = tmkt(capsys, "table", "mein", RUNS)
     assert (status, "'mein' is no table" in err, "mine.yaml holds no tables" in err) == (2, True, True)
+
+
+def test_the_page_on_own_results_shows_what_the_commands_print(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    page = (ROOT / "docs/how-to/own-results.md").read_text()
+    ((command, shown),) = re.findall(r"```bash\ntmkt (table 3 [^\n]*)\n```\n\n```text\n(.*?)\n```", page, re.DOTALL)
+    status, out, err = tmkt(capsys, *command.split())
+    assert (status, err) == (0, "")
+    assert shown in out
+    example = (ROOT / "docs/examples/own_results.csv").read_text()
+    assert f"```csv\n{example}```" in page
+    (entry,) = re.findall(r"```json\n(.*?)\n```", page)
+    assert set(json.loads(entry)[0]) <= set(COLUMNS)
+    paper, _, of_runs = page.partition("## CSV and JSON")[2].partition("Rows of a table of runs")
+    for part, columns in (
+        (paper, plain(capsys, *command.split())["rows"][0]),
+        (of_runs, plain(capsys, "table", example_file := "docs/examples/own_results.csv")[0]),
+    ):
+        named = {
+            name for line in re.findall(r"^\| (`.*?) \|", part, re.MULTILINE) for name in re.findall(r"`(\w+)`", line)
+        }
+        assert named == set(columns), example_file
