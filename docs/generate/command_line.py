@@ -18,9 +18,16 @@ def _commands(parser: argparse.ArgumentParser, name: str) -> Iterator[str]:
         if isinstance(action, argparse._SubParsersAction):
             words = {choice.dest: choice.help or "" for choice in action._choices_actions}
             for command, inner in action.choices.items():
-                yield f"## {name} {command}\n\n{words.get(command, '')}\n"
+                yield f"## {name} {command}\n\n{_sentence(inner.description or words.get(command, ''))}\n"
                 yield from _options(inner)
+                if inner.epilog:
+                    yield f"```text\n{inner.epilog.strip()}\n```\n"
                 yield from _commands(inner, f"{name} {command}")
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text[:1].upper() + text[1:] + "." * (not text.endswith("."))
 
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
