@@ -185,7 +185,7 @@ def test_the_page_shows_them_as_given(tmp_path, capsys, monkeypatch):
     assert rows["<b>Other"][4] == "not compared: another protocol (the runs have clean)"
     tables = [table for table in page.tables if "arXiv 2509.12959" in table["caption"]]
     for table in tables:
-        assert ["given, nmnist"] in [[cell.strip() for cell in row] for row in table["rows"]]
+        assert ["nmnist: given by files, not trained here"] in [[cell.strip() for cell in row] for row in table["rows"]]
     assert "<b>Other" not in text
     assert "My-SNN, given by mine.csv" in text  # the chart
     plainly = Page(text).rows("Cost of a run")
