@@ -31,6 +31,7 @@ MINE = {42: 90.25, 1024: 89.75, 90210: 89.5}
 
 
 def file_of(folder, *lines, name="mine.csv", head=HEAD):
+    folder.mkdir(exist_ok=True)
     path = folder / name
     path.write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
     return path
@@ -184,7 +185,7 @@ def test_the_page_shows_them_as_given(tmp_path, capsys, monkeypatch):
     assert rows["<b>Other"][4] == "not compared: another protocol (the runs have clean)"
     tables = [table for table in page.tables if "arXiv 2509.12959" in table["caption"]]
     for table in tables:
-        assert ["given, nmnist"] in [[cell.strip() for cell in row] for row in table["rows"]]
+        assert ["nmnist: given by files, not trained here"] in [[cell.strip() for cell in row] for row in table["rows"]]
     assert "<b>Other" not in text
     assert "My-SNN, given by mine.csv" in text  # the chart
     plainly = Page(text).rows("Cost of a run")
@@ -297,6 +298,18 @@ def test_the_template_has_every_column_and_is_read(tmp_path, capsys, monkeypatch
     (tmp_path / "mine.csv").write_text(out)
     (given,) = read_given([tmp_path / "mine.csv"])
     assert len(given.accuracy) == 3
+
+
+def test_where_only_records_can_stand_a_file_of_results_is_refused(tmp_path, capsys):
+    path = file_of(tmp_path / "a", *lines())
+    status, out, err = tmkt(capsys, "figure", "timesteps", RUNS, path)
+    assert (status, out) == (2, "")
+    assert "mine.csv is no record: `tmkt table` and `tmkt report` alone take results of your own" in err
+    (tmp_path / "a" / "mine.json").write_text("[]")
+    status, _, err = tmkt(capsys, "table", tmp_path / "a")
+    assert (status, "mine.json is no record but a list: name a file of your own results itself" in err) == (2, True)
+    status, _, err = tmkt(capsys, "report", path, "--out", tmp_path / "page.html")
+    assert (status, "there are no records to report on" in err) == (2, True)
 
 
 def test_a_bad_table_of_ones_own_stops_no_command_but_its_own(tmp_path, capsys, monkeypatch):
