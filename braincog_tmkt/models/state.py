@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from argparse import Namespace
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,8 +80,7 @@ def read_state(file: str | Path) -> dict[str, Tensor]:
 
             found = load(path.read_bytes())
         else:
-            safe = getattr(torch.serialization, "safe_globals", None)  # torch 2.5 and newer
-            with safe([Namespace]) if safe else nullcontext():  # the command's arguments, plain values
+            with _with_arguments():
                 found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise RecipeError(
@@ -98,6 +97,17 @@ def read_state(file: str | Path) -> dict[str, Tensor]:
     ):
         raise RecipeError(f"{path} holds no weights: neither a state dict nor one under 'state_dict'")
     return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def _with_arguments() -> AbstractContextManager[object]:
+    """Within it, the arguments of a command may be unpickled, too; they hold plain values."""
+    from torch import serialization
+
+    if hasattr(serialization, "safe_globals"):
+        safe: AbstractContextManager[object] = serialization.safe_globals([Namespace])
+        return safe
+    serialization.add_safe_globals([Namespace])  # PyTorch 2.4 cannot take it back
+    return nullcontext()
 
 
 def put_state(network: nn.Module, state: Mapping[str, Tensor], what: str, may_miss: tuple[str, ...] = ()) -> nn.Module:
