@@ -80,6 +80,7 @@ def commands_of(text):
 def words_of(command):
     """The words of `tmkt ...`, without settings of the environment and the programs that start it; else nothing."""
     words = shlex.split(command)
+    words = words[: min((words.index(end) for end in (">", "|", "&&", "&") if end in words), default=len(words))]
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words = words[1:]
     for start in (["tmkt"], ["python", "-m", "braincog_tmkt.cli"]):
