@@ -17,7 +17,6 @@ DOCS = [
     "mkdocs>=1.6,<2",
     "mkdocs-material>=9.6",
     "mkdocstrings[python]>=0.27",
-    "mkdocs-jupyter>=0.25",
     "latex2mathml>=3.77",
 ]
 FIGURES = ["grad-cam>=1.5"]

@@ -74,12 +74,18 @@ def test_records_can_be_shown_without_training(place, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
-        (["--seeds", "77"], "no record has seed 77: there are those of 1, 2"),
+        (["--seeds", "77"], "no record has seed 77: choose from 1, 2"),
         (["--seeds", "1", "77"], "no record has seed 77"),
         (["--against", "tms"], "no record is of a recipe 'tms' to compare with: did you mean 'tsm'"),
-        (["data.static_pool=open"], "no record has data.static_pool=open: data.static_pool is partners"),
-        (["train.batch=4", "data.steps=3"], "no record has data.steps=3: data.steps is 2"),
-        (["name=nmnist/tmk"], "no record has name=nmnist/tmk: name is nmnist/knowledge_transfer or"),
+        (
+            ["data.static_pool=open"],
+            "no record has data.static_pool=open: choose one that there is, data.static_pool=partners",
+        ),
+        (["train.batch=4", "data.steps=3"], "no record has data.steps=3: choose one that there is, data.steps=2"),
+        (
+            ["name=nmnist/tmk"],
+            "no record has name=nmnist/tmk: choose one that there is, name=nmnist/knowledge_transfer or",
+        ),
         (["--resume"], "leave out --resume"),
         (["--runs", "elsewhere"], "leave out --runs"),
     ],

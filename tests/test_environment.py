@@ -135,14 +135,17 @@ def test_missing_packages_are_one_sentence_and_the_doctor_runs():
     code = "from braincog_tmkt.cli import main\nassert main(['doctor']) == 1\nsys.exit(main(['list']))"
     done = child(["torch", "yaml", "omegaconf", "packaging"], code)
     assert done.returncode == 2
-    assert "Lacking: packaging (not installed" in done.stdout
-    assert done.stderr == "error: No module named 'yaml': `tmkt doctor` says what this environment lacks\n"
+    assert "Missing: packaging (not installed" in done.stdout
+    assert (
+        done.stderr
+        == "error: No module named 'yaml': run `tmkt doctor`, which shows what is missing here and how to install it\n"
+    )
 
 
 def test_a_package_that_is_there_and_cannot_be_imported_is_found():
     code = "from braincog_tmkt.cli import main\nassert main(['doctor']) == 1\nfrom braincog_tmkt import tmkt_scnn"
     done = child(["torch"], code)
-    assert "Lacking: an import that works (No module named 'torch')" in done.stdout
+    assert "Missing: an import that works (No module named 'torch')" in done.stdout
     assert done.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'torch'"
 
 
@@ -150,7 +153,7 @@ def test_brain_cog_that_cannot_be_imported_is_one_sentence():
     done = child(["braincog", "timm"], "import braincog_tmkt.bridge")  # without timm it takes half the time
     assert done.stderr.splitlines()[-1] == (
         "braincog_tmkt.errors.PackageError: BrainCog cannot be imported (ModuleNotFoundError: No module named"
-        " 'braincog'): `tmkt doctor` says what this environment lacks"
+        " 'braincog'): run `tmkt doctor`, which shows what is missing here and how to install it"
     )
 
 

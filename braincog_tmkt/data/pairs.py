@@ -76,7 +76,8 @@ class PairSet:
         ):
             if len(array) != len(items):
                 raise DataError(
-                    f"the cache holds {len(array)} {what}, the data set {len(items)}: prepare the data set again."
+                    f"the cache holds {len(array)} {what}, the data set {len(items)}: delete the cache folder and"
+                    " prepare it again."
                 )
         self._rows = _rows_of_parts(index, split)
         self._pool, self._pool_sizes = _pool_table(index, split)

@@ -234,7 +234,7 @@ def last_stage(stream: nn.Module, frames: Tensor) -> nn.Module:
         handle.remove()
     sides = [shape[2:] for layer, shape in ran if isinstance(layer, nn.Conv2d)]
     if not sides:
-        raise RecipeError("Grad-CAM++ needs a network with a convolution: this one has none")
+        raise RecipeError("Grad-CAM++ needs a network with a convolution, and this one has none: give another run")
     return [layer for layer, shape in ran if len(shape) == 4 and shape[2:] == sides[-1]][-1]
 
 

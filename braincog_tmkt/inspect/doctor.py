@@ -11,12 +11,13 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
 
 from .. import __version__
 from ..engine.environment import versions
+from ..terminal import painted, wrapped
 
 PROJECT = "braincog_tmkt"
 EXTRAS = {
@@ -53,12 +54,20 @@ def examine() -> bool:
         scripts.extend(against_brain_cogs_scripts())
     except (ImportError, OSError) as error:  # OSError: a library that PyTorch loads is not there
         lacks = lacks or [f"an import that works ({error}): install what it names once more"]
-    print("", *(f"Lacking: {line}" for line in lacks), *(f"Optional: {line}" for line in optional()), sep="\n")
+    print()
+    _say(f"{painted('Missing:', 'red')} {line}" for line in lacks)
+    _say(f"{painted('Optional:', 'bold')} {line}" for line in optional())
     if not lacks:
-        print("Nothing is lacking that every run needs.", *told, sep="\n")
-        print(f"\nWhat stops BrainCog's own scripts here ({SCRIPTS} in its repository):")
-        print(*(f"- {line}" for line in scripts or ["nothing"]), sep="\n")
+        _say(["Nothing is missing that every run needs.", *told])
+        print()
+        _say([f"What stops BrainCog's own scripts here ({SCRIPTS} in its repository):"])
+        _say(f"- {line}" for line in scripts or ["nothing"])
     return not lacks
+
+
+def _say(paragraphs: Iterable[str]) -> None:
+    for text in paragraphs:
+        print(wrapped(text, 2))
 
 
 def required() -> list[str]:
@@ -140,9 +149,11 @@ def devices() -> Iterator[str]:
 def about_braincog() -> Iterator[str]:
     """Yield what the import of BrainCog changes elsewhere, and what had to be stood in for."""
     taken = replaced_by_braincog()
-    yield f"BrainCog replaces {len(taken)} of timm's models when it is imported: {', '.join(taken)}."
-    yield "Its own scripts rely on that, so it stays; this project builds by the names tmkt_* and hsd_* only, and"
-    yield "imports BrainCog when the first one is built. Use timm's own of these models in a process that builds none."
+    yield (
+        f"BrainCog replaces {len(taken)} of timm's models when it is imported: {', '.join(taken)}. Its own scripts rely"
+        " on that, so they stay replaced. This project imports BrainCog when it builds its first network: to use timm's"
+        " own version of these models, take a process that builds none."
+    )
     for name, why in sys.modules[f"{PROJECT}.bridge"].STOOD_IN.items():
         yield f"BrainCog runs without {name} ({why}); only its own reader of AEDAT 4 files needs it."
 

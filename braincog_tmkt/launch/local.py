@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from ..engine.signals import Stopped, catch_signals
 from ..errors import RecipeError, TmktError, TrainingError
+from ..progress import make_bar
 from ..results.store import RECORD, read_record
+from ..terminal import wrapped
 from .plan import RECIPE, RunSpec, is_finished, result_in_words, validate
 
 OUTPUT = "output.txt"
@@ -45,7 +46,7 @@ def run_jobs(cells: list[RunSpec], runs: Path, jobs: int, resume: bool = False) 
         Stopped: after SIGINT or SIGTERM, once the running ones have saved their state.
     """
     if jobs < 1:
-        raise RecipeError(f"{jobs} runs at a time are too few: take 1 or more")
+        raise RecipeError(f"{jobs} runs at a time are too few: give --jobs 1 or more")
     todo = unfinished(cells, runs, resume)
     with catch_signals() as stop, Report(runs, len(todo)) as report, _Pool(runs, jobs, report) as pool:
         while pool.running or (todo and not stop.signum):
@@ -142,7 +143,7 @@ class Report:
         self.finished = 0
         self.failures: list[str] = []
         # smoothing=0: the remaining time comes from the mean over all runs so far.
-        self.bar = tqdm(total=total, unit="run", disable=None, dynamic_ncols=True, smoothing=0)
+        self.bar = make_bar(total, "runs", "run", smoothing=0)
 
     def __enter__(self) -> Report:
         return self
@@ -158,12 +159,12 @@ class Report:
             return
         self.finished += 1
         self.bar.update()
-        self.bar.write(f"{result_in_words(read_record(folder))}\n{folder / RECORD}\n")
+        self.bar.write(f"{wrapped(result_in_words(read_record(folder)))}\nrecord: {folder / RECORD}\n")
 
     def failed(self, cell: RunSpec, reason: str) -> None:
         """A run was not finished, for the reason given."""
         self.failures.append(f"{cell}: {reason} ({cell.folder(self.runs) / OUTPUT})")
-        self.bar.set_postfix_str(f"{len(self.failures)} failed")
+        self.bar.set_postfix_str(f"{len(self.failures)} failed", refresh=False)
         self.bar.write(f"failed: {self.failures[-1]}\n")
 
     def conclude(self, signum: int) -> None:
@@ -227,4 +228,4 @@ class _Pool:
                 self.report.ended(cell, process.returncode)
             del self.running[place]
             self.free.append(place)
-        self.report.bar.refresh()
+        self.report.bar.update(0)  # the time goes on

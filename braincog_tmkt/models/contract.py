@@ -86,7 +86,7 @@ def channels_for(name: str, dataset: str | None, in_chans: int | None, other_ste
     if channels is None:
         known = did_you_mean(dataset, CHANNELS)
         raise RecipeError(
-            f"{name} knows no dataset '{dataset}', so it needs in_chans, the channels of a frame: {known}"
+            f"{name} does not know dataset '{dataset}', so it needs in_chans, the channels of a frame: {known}"
         )
     if in_chans not in (None, channels):
         raise RecipeError(f"{name}: dataset '{dataset}' has {channels} channels, but in_chans is {in_chans}")
