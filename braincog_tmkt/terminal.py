@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from textwrap import fill
+from textwrap import TextWrapper, fill
 from typing import TextIO
 
 STYLES = {"bold": "1", "dim": "2", "red": "31", "yellow": "33"}
@@ -54,8 +54,8 @@ def wrapped(text: str, indent: int = 4, first: int = 0, room: int | None = None)
     if (room := room or width()) is None:
         return text
     start = "\0" * first
-    whole = {"break_long_words": False, "break_on_hyphens": False}
-    return fill(text, max(room, NARROWEST), initial_indent=start, subsequent_indent=" " * indent, **whole)[first:]
+    lines = TextWrapper(max(room, NARROWEST), start, " " * indent, break_long_words=False, break_on_hyphens=False)
+    return lines.fill(text)[first:]
 
 
 def labelled(lines: Iterable[tuple[str, str]]) -> str:

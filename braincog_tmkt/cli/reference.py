@@ -10,13 +10,13 @@ from .texts import TEXTS
 
 
 def reference() -> str:
-    """The reference of the command line in Markdown: each command with its arguments, options and examples.
+    """The reference of the command line in Markdown, below a heading of its own: all commands, options, examples.
 
     Example:
-        >>> reference().splitlines()[0]
-        '# Command line'
+        >>> [line for line in reference().splitlines() if line.startswith("##")][0]
+        '## `tmkt list`'
     """
-    return "\n".join(["# Command line", *_page(make_parser(), "")]) + "\n"
+    return "\n".join(_page(make_parser(), "")).strip() + "\n"
 
 
 def _page(parser: argparse.ArgumentParser, path: str) -> Iterator[str]:

@@ -131,7 +131,10 @@ class PairSet:
         if not self._trains[rows].all():
             raise DataError("a batch to train on has validation or test recordings: take its rows from rows('train')")
         if static_only and not self.has_statics:
-            raise DataError("a stage of static images alone needs static images, but there are none to draw")
+            raise DataError(
+                "a stage of static images alone needs static images, but there are none to draw: add images, or choose"
+                " a protocol that has some"
+            )
         own = slice(rng.start, rng.start + rng.rows)
         mixing = any(augmentation.mixes for augmentation in augmentations)
         made, drawn = (rows, rng.of_all_ranks()) if mixing else (rows[own], rng)

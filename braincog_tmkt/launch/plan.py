@@ -295,7 +295,7 @@ def _about(cell: RunSpec, task: TaskData, fabric: Fabric) -> list[tuple[str, str
     stages = describe_stages(plan_stages(recipe, method, facts, facts["train"], cell.seed, fabric.world_size))
     parameters = sum(parameter.numel() for parameter in method.parameters() if parameter.requires_grad)
     size = "x".join(map(str, frame_spec(recipe.data).shape))
-    count, threads = here["world_size"], here["threads"]
+    count, threads = here["world_size"], recipe.train.threads or here["threads"]
     device = f"CPU, {threads} thread{'s' * (threads != 1)}" if here["device"] == "cpu" else here["device_name"]
     return [
         (

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from ..engine.signals import StopRequest, catch_signals
 from ..errors import RecipeError
-from .local import POLL, Report, start, unfinished
+from .local import POLL, Report, announce, start, unfinished
 from .plan import RunSpec
 
 RETRIES = 5
@@ -48,6 +48,7 @@ def run_ray(cells: list[RunSpec], runs: Path, resume: bool = False) -> None:
         with catch_signals() as early:  # and put back the handlers that Ray replaces
             _connect(ray)
         early.check()
+        announce(todo, runs, "by Ray")
         with catch_signals() as stop, Report(runs, len(todo)) as report:
             refs = _submit(ray, todo, runs)
             _collect(ray, refs, report, stop)

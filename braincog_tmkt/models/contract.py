@@ -285,7 +285,7 @@ def check_inputs(inputs: Tensor, encoding: str) -> None:
 def check_frames(network: Any, frames: Tensor, steps: int) -> None:
     """Refuse frames `[N, C, H, W]`, of some steps, that a `SpikingNetwork` was not built for."""
     if steps != network.step:
-        raise RecipeError(f"the network runs for {network.step} time steps, the frames have {steps}")
+        raise RecipeError(f"the network runs for {network.step} time steps, the frames have {steps}: give it as many")
     channels, *size = frames.shape[1:]
     wanted = getattr(network.stem, "in_channels", channels)
     if channels != wanted:
@@ -295,7 +295,9 @@ def check_frames(network: Any, frames: Tensor, steps: int) -> None:
         )
     if not network.any_size and tuple(size) != network.frame_size:
         built, given = ("x".join(map(str, each)) for each in (network.frame_size, size))
-        raise RecipeError(f"the network was built for frames of {built}, but these have {given}: give img_size")
+        raise RecipeError(
+            f"the network was built for frames of {built}, but these have {given}: build it with this img_size"
+        )
 
 
 def frames_alone(network: Any, events: Tensor, step: int) -> Tensor:

@@ -83,7 +83,7 @@ def _text(file: Path) -> bytes:
         return file.read_bytes()
     except FileNotFoundError:
         raise TrainingError(
-            f"{file} does not exist: give the folder of a finished run, or finish this one with --resume"
+            f"{file} does not exist: finish the run with --resume, or give the folder of a finished one"
         ) from None
     except OSError as error:
         raise TrainingError(f"{file} cannot be read ({error.strerror}): give a file that you may read") from error

@@ -157,7 +157,10 @@ def rows_on(table: PaperTable, on: str | None) -> list[PaperRow]:
             rows.append(row)
     if not any(name and is_recipe(name) for name in (row.recipe_name(on) for row in rows)):
         wanted = ", ".join(row.recipe for row in rows if row.recipe) or "none: all its rows are cited"
-        raise RecipeError(f"no recipe in experiments/{on} has a row in table {table.number} (it has {wanted})")
+        raise RecipeError(
+            f"no recipe in experiments/{on} has a row in table {table.number} (it has {wanted}): choose another"
+            " --dataset"
+        )
     return rows
 
 

@@ -132,5 +132,5 @@ def test_bf16_trains_and_leaves_the_weights_in_fp32(recipes, tmp_path, execution
 
 
 def test_a_run_that_is_not_finished_has_no_record(tmp_path):
-    with pytest.raises(TrainingError, match=r"record\.json does not exist: the run is not finished"):
+    with pytest.raises(TrainingError, match=r"record\.json does not exist: finish the run with --resume"):
         read_record(tmp_path)
