@@ -170,8 +170,8 @@ def _add_train(train: argparse.ArgumentParser) -> None:
 
 def _add_eval(again: argparse.ArgumentParser) -> None:
     words = (
-        "folder of a finished run, or its record.json, or a checkpoint (see `tmkt list`); data.root=DIR and the like say"
-        " where the data are now"
+        "folder of a finished run, or its record.json, or a checkpoint (see `tmkt list`); data.root=DIR and the like"
+        " say where the data are now"
     )
     again.add_argument("run", type=_path, metavar="RUN", help=words)
     words = "evaluate with these numbers of time steps instead: 1..10, or 5, or 1,2,4"
