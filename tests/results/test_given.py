@@ -326,7 +326,7 @@ def test_a_bad_table_of_ones_own_stops_no_command_but_its_own(tmp_path, capsys, 
     assert (status, out) == (2, "")
     assert err.startswith("error: experiments/paper/mine.yaml holds no tables: tables.mine.")
     status, _, err = tmkt(capsys, "table", "mein", RUNS)
-    assert (status, "'mein' is no table" in err, "mine.yaml holds no tables" in err) == (2, True, True)
+    assert (status, "'mein' is neither a table" in err, "mine.yaml holds no tables" in err) == (2, True, True)
 
 
 def test_the_page_on_own_results_shows_what_the_commands_print(monkeypatch, capsys):
