@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from braincog_tmkt.cli import main
+from braincog_tmkt.launch.scripts import write_scripts
 from tests.children import Child
 from tests.test_every_recipe import nmnist
 
@@ -161,19 +162,15 @@ def test_scripts_are_sound_and_executable():
         assert bool(script.stat().st_mode & stat.S_IXUSR) != sourced, script
 
 
-def test_the_script_of_a_table_runs_the_command(place, tmp_path):
-    """With a stub for `tmkt`: what it is given."""
+def test_the_script_of_a_table_runs_the_command(tmp_path):
+    """Written out, with a stub for `tmkt` on the PATH: what it is given."""
     stub = tmp_path / "tmkt"
     stub.write_text("#!/bin/sh\nprintf '%s ' \"$@\"\n")
     stub.chmod(0o755)
-    script = (ROOT / "experiments" / "table3.sh").read_text().replace("env.sh", "stub_env.sh")
-    (tmp_path / "experiments").mkdir()
-    env = f'cd "{tmp_path}"; install_project() {{ export PATH="{tmp_path}:$PATH"; }}\n'
-    (tmp_path / "experiments" / "stub_env.sh").write_text(env)
-    (tmp_path / "experiments" / "run_table.sh").write_text((ROOT / "experiments" / "run_table.sh").read_text())
-    (tmp_path / "experiments" / "table3.sh").write_text(script)
-    environment = {**os.environ, "DATA": "/d", "SEEDS": "1 2", "ON": "nmnist", "TIER": "small", "JOBS": "3"}
-    command = ["bash", str(tmp_path / "experiments/table3.sh"), "--format", "md"]
+    write_scripts(tmp_path / "scripts")
+    settings = {"DATA": "/d", "SEEDS": "1 2", "ON": "nmnist", "TIER": "small", "JOBS": "3"}
+    environment = {**os.environ, **settings, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = ["bash", str(tmp_path / "scripts/table3.sh"), "--format", "md"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     given = "table 3 --tier small --jobs 3 --resume --seeds 1 2 --dataset nmnist"
     assert done.stdout.strip() == f"{given} data.root=/d data.static_root=/d --format md"

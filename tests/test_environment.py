@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import timm
 
-from braincog_tmkt import bridge
+from braincog_tmkt import __version__, bridge
 from braincog_tmkt.errors import PackageError
 from braincog_tmkt.inspect import doctor
 
@@ -196,6 +196,15 @@ def test_the_doctor_finds_what_is_missing_or_too_old(installed):
     assert "made_up_ray>=2.9, for --launcher ray: pip install 'braincog_tmkt[ray]'" in lines
     assert "made_up_test, for the tests: pip install 'braincog_tmkt[dev]'" in lines
     assert any(line.startswith("Python 3.2, where the tests ran: this is 3.") for line in lines)
+    stale = f"pip install -e . in the checkout: this is braincog_tmkt {__version__}, and pip knows what 0.1 required"
+    assert stale in lines
+
+
+def test_a_command_whose_extra_is_missing_says_so_first(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch_grad_cam", None)
+    monkeypatch.delitem(sys.modules, "braincog_tmkt.figures.gradcam", raising=False)
+    with pytest.raises(PackageError, match=r"gradcam needs .*: pip install 'braincog_tmkt\[figures\]'$"):
+        importlib.import_module("braincog_tmkt.figures.gradcam")
 
 
 # BrainCog's scripts

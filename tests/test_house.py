@@ -25,7 +25,7 @@ ALLOWED = {
     "recipe": {"errors", "own_code", "files", "registry", "value_types"},
     "bridge": {"errors"},
     "data": {"jit", "errors", "terminal", "own_code", "files", "progress", "registry"},
-    "models": {"jit", "errors", "registry", "bridge", "value_types"},
+    "models": {"jit", "errors", "files", "registry", "bridge", "value_types"},
     "losses": {"errors", "registry"},
     "methods": {"errors", "registry", "data", "losses", "models"},
     "results": {"errors", "terminal", "files", "registry", "recipe", "methods"},  # for the names of methods
@@ -64,6 +64,7 @@ ALLOWED = {
         "registry",
         "recipe",
         "data",
+        "models",
         "methods",
         "engine",
         "launch",

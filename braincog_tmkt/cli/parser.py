@@ -12,6 +12,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from .. import __version__
 from ..errors import DataError
 from ..files import user_path
 from ..registry import did_you_mean
@@ -44,6 +45,19 @@ class Parser(argparse.ArgumentParser):
         self.print_usage(sys.stderr)
         name = painted("error:", "red", sys.stderr)
         self.exit(2, f"{name} {message}\n`{self.prog} --help` shows all options, and examples.\n")
+
+
+RESULTS = "a PLACE may be a CSV or JSON file with results of your own"
+
+
+class _Template(argparse.Action):
+    """Print a file of results to fill in, and leave."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *arguments: Any, **options: Any) -> None:
+        from ..results.given_files import TEMPLATE
+
+        print(TEMPLATE, end="")
+        parser.exit()
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -107,15 +121,18 @@ def actions_of(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 def make_parser() -> argparse.ArgumentParser:
     """The parser of `tmkt` with all its commands; `verb` is what a command does."""
     parser = Parser("tmkt", **_help_of(""))
+    parser.add_argument("--version", action="version", version=f"tmkt {__version__}")
     parser.set_defaults(verb=_print_help, command=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _command(commands, "list").set_defaults(verb=verbs.list_)
     _add_data(_command(commands, "data"))
     _add_train(_command(commands, "train"))
     _add_eval(_command(commands, "eval"))
+    _add_export(_command(commands, "export"))
     _add_table(_command(commands, "table"))
     _add_report(_command(commands, "report"))
     _add_figure(_command(commands, "figure"))
+    _add_scripts(_command(commands, "scripts"))
     _command(commands, "doctor").set_defaults(verb=verbs.doctor)
     return parser
 
@@ -152,7 +169,10 @@ def _add_train(train: argparse.ArgumentParser) -> None:
 
 
 def _add_eval(again: argparse.ArgumentParser) -> None:
-    words = "folder of a finished run, or its record.json; data.root=DIR and the like say where the data are now"
+    words = (
+        "folder of a finished run, or its record.json, or a checkpoint (see `tmkt list`); data.root=DIR and the like"
+        " say where the data are now"
+    )
     again.add_argument("run", type=_path, metavar="RUN", help=words)
     words = "evaluate with these numbers of time steps instead: 1..10, or 5, or 1,2,4"
     again.add_argument("--steps", metavar="T", help=words)
@@ -161,12 +181,22 @@ def _add_eval(again: argparse.ArgumentParser) -> None:
     again.set_defaults(verb=verbs.eval_, overrides=[])
 
 
+def _add_export(export: argparse.ArgumentParser) -> None:
+    words = "folder of a finished run, or its record.json; data.root=DIR and the like say where the data are now"
+    export.add_argument("run", type=_path, metavar="RUN", help=words)
+    words = "folder of checkpoints: the file and its entry in the index go there"
+    export.add_argument("folder", type=_path, metavar="FOLDER", help=words)
+    export.set_defaults(verb=verbs.export, overrides=[])
+
+
 def _add_table(table: argparse.ArgumentParser) -> None:
     words = (
         "a table of a paper (1 to 4, kt, hsd1, ..: see `tmkt list`), which trains what is missing unless PLACEs follow;"
-        " PLACE: folder, run folder or record.json whose records are shown"
+        " PLACE: folder, run folder or record.json whose records are shown, or a CSV or JSON file with results of your"
+        " own"
     )
     table.add_argument("what", nargs="+", metavar="TABLE|PLACE", help=words)
+    table.add_argument("--template", action=_Template, nargs=0, help="print a file of results of your own to fill in")
     _add_choice(table)
     words = "text for the terminal, Markdown, LaTeX (booktabs), or plain numbers (default: text)"
     table.add_argument("--format", default="text", choices=("text", "md", "tex", "csv", "json"), help=words)
@@ -175,7 +205,7 @@ def _add_table(table: argparse.ArgumentParser) -> None:
 
 
 def _add_report(report: argparse.ArgumentParser) -> None:
-    words = "folders, run folders or records; key=value shows those with this setting alone"
+    words = f"folders, run folders or records; {RESULTS}; key=value shows those with this setting alone"
     report.add_argument("places", nargs="+", type=_path, metavar="PLACE", help=words)
     words = "the page (default: report.html)"
     report.add_argument("--out", type=_path, default=Path("report.html"), metavar="FILE", help=words)
@@ -205,6 +235,12 @@ def _add_figure(figure: argparse.ArgumentParser) -> None:
     words = "folder for the picture and the numbers (default: figures)"
     figure.add_argument("--out", type=_path, default=Path("figures"), metavar="DIR", help=words)
     figure.set_defaults(verb=verbs.figure, overrides=[])
+
+
+def _add_scripts(scripts: argparse.ArgumentParser) -> None:
+    scripts.add_argument("folder", type=_path, metavar="DIR", help="where they go; made if missing")
+    scripts.add_argument("--overwrite", action="store_true", help="replace files of these names that differ")
+    scripts.set_defaults(verb=verbs.scripts)
 
 
 def _add_running(train: Any) -> None:

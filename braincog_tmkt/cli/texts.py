@@ -127,14 +127,24 @@ TEXTS: dict[str, Text] = {
         ),
     ),
     "eval": Text(
-        "evaluate a finished run again, or with other numbers of time steps",
-        "Evaluate the checkpoints of a finished run on its test recordings and compare with its record; the exit"
-        " status is 1 if an accuracy differs. With --steps, evaluate the network with other numbers of time steps and"
-        " write steps.csv into the run folder.",
+        "evaluate a finished run or a checkpoint again, or with other numbers of time steps",
+        "Evaluate the checkpoints of a finished run on its test recordings and compare with its record; or a checkpoint"
+        " of `tmkt list` on the recordings at hand, and compare with its index. The exit status is 1 if an accuracy"
+        " differs. With --steps, evaluate the network with other numbers of time steps and write steps.csv into the"
+        " run folder.",
         (
             ("tmkt eval runs/digits/tmkt/*/seed42", "does the checkpoint still give the recorded accuracy?"),
             ("tmkt eval runs/digits/tmkt/*/seed42 --steps 1..6", "accuracy with 1, 2, .. 6 time steps"),
             ("tmkt eval runs/nmnist/tmkt/*/seed42 data.root=/data", "where the data have moved"),
+        ),
+    ),
+    "export": Text(
+        "write the network of a finished run as a checkpoint, for timm and others",
+        "Write the weights of a finished run in half precision as safetensors, evaluate them on its test recordings,"
+        " and enter file and accuracy in the index of a folder of checkpoints.",
+        (
+            ("tmkt export runs/digits/tmkt/*/seed42 checkpoints", "one run, to checkpoints/"),
+            ("tmkt export runs/nmnist/tmkt/*/seed42 checkpoints data.root=/data", "where the data have moved"),
         ),
     ),
     "table": Text(

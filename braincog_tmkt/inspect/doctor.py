@@ -15,11 +15,20 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
 
+from .. import __version__
 from ..engine.environment import versions
 from ..terminal import painted, wrapped
 
 PROJECT = "braincog_tmkt"
-EXTRAS = {"ray": "--launcher ray", "bench": "comparing with SpikingJelly in benchmarks/", "dev": "the tests"}
+EXTRAS = {
+    "figures": "`tmkt figure gradcam`",
+    "formats": "ROS bags and compressed HDF5 recordings",
+    "ray": "--launcher ray",
+    "bench": "comparing with SpikingJelly in benchmarks/",
+    "interop": "the examples for SpikingJelly and snnTorch",
+    "docs": "the documentation's site",
+    "dev": "the tests",
+}
 """What `pip install 'braincog_tmkt[EXTRA]'` is for."""
 
 SCRIPTS = "examples/Perception_and_Learning/img_cls"
@@ -76,6 +85,11 @@ def optional() -> Iterator[str]:
         project = distribution(PROJECT)
     except PackageNotFoundError:
         return
+    if project.version != __version__:
+        yield (
+            f"pip install -e . in the checkout: this is {PROJECT} {__version__}, and pip knows what {project.version}"
+            " required"
+        )
     named = _missing(project, "", deep=False)
     for extra, purpose in EXTRAS.items():
         missing = {need: why for need, why in _missing(project, extra, deep=False).items() if need not in named}
@@ -125,8 +139,9 @@ def devices() -> Iterator[str]:
     yield f"{'CPU threads':18} {torch.get_num_threads()}"
     count = torch.cuda.device_count()
     yield f"{'GPUs':18} {', '.join(torch.cuda.get_device_name(number) for number in range(count)) or 'none'}"
-    if count and not find_spec("triton"):
-        yield "Triton is not there, so the neurons have no kernels on a GPU: pip install triton"
+    if count and not (kernels := importlib.import_module(f"{PROJECT}.models.kernels")).has_triton():
+        oldest = ".".join(map(str, kernels.TRITON))
+        yield f"There is no Triton {oldest} or newer, so the neurons have no kernels on a GPU: install a newer PyTorch"
     elif count and not any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))):
         yield "There is no C compiler, which Triton wants for the kernels on a GPU: apt install gcc, or set CC"
 

@@ -102,6 +102,19 @@ def evaluate_steps(
     run = load_run(place, overrides)
     if precision:
         run = replace(run, fabric=make_fabric(precision, 1))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *measure_steps(run, steps)])
+    file = run.folder / STEPS
+    write_whole(file, text.getvalue().encode())
+    return file
+
+
+def measure_steps(run: LoadedRun, steps: Sequence[int]) -> list[tuple[float, ...]]:
+    """The rows of `COLUMNS` that `evaluate_steps` prints and writes; printed, too.
+
+    Raises:
+        RecipeError: for more steps than a recording has frames, unless it stands still.
+    """
     frames = run.task.pairs.steps
     still = getattr(DATASETS[run.recipe.data.name], "still", False)
     if still and frames > 1:
@@ -126,11 +139,7 @@ def evaluate_steps(
         print("  ".join(f"{value:>19}" for value in shown), flush=True)
     if beside:
         print(beside)
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
-    file = run.folder / STEPS
-    write_whole(file, text.getvalue().encode())
-    return file
+    return rows
 
 
 def _measure(run: LoadedRun, steps: int, parts: int = 1) -> tuple[list[tuple[float, ...]], float]:

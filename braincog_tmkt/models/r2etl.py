@@ -87,7 +87,7 @@ class R2ETLVGGSNN(Preset, SpikingNetwork):
 
     def build_heads(self) -> None:
         """Make the one classifier."""
-        self.dvs_fc = self.head()
+        self.dvs_fc = self.make_head()
 
     @property
     def stem(self) -> nn.Conv2d:

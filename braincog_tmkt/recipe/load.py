@@ -1,13 +1,15 @@
 """Recipes: one YAML file says everything that makes a result; loading is strict.
 
-A recipe has five sections of plain keys (`data`, `model`, `method`, `optim`, `train`). It may extend another file,
-whose keys lie below its own, and name `tiers`: sets of overrides such as `{smoke: {train.epochs: 1}}`. A method with
-several training stages may have settings for each, under `stages`: `{ann.optim.lr: 0.1}`. A recipe that names another
-method than the file it extends starts with empty `method` and `stages` sections.
+A recipe has five sections of plain keys (`data`, `model`, `method`, `optim`, `train`). It may extend another file or a
+known recipe (`extends: digits/tmkt`), whose keys lie below its own, and name `tiers`: sets of overrides such as
+`{smoke: {train.epochs: 1}}`. A method with several training stages may have settings for each, under `stages`:
+`{ann.optim.lr: 0.1}`. A recipe that names another method than the file it extends starts with empty `method` and
+`stages` sections.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import is_dataclass, replace
@@ -21,6 +23,7 @@ from ..own_code import COPY, Code, digests, find_code, read_copy, unlike
 from ..registry import did_you_mean
 from ..value_types import hints_of
 from .check import check_layer, check_ranges, hint_of
+from .files import known_recipes
 from .identity import flat, relevant
 from .schema import MODEL_DEFAULTS, DataConfig, Recipe
 from .text import read_value, read_yaml
@@ -108,7 +111,7 @@ def _dotted(value: Any) -> Iterator[str]:
 def _folders(path: Path) -> list[Path]:
     """Those of a recipe file and of the files that it extends."""
     base = _read(path).get("extends")
-    return [path.parent, *(_folders(path.parent / user_path(base)) if base else ())]
+    return [path.parent, *(_folders(_extended(path, base)) if base else ())]
 
 
 def merged_values(path: str | Path, overrides: Iterable[str] = (), tier: str | None = None) -> dict[str, Any]:
@@ -198,9 +201,15 @@ def _merged_files(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     base = own.pop("extends", None)
     if base is None:
         return own
-    below = _merged_files(path.parent / user_path(base), (*above, path.resolve()))
+    below = _merged_files(_extended(path, base), (*above, path.resolve()))
     below.pop("name", None)  # two recipes are two names
     return _over(below, own)
+
+
+def _extended(path: Path, base: str) -> Path:
+    """The file that a recipe extends: one relative to it, else that of a known recipe's name."""
+    beside = path.parent / user_path(base)
+    return beside if os.path.exists(beside) else known_recipes().get(base, beside)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -96,6 +96,8 @@ def _checked(text: bytes, where: str, version: int) -> dict[str, Any]:
         record = _parse(text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise TrainingError(f"{where} cannot be read as a record ({error}): {mend}") from error
+    if isinstance(record, list):
+        raise TrainingError(f"{where} is no record but a list: name a file of your own results itself, not its folder")
     if not isinstance(record, dict) or type(record.get("format")) is not int or record["format"] != version:
         raise TrainingError(
             f"{where} is not a record of this version (format {version}): train the run again, or leave it out"
@@ -188,6 +190,8 @@ def read_records(places: Iterable[str | Path]) -> list[dict[str, Any]]:
 def _read_file(file: Path) -> list[dict[str, Any]]:
     if file.suffix.lower() == LINES:
         return _read_lines(file)
+    if file.suffix.lower() == ".csv":
+        raise TrainingError(f"{file} is no record: `tmkt table` and `tmkt report` alone take results of your own")
     record = read_record(file)
     beside = [_steps_beside(name) for name in (file, file.resolve())]  # of a link: or where it leads
     steps = next((name for name in beside if name.is_file()), None)

@@ -178,7 +178,7 @@ def test_a_value_that_cannot_be_is_named_with_its_key(tmp_path, key, value, word
         (b'{"format": ' + b"9" * 5000 + b"}", "cannot be read as a record"),
         ('{"format": 1, "name": "é"}'.encode("latin-1"), "cannot be read as a record"),
         ('{"format": 1}'.encode("utf-16"), "cannot be read as a record"),
-        (b"[1]", "is not a record"),
+        (b"[1]", "is no record but a list"),
         (b"null", "is not a record"),
         (b'{"format": 1}', "is not a whole record, it lacks name, recipe, "),
     ],
