@@ -102,8 +102,10 @@ def test_an_installed_package_lists_recipes_prints_a_table_and_writes_scripts_fr
     assert tmkt(site, here, "--version") == f"tmkt {__version__}\n"
     listed = tmkt(site, here, "list")
     for path in shipped_files():
-        if path.suffix == ".yaml" and path.stem != "common" and path.parent.name != "paper":
+        if path.suffix == ".yaml" and path.stem not in ("common", "index") and path.parent.name != "paper":
             assert f"\n  {path.parent.name}/{path.stem}\n" in f"{listed}\n", path
+    for name in yaml.safe_load((ROOT / "checkpoints/index.yaml").read_text()):
+        assert f"\n  {name} " in listed
     records = ROOT / "experiments/studies/tables_nmnist"
     printed = tmkt(site, here, "table", "2", str(records))
     paper = yaml.safe_load((ROOT / "experiments/paper/tmkt.yaml").read_text())["tables"]
