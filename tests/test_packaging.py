@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from braincog_tmkt import __version__
 from braincog_tmkt.cli.parser import parse
@@ -151,6 +152,18 @@ def test_scripts_outside_of_a_checkout_need_a_tmkt_and_say_so(tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch("error: there is no tmkt on the PATH that runs: .*pip install braincog_tmkt\n", done.stderr)
     assert not (tmp_path / ".venv").exists()
+
+
+def test_the_constraints_pin_every_requirement_to_a_version_it_admits():
+    def read(name):
+        lines = (ROOT / name).read_text().splitlines()
+        return {need.name: need.specifier for need in (Requirement(line) for line in lines if line[0] != "#")}
+
+    pins, wanted = read("constraints.txt"), read("requirements.txt")
+    assert set(wanted) <= set(pins)
+    for name, specifier in wanted.items():
+        (pin,) = pins[name]
+        assert (pin.operator, specifier.contains(pin.version)) == ("==", True), name
 
 
 def test_the_version_is_the_same_everywhere():
