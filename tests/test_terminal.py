@@ -22,6 +22,7 @@ from braincog_tmkt.cli.parser import make_parser, parse, setting_names
 from braincog_tmkt.cli.texts import TEXTS
 from braincog_tmkt.data.sets import DATASETS
 from braincog_tmkt.figures import FIGURES
+from braincog_tmkt.models.pretrained import read_index
 from braincog_tmkt.progress import counting, make_bar, progress
 from braincog_tmkt.recipe import load_recipe, parse_override
 from braincog_tmkt.recipe.files import find_recipe
@@ -256,14 +257,15 @@ def test_examples_of_the_help_name_what_there_is(path, line, place, monkeypatch)
     if getattr(given, "what", [""])[0] not in ("", "runs"):
         assert given.what[0] in paper_tables()
     assert path != "figure" or given.name in FIGURES
+    assert path != "eval" or given.run.exists() or given.run.name in read_index()
     assert not hasattr(given, "set") or given.set in DATASETS
 
 
 QUICK = [
-    *("tmkt list", "tmkt table runs", "tmkt data check digits", "tmkt data audit digits", "tmkt data prepare digits"),
+    *("tmkt list", "tmkt table runs", "tmkt data check digits", "tmkt data audit digits"),
     *("tmkt eval runs/digits/tmkt/*/seed42", "tmkt eval runs/digits/tmkt/*/seed42 --steps 1..6"),
     *("tmkt table 1 runs", "tmkt report runs", "tmkt figure confusion runs/digits/tmkt/*/seed42"),
-    *("tmkt figure epochs runs",),
+    *("tmkt figure epochs runs", "tmkt eval tmkt_scnn.digits_tmkt"),
 ]
 
 
@@ -272,8 +274,7 @@ def test_quick_examples_run(place, monkeypatch, capsys):
     assert set(QUICK) <= {line for _, line in EXAMPLES}
     for line in QUICK:
         words = [match for word in line.split()[1:] for match in (glob.glob(word) or [word])]
-        more = ["data.size=16"] if words[:2] == ["data", "prepare"] else []
-        assert main([*words, *more]) == 0, (line, capsys.readouterr())
+        assert main(words) == 0, (line, capsys.readouterr())
     assert Path("report.html").is_file()
     assert Path("figures/confusion.png").is_file()
 

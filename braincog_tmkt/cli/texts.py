@@ -136,6 +136,7 @@ TEXTS: dict[str, Text] = {
             ("tmkt eval runs/digits/tmkt/*/seed42", "does the checkpoint still give the recorded accuracy?"),
             ("tmkt eval runs/digits/tmkt/*/seed42 --steps 1..6", "accuracy with 1, 2, .. 6 time steps"),
             ("tmkt eval runs/nmnist/tmkt/*/seed42 data.root=/data", "where the data have moved"),
+            ("tmkt eval tmkt_scnn.digits_tmkt", "a checkpoint that comes with the package"),
         ),
     ),
     "export": Text(
@@ -156,7 +157,7 @@ TEXTS: dict[str, Text] = {
             ("tmkt table runs", "all your runs: mean and deviation over the seeds"),
             ("tmkt table 1 runs", "Table 1 of the TMKT paper with the records in runs/"),
             ("tmkt table 2 runs --dataset nmnist --format md", "N-MNIST in place of the paper's data, as Markdown"),
-            ("tmkt table runs --reference baseline --format tex", "with differences to the baseline, as LaTeX"),
+            ("tmkt table 1 runs mine.csv --format tex", "with results of your own (--template shows how), as LaTeX"),
             ("tmkt table 2 --tier small --seeds 1 2 data.root=data --dry-run", "what would be trained for Table 2"),
         ),
     ),

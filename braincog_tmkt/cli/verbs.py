@@ -34,7 +34,7 @@ PARTS = {
 """What a recipe or a command can name: the folder it is in, and the decorators that enter it there."""
 
 NAMES = 20
-"""Letters of the column of names."""
+"""Letters of the column of names, at least."""
 
 
 def list_(arguments: argparse.Namespace) -> None:
@@ -58,8 +58,9 @@ def list_(arguments: argparse.Namespace) -> None:
 def _print_names(heading: str, names: Mapping[str, str]) -> None:
     """Names with what they are beside them, as wide as the terminal; in a pipe, a line each."""
     print(painted(f"{heading}:", "bold"))
+    column = max(NAMES, *map(len, names)) if names else NAMES
     for name, words in names.items():
-        print(wrapped(f"{f'  {name:{NAMES}}'} {words}".rstrip(), NAMES + 3))
+        print(wrapped(f"  {name:{column}} {words}".rstrip(), column + 3))
 
 
 def _source(entry: Identity) -> str:

@@ -146,7 +146,7 @@ def from_file(file: str | Path) -> Checkpoint:
     """
     path = user_path(file)
     if not path.is_file():
-        raise RecipeError(f"there is no file of weights {path}")
+        raise RecipeError(f"there is no file of weights {path}: correct the path")
     name = path.name.removesuffix(SAFETENSORS)
     listed = read_index(path.parent).get(name)
     if listed is not None and listed.file.name == path.name:
@@ -166,7 +166,7 @@ def read_header(file: Path) -> dict[str, Any]:
         with safe_open(file, framework="numpy") as opened:
             return dict(json.loads((opened.metadata() or {}).get(FACTS, "{}")))
     except (SafetensorError, OSError, ValueError) as error:
-        raise RecipeError(f"{file} is no whole {SAFETENSORS} file ({error}): get it again") from error
+        raise RecipeError(f"{file} is a truncated or corrupt {SAFETENSORS} file ({error}): get it again") from error
 
 
 def default_cfgs() -> dict[str, Any]:

@@ -72,7 +72,7 @@ def read_state(file: str | Path) -> dict[str, Tensor]:
 
     path = user_path(file)
     if not path.is_file():
-        raise RecipeError(f"there is no file of weights {path}")
+        raise RecipeError(f"there is no file of weights {path}: correct the path")
     found: Any
     try:
         if path.suffix == SAFETENSORS:
@@ -88,7 +88,7 @@ def read_state(file: str | Path) -> dict[str, Tensor]:
             " it, read it once with weights_only=False and save its 'state_dict' alone"
         ) from error
     except Exception as error:  # each of the two formats has errors of its own
-        raise RecipeError(f"{path} cannot be read as a file of weights ({_first_line(error)})") from error
+        raise RecipeError(f"{path} cannot be read as a file of weights ({_first_line(error)}): get it again") from error
     state = found.get("state_dict", found) if isinstance(found, Mapping) else None
     if (
         not isinstance(state, Mapping)

@@ -139,7 +139,7 @@ def test_a_damaged_or_foreign_file_is_one_sentence(exported, capsys):
     for name, words in {
         file.stem: "is not the file that index.yaml lists",
         "foreign": "does not say how it was made",
-        "cut": "no whole .safetensors file",
+        "cut": "truncated or corrupt .safetensors file",
     }.items():
         assert main(["eval", str(file.with_name(name))]) == 2
         assert words in capsys.readouterr().err
