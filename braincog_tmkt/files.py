@@ -63,7 +63,7 @@ def write_whole(path: Path, content: bytes | memoryview, keep_old_as: Path | Non
     path = path.resolve()  # a link stays, what it leads to is replaced
     with written_whole(path, suffix=".partial", error=TrainingError, flush=True) as (part,):
         if path.exists() and not path.is_file():
-            raise OSError(errno.EINVAL, "it is no regular file")
+            raise OSError(errno.EINVAL, "it is not a regular file")
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             file.write(content)

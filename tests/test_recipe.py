@@ -67,6 +67,16 @@ def test_extends_merges_section_by_section_and_tiers_by_name(write):
     assert recipe.method == {"name": "tmkt", "mix_ratio": 0.4}
 
 
+def test_extends_takes_the_name_of_a_known_recipe_and_a_file_goes_first(write):
+    mine = {"extends": "digits/tmkt", "method": {"mix_ratio": 0.6}}
+    recipe = load_recipe(write(mine, "mine/c.yaml"))
+    assert (recipe.data.steps, recipe.name, recipe.method) == (6, "mine/c", {"name": "tmkt", "mix_ratio": 0.6})
+    write(BASE, "mine/digits/tmkt")
+    assert load_recipe(write(mine, "mine/c.yaml")).data.steps == 10
+    with pytest.raises(RecipeError, match=r"there is no recipe file .*digits/tmk"):
+        load_recipe(write({"extends": "digits/tmk"}, "mine/d.yaml"))
+
+
 @pytest.mark.parametrize(
     ("method", "expected"),
     [

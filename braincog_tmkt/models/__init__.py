@@ -74,7 +74,9 @@ def _module_network(
     from .parts import keywords_of
 
     if not issubclass(target, Module):
-        raise RecipeError(f"model '{name}' is a {target.__name__}, which is no network: {did_you_mean(name, MODELS)}")
+        raise RecipeError(
+            f"model '{name}' is a {target.__name__}, which is not a network: {did_you_mean(name, MODELS)}"
+        )
     channels = settings.get("in_chans", 2)
     known, takes_any = keywords_of(target)
     of_frames = {"num_classes": classes, "img_size": size, "in_chans": channels}

@@ -177,7 +177,7 @@ class Recipe:
         stages: settings of `optim` and `train` for one stage of the method, as `{ann.optim.lr: 0.1}`; see
             `stages.stage_recipe`.
         tiers: named sets of overrides, as `{smoke: {train.epochs: 1}}`.
-        extends: another recipe file, relative to this one, whose keys lie below these.
+        extends: another recipe file, relative to this one, or a recipe's name: its keys lie below these.
         imports: modules of yours to import first, e.g. one that registers a method. They are looked for in the current
             folder, beside the recipe and the files it extends, and then wherever Python looks.
         code: the files of your own that `imports` and dotted paths lead to, with their digests (`own_code.digests`).
