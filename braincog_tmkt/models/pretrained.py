@@ -127,7 +127,7 @@ def find_checkpoint(place: str | Path) -> Checkpoint | None:
     """
     path = user_path(place)
     name = path.name.removesuffix(SAFETENSORS)
-    file = path.parent / f"{name}{SAFETENSORS}"
+    file = user_path(path.parent / f"{name}{SAFETENSORS}")
     if path.is_dir() or (path.is_file() and path != file):
         return None
     if file.is_file():
