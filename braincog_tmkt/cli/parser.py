@@ -170,8 +170,8 @@ def _add_train(train: argparse.ArgumentParser) -> None:
 
 def _add_eval(again: argparse.ArgumentParser) -> None:
     words = (
-        "folder of a finished run, or its record.json, or a checkpoint (see `tmkt list`); data.root=DIR and the like"
-        " say where the data are now"
+        "folder of a finished run, or its record.json, or a checkpoint (see `tmkt list`); data.root=DIR sets another"
+        " folder of the data"
     )
     again.add_argument("run", type=_path, metavar="RUN", help=words)
     words = "evaluate with these numbers of time steps instead: 1..10, or 5, or 1,2,4"
@@ -182,32 +182,32 @@ def _add_eval(again: argparse.ArgumentParser) -> None:
 
 
 def _add_export(export: argparse.ArgumentParser) -> None:
-    words = "folder of a finished run, or its record.json; data.root=DIR and the like say where the data are now"
+    words = "folder of a finished run, or its record.json; data.root=DIR sets another folder of the data"
     export.add_argument("run", type=_path, metavar="RUN", help=words)
-    words = "folder of checkpoints: the file and its entry in the index go there"
+    words = "folder to write the checkpoint and its entry in index.yaml to"
     export.add_argument("folder", type=_path, metavar="FOLDER", help=words)
     export.set_defaults(verb=verbs.export, overrides=[])
 
 
 def _add_table(table: argparse.ArgumentParser) -> None:
     words = (
-        "a table of a paper (1 to 4, kt, hsd1, ..: see `tmkt list`), which trains what is missing unless PLACEs follow;"
-        " PLACE: folder, run folder or record.json whose records are shown, or a CSV or JSON file with results of your"
-        " own"
+        "TABLE: a paper's table (1 to 4, kt, hsd1, ..: see `tmkt list`); trains the missing runs unless a PLACE"
+        " follows. PLACE: a folder, run folder or record.json whose records are shown, or a CSV or JSON file with"
+        " results of your own"
     )
     table.add_argument("what", nargs="+", metavar="TABLE|PLACE", help=words)
-    table.add_argument("--template", action=_Template, nargs=0, help="print a file of results of your own to fill in")
+    table.add_argument("--template", action=_Template, nargs=0, help="print a CSV template for results of your own")
     _add_choice(table)
     words = "text for the terminal, Markdown, LaTeX (booktabs), or plain numbers (default: text)"
     table.add_argument("--format", default="text", choices=("text", "md", "tex", "csv", "json"), help=words)
-    _add_running(table.add_argument_group("options for training what is missing"))
+    _add_running(table.add_argument_group("options for training the missing runs"))
     table.set_defaults(verb=verbs.table, overrides=[])
 
 
 def _add_report(report: argparse.ArgumentParser) -> None:
-    words = f"folders, run folders or records; {RESULTS}; key=value shows those with this setting alone"
+    words = f"folders, run folders or records; {RESULTS}; key=value shows only runs with this setting"
     report.add_argument("places", nargs="+", type=_path, metavar="PLACE", help=words)
-    words = "the page (default: report.html)"
+    words = "file to write (default: report.html)"
     report.add_argument("--out", type=_path, default=Path("report.html"), metavar="FILE", help=words)
     report.add_argument(
         "--pictures", type=_path, metavar="DIR", help="also show the pictures that `tmkt figure` drew here"
@@ -221,7 +221,7 @@ def _add_choice(command: argparse.ArgumentParser) -> None:
     words = "show the accuracy of the last epoch, or of the best one on validation or test recordings (default: last)"
     command.add_argument("--select", default="last", choices=choices, help=words)
     for name, former, value, words in (
-        ("--dataset", "--on", "SET", "show the recipes of this data set in place of those of the paper's"),
+        ("--dataset", "--on", "SET", "use the recipes of this data set instead of the paper's"),
         ("--reference", "--against", "RECIPE", "show differences to this recipe, over the seeds that both have"),
     ):
         command.add_argument(name, metavar=value, help=words)
@@ -229,8 +229,8 @@ def _add_choice(command: argparse.ArgumentParser) -> None:
 
 
 def _add_figure(figure: argparse.ArgumentParser) -> None:
-    figure.add_argument("name", metavar="NAME", help="of the figure: see `tmkt list`")
-    words = "folders of finished runs; for timesteps and epochs also folders of them. key=value sets an argument"
+    figure.add_argument("name", metavar="NAME", help="name of the figure: see `tmkt list`")
+    words = "run folders; timesteps and epochs also take a folder that contains runs. key=value sets an argument"
     figure.add_argument("runs", nargs="+", type=_path, metavar="RUN", help=words)
     words = "folder for the picture and the numbers (default: figures)"
     figure.add_argument("--out", type=_path, default=Path("figures"), metavar="DIR", help=words)
@@ -238,25 +238,27 @@ def _add_figure(figure: argparse.ArgumentParser) -> None:
 
 
 def _add_scripts(scripts: argparse.ArgumentParser) -> None:
-    scripts.add_argument("folder", type=_path, metavar="DIR", help="where they go; made if missing")
+    scripts.add_argument("folder", type=_path, metavar="DIR", help="folder to write to; created if missing")
     scripts.add_argument("--overwrite", action="store_true", help="replace files of these names that differ")
     scripts.set_defaults(verb=verbs.scripts)
 
 
 def _add_running(train: Any) -> None:
     """Add the options of training; `running` keeps their defaults, but for the seeds, which also choose records."""
-    train.add_argument("--seeds", nargs="+", type=_whole(0), metavar="N", help="seeds, instead of the recipe's")
+    train.add_argument("--seeds", nargs="+", type=_whole(0), metavar="N", help="seeds, instead of those of the recipe")
     before = set(train._actions)
     words = "preset of the recipe: smoke (seconds), small (minutes to hours) or paper (the full settings; the default)"
     train.add_argument("--tier", help=words)
     words = "train one run with N processes of this machine, each on a GPU if there are any (default: 1)"
     train.add_argument("--devices", type=_whole(1, 1024), metavar="N", help=words)
-    train.add_argument("--threads", type=_whole(1, 1024), metavar="N", help="CPU threads of a process (default: all)")
-    train.add_argument("--resume", action="store_true", help="go on with runs that were stopped or killed")
-    train.add_argument("--dry-run", action="store_true", help="train nothing: print what would run, and about how long")
-    words = "folder of all runs (default: runs)"
+    train.add_argument("--threads", type=_whole(1, 1024), metavar="N", help="CPU threads per process (default: all)")
+    train.add_argument("--resume", action="store_true", help="resume runs that were stopped or killed")
+    train.add_argument(
+        "--dry-run", action="store_true", help="train nothing; print what would run, and about how long it takes"
+    )
+    words = "folder for the run folders (default: runs)"
     train.add_argument("--runs", type=_path, default=Path("runs"), metavar="DIR", help=words)
-    words = "train only the I-th of N parts of these runs, for job arrays of a cluster"
+    words = "train only part I of N of these runs, for job arrays on a cluster"
     train.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help=words)
     words = "train N runs at a time, each on one GPU if there are any (default: 1)"
     train.add_argument("--jobs", type=_whole(1, 1024), default=1, metavar="N", help=words)
@@ -277,7 +279,7 @@ def _add_data(data: argparse.ArgumentParser) -> None:
         add("set", metavar="SET", help=words + ("" if name == "simulate" else more))
         if name == "simulate":
             add("--static", required=True, help="folder with a folder of images for each class", **folder)
-            add("--out", required=True, help="folder for the recordings, made if missing", **folder)
+            add("--out", required=True, help="folder for the recordings; created if missing", **folder)
             add("--limit-per-class", type=_whole(1), metavar="N", help="take only the first N images of a class")
         else:
             add("--root", default=Path("data"), help="folder of the data sets (default: data)", **folder)
@@ -289,14 +291,14 @@ def _add_data(data: argparse.ArgumentParser) -> None:
             words = "draw frames of some recordings beside their images into this PNG, PDF or SVG"
             add("--figure", type=_path, metavar="FILE", help=words)
         if name == "prepare":
-            add("--steps", type=_whole(1), metavar="T", help="frames of a recording (default: 10)")
+            add("--steps", type=_whole(1), metavar="T", help="number of frames per recording (default: 10)")
             words = "height and width of a frame, or one number for both (default: 48)"
             add("--size", nargs="+", type=_whole(1), metavar="N", help=words)
             words = "what a frame holds: time, number, presence, .. (default: time)"
             add("--frames", metavar="KIND", help=words)
             words = "average over pixels when frames are made smaller (default: only for the data set folder)"
             add("--antialias", action=argparse.BooleanOptionalAction, default=None, help=words)
-            words = "height and width of the sensor, for recordings of your own that do not say it"
+            words = "height and width of the sensor, for your own recordings that do not state it"
             add("--sensor", nargs=2, type=_whole(1), metavar=("H", "W"), help=words)
             add("--cache", help="folder of the frame cache (default: cache)", **folder)
         if name in ("prepare", "simulate"):

@@ -27,20 +27,20 @@ SETTINGS = "key=value sets any key of a recipe, such as train.epochs=3 or data.r
 TEXTS: dict[str, Text] = {
     "": Text(
         "",
-        "Train, compare and inspect spiking neural networks for event cameras: TMKT and HSD, which learn from static"
-        " images and from ANNs, and the methods that their papers compare with.",
+        "Train, compare and inspect spiking neural networks for event cameras: TMKT, which also learns from static"
+        " images, HSD, which learns from an ANN, and the methods that their papers compare with.",
         (
             ("tmkt list", "names of data sets, networks, methods, figures, tables and recipes"),
             ("tmkt train digits/tmkt", "train TMKT on embedded data: minutes on a CPU, no download"),
             ("tmkt table runs", "the accuracies of all finished runs, in one table"),
-            ("tmkt data check nmnist --root data", "what is there of N-MNIST, or how to get it"),
+            ("tmkt data check nmnist --root data", "check the files of N-MNIST; say how to get them"),
             ("tmkt train --help", "options and examples of a command"),
         ),
     ),
     "list": Text(
         "show the names of data sets, networks, methods, figures, tables and recipes",
-        "Show every name that a recipe or a command can take, a line each, with where it was published. In a pipe every"
-        " name has a line of its own, so that grep finds it.",
+        "List every name that a recipe or a command accepts, with the paper it comes from. In a pipe, print one name"
+        " per line, for grep.",
         (
             ("tmkt list", "everything"),
             ("tmkt list | grep nmnist/", "the recipes for N-MNIST"),
@@ -51,15 +51,15 @@ TEXTS: dict[str, Text] = {
         "Work with the files of a data set. Nothing is downloaded unless you ask for it. The data set digits is"
         " embedded and needs no files.",
         (
-            ("tmkt data check nmnist --root data", "what is there, what is missing, where to get it"),
+            ("tmkt data check nmnist --root data", "which files are there, what is missing, where to get it"),
             ("tmkt data audit digits", "whether the splits keep test images out of training"),
             ("tmkt data prepare --help", "options and examples of one of these commands"),
         ),
     ),
     "data check": Text(
-        "show what is there; if something is missing, what should be and where to get it",
-        "Look at the files of a data set: counts, what is missing and where to get it, and, for recordings of your own,"
-        " what was read from each format. The exit status is 1 if something is missing or cannot be read.",
+        "check the files; say what is missing and where to get it",
+        "Count the files of a data set, and say what is missing and where to get it. For recordings of your own, also"
+        " show what was read from each format. The exit status is 1 if something is missing or cannot be read.",
         (
             ("tmkt data check digits", "the embedded data set"),
             ("tmkt data check nmnist --root data", "the files in data/"),
@@ -69,9 +69,9 @@ TEXTS: dict[str, Text] = {
         ),
     ),
     "data audit": Text(
-        "show whether a split lets training see what it is tested on",
-        "Make the split of every protocol of a data set and count the images and recordings of the test set that"
-        " training can see, by name and by content. The exit status is 1 if a protocol leaks that does not declare it.",
+        "check every split for test recordings or images that training can see",
+        "Make the split of every protocol of a data set, and count the test recordings and their images that training"
+        " can see, by name and by content. The exit status is 1 if a protocol leaks without declaring it.",
         (
             ("tmkt data audit digits", "all protocols of the embedded data set"),
             ("tmkt data audit nmnist --root data", "those of N-MNIST in data/"),
@@ -87,9 +87,9 @@ TEXTS: dict[str, Text] = {
         ),
     ),
     "data prepare": Text(
-        "make the frames of all recordings now instead of at the first run",
-        "Turn all recordings into frames and keep them in the cache, as the first run with the same settings would."
-        " After an interruption the same command goes on.",
+        "make the frames of all recordings before the first run",
+        "Turn all recordings into frames and store them in the cache, as the first run with the same settings would."
+        " After an interruption, the same command resumes.",
         (
             ("tmkt data prepare digits", "with the default settings"),
             ("tmkt data prepare nmnist --root data --steps 8 --size 34", "8 frames of 34x34 for each recording"),
@@ -98,8 +98,8 @@ TEXTS: dict[str, Text] = {
     ),
     "data simulate": Text(
         "simulate event recordings from a folder of images",
-        "Film images with a simulated event camera and write the recordings in the layout of the real data set. All"
-        " results from them are labelled as simulated. After an interruption the same command goes on.",
+        "Simulate an event camera that films images, and write the recordings in the file format and layout of the real"
+        " data set. All results from them are labelled as simulated. After an interruption, the same command resumes.",
         (
             (
                 "tmkt data simulate nmnist --static mnist_png --out twin",
@@ -109,7 +109,7 @@ TEXTS: dict[str, Text] = {
                 "tmkt data simulate ncaltech101 --static 101_ObjectCategories --out twin --limit-per-class 20",
                 "20 images of each class",
             ),
-            ("tmkt data check nmnist --root twin --static-root mnist_png", "then: look at what was made"),
+            ("tmkt data check nmnist --root twin --static-root mnist_png", "then check the result"),
         ),
     ),
     "train": Text(
@@ -117,44 +117,44 @@ TEXTS: dict[str, Text] = {
         "Train one or more recipes, each with several seeds. A recipe is a YAML file or a name from `tmkt list`;"
         " key=value changes any of its settings. First it prints what will run, where and on which data. Each run"
         " writes record.json, checkpoints and a log into its own folder below --runs. Ctrl-C saves the state of a run;"
-        " the same command with --resume goes on.",
+        " the same command with --resume resumes it.",
         (
             ("tmkt train digits/tmkt", "the embedded data set, with the three seeds of the recipe"),
             ("tmkt train digits/tmkt digits/baseline --seeds 1 2", "two recipes with two seeds: four runs"),
             ("tmkt train nmnist/tmkt --tier small data.root=data --dry-run", "show what would run and how long"),
             ("tmkt train digits/tmkt train.epochs=5 optim.lr=0.01", "other settings make another run folder"),
-            ("tmkt train my_recipe.yaml --jobs 4 --resume", "four runs at a time; go on where they stopped"),
+            ("tmkt train my_recipe.yaml --jobs 4 --resume", "four runs at a time; resume those that stopped"),
         ),
     ),
     "eval": Text(
         "evaluate a finished run or a checkpoint again, or with other numbers of time steps",
-        "Evaluate the checkpoints of a finished run on its test recordings and compare with its record; or a checkpoint"
-        " of `tmkt list` on the recordings at hand, and compare with its index. The exit status is 1 if an accuracy"
+        "Evaluate the checkpoints of a finished run on its test recordings and compare with its record. Or evaluate a"
+        " checkpoint of `tmkt list` on your recordings and compare with its index. The exit status is 1 if an accuracy"
         " differs. With --steps, evaluate the network with other numbers of time steps and write steps.csv into the"
         " run folder.",
         (
             ("tmkt eval runs/digits/tmkt/*/seed42", "does the checkpoint still give the recorded accuracy?"),
             ("tmkt eval runs/digits/tmkt/*/seed42 --steps 1..6", "accuracy with 1, 2, .. 6 time steps"),
-            ("tmkt eval runs/nmnist/tmkt/*/seed42 data.root=/data", "where the data have moved"),
+            ("tmkt eval runs/nmnist/tmkt/*/seed42 data.root=/data", "with the data in another folder"),
             ("tmkt eval tmkt_scnn.digits_tmkt", "a checkpoint that comes with the package"),
         ),
     ),
     "export": Text(
         "write the network of a finished run as a checkpoint, for timm and others",
-        "Write the weights of a finished run in half precision as safetensors, evaluate them on its test recordings,"
-        " and enter file and accuracy in the index of a folder of checkpoints.",
+        "Write the weights of a finished run as float16 safetensors, evaluate them on its test recordings, and add file"
+        " and accuracy to the index of a folder of checkpoints.",
         (
             ("tmkt export runs/digits/tmkt/*/seed42 checkpoints", "one run, to checkpoints/"),
-            ("tmkt export runs/nmnist/tmkt/*/seed42 checkpoints data.root=/data", "where the data have moved"),
+            ("tmkt export runs/nmnist/tmkt/*/seed42 checkpoints data.root=/data", "with the data in another folder"),
         ),
     ),
     "table": Text(
-        "print a table of a paper with your numbers, or a table of your runs",
-        "Print a table. Given the number of a paper's table (1 to 4, kt, hsd1, .., see `tmkt list`), train what is"
-        " missing and show your accuracies beside the paper's; with folders behind it, take their records and train"
-        " nothing. Given folders alone, show all records in them, one row for each recipe.",
+        "print a paper's table with your accuracies beside it, or a table of your runs",
+        "Print a table. With the name of a paper's table (1 to 4, kt, hsd1, .., see `tmkt list`), train the missing"
+        " runs and show your accuracies beside the paper's. With a table and folders, use the records in the folders"
+        " and train nothing. With folders only, show all records in them, one row for each recipe.",
         (
-            ("tmkt table runs", "all your runs: mean and deviation over the seeds"),
+            ("tmkt table runs", "all your runs: mean and standard deviation over the seeds"),
             ("tmkt table 1 runs", "Table 1 of the TMKT paper with the records in runs/"),
             ("tmkt table 2 runs --dataset nmnist --format md", "N-MNIST in place of the paper's data, as Markdown"),
             ("tmkt table 1 runs mine.csv --format tex", "with results of your own (--template shows how), as LaTeX"),
@@ -163,8 +163,8 @@ TEXTS: dict[str, Text] = {
     ),
     "report": Text(
         "write one HTML page of your runs: tables, curves, splits, cost",
-        "Write a single HTML page, without outside files, that shows the records in some folders: accuracies, curves,"
-        " the audit of every split, cost, and settings.",
+        "Write one self-contained HTML page that shows the records in some folders: accuracies, curves, the audit of"
+        " every split, cost, and settings.",
         (
             ("tmkt report runs", "all runs, to report.html"),
             ("tmkt report runs --out page.html --pictures figures", "with the pictures of `tmkt figure`"),
@@ -172,9 +172,9 @@ TEXTS: dict[str, Text] = {
         ),
     ),
     "figure": Text(
-        "draw a picture of finished runs, and write the numbers behind it",
-        "Draw a picture of finished runs: a PNG, and the numbers in it as CSV. `tmkt list` shows the names; key=value"
-        " sets an argument of the figure.",
+        "draw a figure of finished runs, and write its numbers as CSV",
+        "Draw a figure of finished runs as PNG, and write its numbers as CSV. `tmkt list` shows the names of the"
+        " figures; key=value sets an argument of the figure.",
         (
             ("tmkt figure confusion runs/digits/tmkt/*/seed42", "confusion matrix of one run"),
             ("tmkt figure epochs runs", "test accuracy by epoch of all runs in runs/"),
@@ -182,17 +182,18 @@ TEXTS: dict[str, Text] = {
         ),
     ),
     "scripts": Text(
-        "write the shell scripts that reproduce data sets and tables to a folder",
-        "Write the shell scripts that reproduce the papers' data sets and tables to a folder.",
+        "write the shell scripts that reproduce the papers' tables to a folder",
+        "Write the shell scripts that reproduce the papers' tables, one for each data set or table, to a folder.",
         (
             ("tmkt scripts scripts", "all scripts, to scripts/"),
             ("tmkt scripts scripts --overwrite", "replace scripts that you changed"),
         ),
     ),
     "doctor": Text(
-        "show versions and devices, and what is missing or in the way here",
-        "Show the versions of all that makes a number, the devices, missing packages with the command that installs"
-        " them, and what importing BrainCog changes in timm. The exit status is 1 if something is missing.",
+        "show versions, devices, and missing or conflicting packages",
+        "Show the versions of Python, PyTorch, BrainCog and the other packages that affect results, the devices,"
+        " missing packages with the command that installs them, and what importing BrainCog changes in timm. The exit"
+        " status is 1 if something is missing.",
         (
             ("tmkt doctor", "is this environment complete?"),
             ("tmkt doctor > environment.txt", "for a bug report"),

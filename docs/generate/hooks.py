@@ -18,7 +18,14 @@ from latex2mathml.converter import convert
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[2]
-OUTSIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/results/*.md", "benchmarks/results/*.png")
+OUTSIDE = (
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "checkpoints/README.md",
+    "experiments/README.md",
+    "benchmarks/results/*.md",
+    "benchmarks/results/*.png",
+)
 """Files outside `docs/` that the site has, too, at their own paths."""
 
 GENERATED = re.compile(r"<!-- generated: (\w+) -->")
