@@ -18,6 +18,8 @@ DOCS = [
     "mkdocs-material>=9.6",
     "mkdocstrings[python]>=0.27",
     "latex2mathml>=3.77",
+    "nbclient>=0.10",  # runs the tutorials in a kernel
+    "ipykernel>=6.29",
 ]
 FIGURES = ["grad-cam>=1.5"]
 FORMATS = ["hdf5plugin>=4", "rosbags>=0.11"]
