@@ -65,7 +65,7 @@ class Log:
 
     def step(self, place: str, loss: float, left: int) -> None:
         """Move the bar by one optimiser step, and tell once how long those that are `left` in this stage will take."""
-        self.bar.set_postfix_str(f"{place}, loss {loss:.4f}", refresh=False)
+        self.bar.set_postfix_str(f"{place}, loss {loss:.3f}", refresh=False)
         self.bar.update()
         if len(self.times) <= FIRST_STEPS:
             self.times.append(time.perf_counter())

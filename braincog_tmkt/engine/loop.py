@@ -85,7 +85,7 @@ def _train(run: Run) -> None:
     at, total = run.progress, sum(plan.epochs * plan.steps for plan in run.plan)
     behind = sum(plan.epochs * plan.steps for plan in run.plan[: at.stage]) + at.epoch * run.now.steps + at.step
     names = [plan.stage.name for plan in run.plan]
-    name = f"{run.recipe.name} seed {run.seed}"
+    name = f"seed {run.seed}"  # short: the bar has little room
     log = Log(run.folder, name, total, behind, len(at.history), names) if run.fabric.is_global_zero else None
     with log or nullcontext() as run.log:
         try:
