@@ -1,21 +1,52 @@
-"""Packaging of braincog_tmkt; the requirements live in requirements.txt, the tools' settings in pyproject.toml."""
+"""Packaging of braincog_tmkt: requirements are in requirements.txt, the version is the package's `__version__`."""
 
+import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
+VERSION = re.search('__version__ = "(.*)"', (HERE / "braincog_tmkt/__init__.py").read_text(encoding="utf-8"))[1]
 REQUIREMENTS = [
     line for line in (HERE / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")
 ]
 
+DOCS = [
+    "mkdocs>=1.6,<2",
+    "mkdocs-material>=9.6",
+    "mkdocstrings[python]>=0.27",
+    "latex2mathml>=3.77",
+]
+FIGURES = ["grad-cam>=1.5"]
+FORMATS = ["hdf5plugin>=4", "rosbags>=0.11"]
 RAY = ["ray>=2.9"]
 SPIKINGJELLY = ["spikingjelly>=2"]
-FORMATS = ["hdf5plugin>=4", "rosbags>=0.11"]
+
+SHIPPED = ["experiments/*.sh", "experiments/*.sbatch", "experiments/*/*.yaml", "checkpoints/*.*"]
+"""What lies beside the package in a checkout and inside it in a wheel; `braincog_tmkt.files.shipped` finds it."""
+
+
+class BuildWithShipped(build_py):
+    """Copies what is shipped into the package that is built; an editable install reads the checkout's own."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        package = Path(self.build_lib, "braincog_tmkt")
+        for folder in {pattern.partition("/")[0] for pattern in SHIPPED}:
+            shutil.rmtree(package / folder, ignore_errors=True)  # an earlier build's, with files that are gone now
+        for source in (file for pattern in SHIPPED for file in HERE.glob(pattern)):
+            target = package / source.relative_to(HERE)
+            self.mkpath(str(target.parent))
+            self.copy_file(str(source), str(target))
+
 
 setup(
     name="braincog_tmkt",
-    version="0.1.0",
+    version=VERSION,
     description="TMKT and HSD: spiking networks for event cameras, taught by static images and by converted ANNs",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
@@ -24,6 +55,7 @@ setup(
     classifiers=[f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)],
     packages=find_packages(include=["braincog_tmkt", "braincog_tmkt.*"]),
     package_data={"braincog_tmkt.results": ["templates/*"]},
+    cmdclass={"build_py": BuildWithShipped},
     install_requires=REQUIREMENTS,
     extras_require={
         "dev": [
@@ -39,10 +71,14 @@ setup(
             "types-tqdm",
             "playwright>=1.40",
             "evt3>=0.4",
+            "pre-commit>=3.5",
+            *FIGURES,
             *FORMATS,
             *RAY,
         ],
         "bench": SPIKINGJELLY,
+        "docs": DOCS,
+        "figures": FIGURES,
         "formats": FORMATS,
         "interop": [*SPIKINGJELLY, "snntorch>=0.9"],
         "ray": RAY,

@@ -9,7 +9,7 @@ from typing import Any
 
 from .models import MODELS, register_with_timm
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["__version__", *MODELS]
 
 with suppress(ImportError):  # `tmkt doctor` says what is missing

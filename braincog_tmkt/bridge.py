@@ -82,7 +82,7 @@ def _importing() -> Iterator[None]:
     except Exception as error:
         raise PackageError(
             f"BrainCog cannot be imported ({type(error).__name__}: {error}):"
-            " `tmkt doctor` says what this environment lacks"
+            " run `tmkt doctor`, which shows what is missing here and how to install it"
         ) from error
 
 

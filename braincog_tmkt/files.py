@@ -13,6 +13,16 @@ LONGEST = 3000
 """Bytes of a path that leave room for what lies below it; systems allow about 4000."""
 
 
+def shipped(folder: str) -> Path:
+    """A folder of data that travels with the package, `experiments` or `checkpoints`; it is only read.
+
+    It lies beside the package in a checkout and inside it in a wheel, where setup.py puts it.
+    """
+    package = Path(__file__).resolve().parent
+    inside = package / folder
+    return inside if inside.is_dir() else package.parent / folder
+
+
 def user_path(text: str | Path) -> Path:
     """A path as a user gives it; `~` is the home folder.
 
@@ -53,7 +63,7 @@ def write_whole(path: Path, content: bytes | memoryview, keep_old_as: Path | Non
     path = path.resolve()  # a link stays, what it leads to is replaced
     with written_whole(path, suffix=".partial", error=TrainingError, flush=True) as (part,):
         if path.exists() and not path.is_file():
-            raise OSError(errno.EINVAL, "it is no regular file")
+            raise OSError(errno.EINVAL, "it is not a regular file")
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             file.write(content)

@@ -133,7 +133,7 @@ class Registry(MutableMapping[str, Callable[..., Any]]):
         base: Any = getattr(importlib.import_module(self.base[0]), self.base[1]) if self.base else object
         if not callable(found) or (self.base and not (isinstance(found, type) and issubclass(found, base))):
             wanted = f"subclass of {'.'.join(self.base)}" if self.base else "class or function"
-            raise RecipeError(f"{self.what} '{path}' is no {wanted}")
+            raise RecipeError(f"{self.what} '{path}' is not a {wanted}: give the name of one")
         return found
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -189,13 +189,13 @@ class Registry(MutableMapping[str, Callable[..., Any]]):
         for key, parameter in list(accepted.items())[len(args) :]:
             required = parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
             if required and key not in kwargs:
-                raise RecipeError(f"{self.what} '{name}' needs '{key}'")
+                raise RecipeError(f"{self.what} '{name}' needs '{key}': give it a value")
         return target(*args, **kwargs)
 
 
 def _identity(name: str, given: Mapping[str, Any], doc: str | None) -> Identity:
     if unknown := given.keys() - {field.name for field in fields(Identity)}:
-        raise ValueError(f"'{name}' is entered with {', '.join(sorted(unknown))}, which is no part of an identity")
+        raise ValueError(f"'{name}' is entered with {', '.join(sorted(unknown))}, which is not a part of an identity")
     title = (doc or "").strip().partition("\n")[0]
     return Identity(name, **{"title": title, "label": name, **given})
 

@@ -7,4 +7,4 @@
 # Any key=value goes to the recipes: bash experiments/cepdvs.sh data.protocol=published_cepdvs
 source "$(dirname "$0")/env.sh"
 set_name=cepdvs
-source experiments/run_set.sh
+source "$SCRIPTS/run_set.sh"

@@ -7,4 +7,4 @@
 source "$(dirname "$0")/env.sh"
 set_name=cifar10dvs
 RECIPES="${RECIPES:-baseline_time baseline_number baseline_presence}"
-source experiments/run_set.sh
+source "$SCRIPTS/run_set.sh"

@@ -6,4 +6,4 @@
 source "$(dirname "$0")/env.sh"
 set_name=dvsgesture
 RECIPES="${RECIPES:-baseline}"
-source experiments/run_set.sh
+source "$SCRIPTS/run_set.sh"

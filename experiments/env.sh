@@ -1,6 +1,13 @@
-# Sourced by the scripts: makes or reuses .venv beside the project, installs the project into it, enters the project.
+# Sourced by the scripts. In a checkout: makes or reuses .venv beside the project, installs the project into it, enters the
+# project. Elsewhere (`tmkt scripts DIR`): uses the tmkt of the PATH, in the current folder.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+unset CDPATH
+SCRIPTS="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+CHECKOUT=""
+if [ -f "$SCRIPTS/../setup.py" ] && [ -d "$SCRIPTS/../braincog_tmkt" ]; then
+  cd "$SCRIPTS/.."
+  CHECKOUT="$PWD"
+fi
 export PYTHONWARNINGS="${PYTHONWARNINGS:-ignore::FutureWarning}"
 
 TESTED="3.13 3.12 3.11"
@@ -49,12 +56,17 @@ make_environment() {
   fi
 }
 
-# install_project EXTRAS: does nothing when the requirements did not change since the last time.
+# install_project EXTRAS: does nothing when the requirements did not change since the last time, or outside a checkout.
 install_project() {
   local extras="${1:-}" stamp wanted
+  if [ -z "$CHECKOUT" ]; then
+    tmkt --version > /dev/null 2>&1 && return
+    echo "error: there is no tmkt on the PATH that runs: activate the environment that has it, or pip install braincog_tmkt" >&2
+    return 1
+  fi
   stamp=".venv/installed${extras}"
   make_environment
-  wanted="$(version_of .venv/bin/python) $(cat requirements.txt setup.py | cksum)"
+  wanted="$(version_of .venv/bin/python) $(cat requirements.txt setup.py braincog_tmkt/__init__.py | cksum)"
   if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     echo "Installing into .venv (PyTorch is large: about 3 minutes and 6 GB the first time) ..."
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip

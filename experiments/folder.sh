@@ -5,4 +5,4 @@
 # Any key=value goes to the recipes: bash experiments/folder.sh data.protocol=unpaired
 source "$(dirname "$0")/env.sh"
 set_name=folder
-source experiments/run_set.sh
+source "$SCRIPTS/run_set.sh"

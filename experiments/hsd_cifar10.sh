@@ -6,6 +6,6 @@
 source "$(dirname "$0")/env.sh"
 set_name=cifar10
 tet_steps=method.steps
-source experiments/run_hsd.sh
+source "$SCRIPTS/run_hsd.sh"
 table hsd1
 sweep_steps

@@ -8,7 +8,7 @@
 source "$(dirname "$0")/env.sh"
 set_name=cifar10dvs
 tet_steps=data.steps
-source experiments/run_hsd.sh
+source "$SCRIPTS/run_hsd.sh"
 table hsd2
 table hsd-figure1
 train table cifar10dvs/kd

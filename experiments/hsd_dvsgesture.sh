@@ -6,5 +6,5 @@
 source "$(dirname "$0")/env.sh"
 set_name=dvsgesture
 tet_steps=data.steps
-source experiments/run_hsd.sh
+source "$SCRIPTS/run_hsd.sh"
 sweep_steps

@@ -8,7 +8,7 @@
 source "$(dirname "$0")/env.sh"
 set_name=ncaltech101
 tet_steps=data.steps
-source experiments/run_hsd.sh
+source "$SCRIPTS/run_hsd.sh"
 sweep_steps
 for value in ${TEMPERATURES:-1 2 5 10 20}; do
   train temperature ncaltech101/hsd "method.temperature=$value"

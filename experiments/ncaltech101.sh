@@ -5,4 +5,4 @@
 # Any key=value goes to the recipes: bash experiments/ncaltech101.sh train.batch=60
 source "$(dirname "$0")/env.sh"
 set_name=ncaltech101
-source experiments/run_set.sh
+source "$SCRIPTS/run_set.sh"

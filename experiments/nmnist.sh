@@ -5,4 +5,4 @@
 # Any key=value goes to the recipes: bash experiments/nmnist.sh data.train_per_class=30
 source "$(dirname "$0")/env.sh"
 set_name=nmnist
-source experiments/run_set.sh
+source "$SCRIPTS/run_set.sh"

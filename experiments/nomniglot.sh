@@ -8,4 +8,4 @@
 #   DATA=TWIN STATIC=OMNIGLOT TIER=small bash experiments/nomniglot.sh
 source "$(dirname "$0")/env.sh"
 set_name=nomniglot
-source experiments/run_set.sh
+source "$SCRIPTS/run_set.sh"

@@ -6,4 +6,4 @@
 # Options of `tmkt table` and any key=value may follow: bash experiments/table1.sh --format md train.precision=bf16-mixed
 source "$(dirname "$0")/env.sh"
 table=1
-source experiments/run_table.sh
+source "$SCRIPTS/run_table.sh"

@@ -109,7 +109,7 @@ def execute(code: str) -> None:
 
 def _reader(end: Connection) -> Any:
     with end:
-        return os.fdopen(os.dup(end.fileno()), encoding="utf-8")
+        return os.fdopen(os.dup(end.fileno()), encoding="utf-8", newline="")
 
 
 def _run(

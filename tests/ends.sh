@@ -23,6 +23,9 @@ for end in ${*:-pinned oldest}; do
   "$python" -m pip install --quiet --constraint "$folder/constraints.txt" --editable . pytest hypothesis "setuptools>=70.1"
   "$folder/env/bin/tmkt" doctor
   "$folder/env/bin/tmkt" train digits/tmkt --tier smoke --runs "$folder/runs" data.cache="$folder/cache"
+  "$folder/env/bin/tmkt" table "$folder/runs"
+  "$folder/env/bin/tmkt" report "$folder/runs" --out "$folder/report.html"
+  "$folder/env/bin/tmkt" figure activity "$folder"/runs/digits/tmkt/*/seed* --out "$folder/figures" data.cache="$folder/cache"
   "$python" -m pytest -q -m "not slow and not gpu" tests/models tests/test_bridge.py tests/test_environment.py \
     tests/engine/test_step.py $([ ! -d tests/plugin ] || echo tests/plugin)
   rm -rf "$folder"

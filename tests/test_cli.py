@@ -46,7 +46,7 @@ def test_overrides_stand_anywhere():
 @pytest.mark.parametrize(
     "argv",
     [
-        *([], ["trian"], ["train"], ["list", "train.epochs=3"], ["data"], ["data", "check"]),
+        *(["trian"], ["train"], ["list", "train.epochs=3"], ["list", "x"], ["data", "chek"], ["data", "check"]),
         *(["train", "a", "--shard", shard] for shard in ("3", "0/0", "1/-1", "²/3")),
         *(["train", "a", *option.split()] for option in ("--devices 0", "--threads -3", "--jobs 1_0", "--jobs 0")),
         *(["train", "a", "--seeds", value] for value in ("-1", "1e3", "0x1", str(2**64))),
@@ -94,10 +94,13 @@ def test_wrong_usage_is_explained(argv, capsys):
             "1000 processes were",
         ),
         (["eval", "nowhere", "--steps", "1..999999999"], "go up to 10000"),
-        (["eval", "nowhere", "--precision", "32-true"], "--precision goes with --steps"),
+        (["eval", "nowhere", "--precision", "32-true"], "--precision needs --steps"),
         (["data", "check", "digit"], "did you mean 'digits'"),
         (["eval", "nowhere"], "nowhere does not exist"),
-        (["table", "nowhere"], "'nowhere' is no table (1, 2, 3, 4, hsd-figure1, hsd1, hsd2, kt) and no file or folder"),
+        (
+            ["table", "nowhere"],
+            "'nowhere' is neither a table (1, 2, 3, 4, hsd-figure1, hsd1, hsd2, kt) nor a file or folder",
+        ),
         (["table", "2", "nowhere"], "nowhere does not exist"),
         (["table", "2", "--on", "cifar10dvs"], "no recipe in experiments/cifar10dvs has a row in table 2"),
         (["table", "2", "--against", "fixed"], "table 2 has no row 'fixed' to compare with"),
@@ -129,9 +132,14 @@ def test_the_embedded_data_are_there_and_their_splits_hold(capsys):
     assert "600 recordings, 10 classes, 1797 images, embedded data" in capsys.readouterr().out
     assert main(["data", "audit", "digits"]) == 0
     out = capsys.readouterr().out
-    table = {line.split()[0]: line for line in out.splitlines() if line}
-    assert table["clean"].endswith("clean")
-    assert table["published"].endswith("leaky (declared)")
+    table = {line.partition("  ")[0]: line.split("  ") for line in out.splitlines() if line}
+    verdicts = dict(zip(filter(None, table["protocol"]), filter(None, table["verdict"]), strict=True))
+    assert {name.strip(): verdict.strip() for name, verdict in verdicts.items()} == {
+        "protocol": "verdict",
+        "clean": "clean",
+        "published": "leaky (declared)",
+        "published_unsorted": "leaky (declared)",
+    }
     assert "Split 'clean'" in out
 
 
@@ -147,7 +155,11 @@ def test_a_leak_that_no_protocol_admits_is_status_1(capsys, monkeypatch):
     monkeypatch.setattr(Digits, "protocols", ("clean", "careless"))
     assert main(["data", "audit", "digits"]) == 1
     out = capsys.readouterr().out
-    assert "LEAKS" in next(line for line in out.splitlines() if line.startswith("careless"))
+    assert next(line for line in out.splitlines() if line.startswith("verdict")).split() == [
+        "verdict",
+        "clean",
+        "LEAKS",
+    ]
     assert "IT LEAKS: 100 test (100.0%)" in out
 
 
@@ -200,7 +212,8 @@ def test_output_that_cannot_be_written_is_an_error(monkeypatch, capsys):
     with open("/dev/full", "w") as full:
         monkeypatch.setattr(sys, "stdout", full)
         assert main(["data", "check", "digits"]) == 2
-    assert capsys.readouterr().err == "error: the output cannot be written: No space left on device\n"
+    words = "the output cannot be written: No space left on device: send it to another file or disk"
+    assert capsys.readouterr().err == f"error: {words}\n"
 
 
 def test_closed_streams_are_as_good_as_none():

@@ -82,6 +82,7 @@ def commands(parser=None, path=()):
 
 SOUND = dict.fromkeys(("run", "runs", "what", "places"), "run")
 SOUND |= {"recipes": "folder/baseline", "set": "folder", "name": "timesteps", "static": "folder", "out": "out"}
+SOUND |= {"folder": "out"}
 """A well-formed value for every argument that a command must have."""
 
 

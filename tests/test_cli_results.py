@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from braincog_tmkt.cli import main
+from braincog_tmkt.launch.scripts import write_scripts
 from tests.children import Child
 from tests.test_every_recipe import nmnist
 
@@ -73,12 +74,18 @@ def test_records_can_be_shown_without_training(place, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
-        (["--seeds", "77"], "no record has seed 77: there are those of 1, 2"),
+        (["--seeds", "77"], "no record has seed 77: choose from 1, 2"),
         (["--seeds", "1", "77"], "no record has seed 77"),
         (["--against", "tms"], "no record is of a recipe 'tms' to compare with: did you mean 'tsm'"),
-        (["data.static_pool=open"], "no record has data.static_pool=open: data.static_pool is partners"),
-        (["train.batch=4", "data.steps=3"], "no record has data.steps=3: data.steps is 2"),
-        (["name=nmnist/tmk"], "no record has name=nmnist/tmk: name is nmnist/knowledge_transfer or"),
+        (
+            ["data.static_pool=open"],
+            "no record has data.static_pool=open: choose one that there is, data.static_pool=partners",
+        ),
+        (["train.batch=4", "data.steps=3"], "no record has data.steps=3: choose one that there is, data.steps=2"),
+        (
+            ["name=nmnist/tmk"],
+            "no record has name=nmnist/tmk: choose one that there is, name=nmnist/knowledge_transfer or",
+        ),
         (["--resume"], "leave out --resume"),
         (["--runs", "elsewhere"], "leave out --runs"),
     ],
@@ -155,19 +162,15 @@ def test_scripts_are_sound_and_executable():
         assert bool(script.stat().st_mode & stat.S_IXUSR) != sourced, script
 
 
-def test_the_script_of_a_table_runs_the_command(place, tmp_path):
-    """With a stub for `tmkt`: what it is given."""
+def test_the_script_of_a_table_runs_the_command(tmp_path):
+    """Written out, with a stub for `tmkt` on the PATH: what it is given."""
     stub = tmp_path / "tmkt"
     stub.write_text("#!/bin/sh\nprintf '%s ' \"$@\"\n")
     stub.chmod(0o755)
-    script = (ROOT / "experiments" / "table3.sh").read_text().replace("env.sh", "stub_env.sh")
-    (tmp_path / "experiments").mkdir()
-    env = f'cd "{tmp_path}"; install_project() {{ export PATH="{tmp_path}:$PATH"; }}\n'
-    (tmp_path / "experiments" / "stub_env.sh").write_text(env)
-    (tmp_path / "experiments" / "run_table.sh").write_text((ROOT / "experiments" / "run_table.sh").read_text())
-    (tmp_path / "experiments" / "table3.sh").write_text(script)
-    environment = {**os.environ, "DATA": "/d", "SEEDS": "1 2", "ON": "nmnist", "TIER": "small", "JOBS": "3"}
-    command = ["bash", str(tmp_path / "experiments/table3.sh"), "--format", "md"]
+    write_scripts(tmp_path / "scripts")
+    settings = {"DATA": "/d", "SEEDS": "1 2", "ON": "nmnist", "TIER": "small", "JOBS": "3"}
+    environment = {**os.environ, **settings, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = ["bash", str(tmp_path / "scripts/table3.sh"), "--format", "md"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     given = "table 3 --tier small --jobs 3 --resume --seeds 1 2 --dataset nmnist"
     assert done.stdout.strip() == f"{given} data.root=/d data.static_root=/d --format md"

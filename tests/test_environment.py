@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import timm
 
-from braincog_tmkt import bridge
+from braincog_tmkt import __version__, bridge
 from braincog_tmkt.errors import PackageError
 from braincog_tmkt.inspect import doctor
 
@@ -135,14 +135,17 @@ def test_missing_packages_are_one_sentence_and_the_doctor_runs():
     code = "from braincog_tmkt.cli import main\nassert main(['doctor']) == 1\nsys.exit(main(['list']))"
     done = child(["torch", "yaml", "omegaconf", "packaging"], code)
     assert done.returncode == 2
-    assert "Lacking: packaging (not installed" in done.stdout
-    assert done.stderr == "error: No module named 'yaml': `tmkt doctor` says what this environment lacks\n"
+    assert "Missing: packaging (not installed" in done.stdout
+    assert (
+        done.stderr
+        == "error: No module named 'yaml': run `tmkt doctor`, which shows what is missing here and how to install it\n"
+    )
 
 
 def test_a_package_that_is_there_and_cannot_be_imported_is_found():
     code = "from braincog_tmkt.cli import main\nassert main(['doctor']) == 1\nfrom braincog_tmkt import tmkt_scnn"
     done = child(["torch"], code)
-    assert "Lacking: an import that works (No module named 'torch')" in done.stdout
+    assert "Missing: an import that works (No module named 'torch')" in done.stdout
     assert done.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'torch'"
 
 
@@ -150,7 +153,7 @@ def test_brain_cog_that_cannot_be_imported_is_one_sentence():
     done = child(["braincog", "timm"], "import braincog_tmkt.bridge")  # without timm it takes half the time
     assert done.stderr.splitlines()[-1] == (
         "braincog_tmkt.errors.PackageError: BrainCog cannot be imported (ModuleNotFoundError: No module named"
-        " 'braincog'): `tmkt doctor` says what this environment lacks"
+        " 'braincog'): run `tmkt doctor`, which shows what is missing here and how to install it"
     )
 
 
@@ -193,6 +196,15 @@ def test_the_doctor_finds_what_is_missing_or_too_old(installed):
     assert "made_up_ray>=2.9, for --launcher ray: pip install 'braincog_tmkt[ray]'" in lines
     assert "made_up_test, for the tests: pip install 'braincog_tmkt[dev]'" in lines
     assert any(line.startswith("Python 3.2, where the tests ran: this is 3.") for line in lines)
+    stale = f"pip install -e . in the checkout: this is braincog_tmkt {__version__}, and pip knows what 0.1 required"
+    assert stale in lines
+
+
+def test_a_command_whose_extra_is_missing_says_so_first(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch_grad_cam", None)
+    monkeypatch.delitem(sys.modules, "braincog_tmkt.figures.gradcam", raising=False)
+    with pytest.raises(PackageError, match=r"gradcam needs .*: pip install 'braincog_tmkt\[figures\]'$"):
+        importlib.import_module("braincog_tmkt.figures.gradcam")
 
 
 # BrainCog's scripts

@@ -19,6 +19,6 @@ def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
 def test_what_is_no_file_is_left_alone(tmp_path, make):
     make(tmp_path / "special")
-    with pytest.raises(TrainingError, match=r"special cannot be written \(it is no regular file\)"):
+    with pytest.raises(TrainingError, match=r"special cannot be written \(it is not a regular file\)"):
         write_whole(tmp_path / "special", b"new")
     assert [(path.name, path.is_file()) for path in tmp_path.iterdir()] == [("special", False)]

@@ -59,7 +59,7 @@ def test_no_keyword_may_be_one_that_is_given_by_place_or_the_registrys_own(shape
     [
         ("collections.OrderedDct", "data set 'collections.OrderedDct' cannot be imported: AttributeError"),
         ("no.such.Reader", "data set 'no.such.Reader' cannot be imported: ModuleNotFoundError"),
-        ("collections.OrderedDict", "data set 'collections.OrderedDict' is no subclass of .*DataSet"),
+        ("collections.OrderedDict", "data set 'collections.OrderedDict' is not a subclass of .*DataSet"),
     ],
 )
 def test_a_class_of_ones_own_is_given_by_its_dotted_path(shapes, name, words):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 from collections.abc import Sequence
 
 from ..errors import TmktError
+from ..terminal import painted
 from .parser import parse
+from .reference import reference
 
-__all__ = ["main"]
+__all__ = ["main", "reference"]
 
 TORCH_WANTS_MEMORY = "can't allocate memory", "out of memory"  # on the CPU, on a GPU
+NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG
 LESS_MEMORY = "take a smaller train.batch, data.steps, data.size or model.width, or set model.recompute=true"
 
 
@@ -32,18 +36,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError as error:
         if (error.name or "").startswith("braincog_tmkt"):
             raise
-        return _failed(f"{error}: `tmkt doctor` says what this environment lacks")
+        return _failed(f"{error}: run `tmkt doctor`, which shows what is missing here and how to install it")
     except KeyboardInterrupt:
-        return _failed("interrupted", 128 + signal.SIGINT)
+        return _failed("interrupted: run the same command again", 128 + signal.SIGINT)
     except BrokenPipeError:
         return _unread()
+    except OSError as error:
+        if error.filename is not None or error.errno not in NO_ROOM:
+            raise
+        return _unwritten(error)
     return _flushed(0 if good is not False else 1)
 
 
 def _failed(message: str, status: int = 2) -> int:
     """Print an error and return the status; all processes of a run raise the same one, and the first prints it."""
     if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
-        print(f"error: {message}", file=sys.stderr)
+        print(f"{painted('error:', 'red', sys.stderr)} {message}", file=sys.stderr)
     return _flushed(status)
 
 
@@ -54,10 +62,14 @@ def _flushed(status: int) -> int:
     except BrokenPipeError:
         return _unread()
     except OSError as error:
-        _unread()
-        print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
-        return 2
+        return _unwritten(error)
     return status
+
+
+def _unwritten(error: OSError) -> int:
+    """Standard output is a file on a full disk, or the like."""
+    _unread()
+    return _failed(f"the output cannot be written: {error.strerror}: send it to another file or disk")
 
 
 def _unread() -> int:
@@ -75,7 +87,7 @@ def _open_streams() -> None:
             setattr(sys, name, open(_devnull(number), mode, closefd=False))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)  # a log is read while it grows
 
 
 def _devnull(number: int) -> int:

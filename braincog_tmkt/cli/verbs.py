@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RecipeError
 from ..files import user_path
 from ..registry import Identity, Registry, did_you_mean
+from ..terminal import in_columns, painted, wrapped
 
 if TYPE_CHECKING:
     from ..launch.plan import RunSpec
+    from ..results.given import Given
 
 PARTS = {
     "Data sets": ("data.sets", "DATASETS.register"),
@@ -30,38 +33,66 @@ PARTS = {
 }
 """What a recipe or a command can name: the folder it is in, and the decorators that enter it there."""
 
+NAMES = 20
+"""Letters of the column of names."""
+
 
 def list_(arguments: argparse.Namespace) -> None:
     """Print all names; nothing is imported for it."""
+    from ..models.pretrained import read_index
     from ..recipe.files import known_recipes
-    from ..results.paper import paper_tables
+    from ..results.paper import read_tables
 
     for heading, (folder, *decorators) in PARTS.items():
         registry = Registry(heading, f"braincog_tmkt.{folder}", decorators)
-        print(f"{heading}:", *(_line(registry.identity(name)) for name in sorted(registry)), sep="\n")
-    print("Tables:", *(f"  {number:20} {table.title}" for number, table in paper_tables().items()), sep="\n")
-    print("Recipes:", *(f"  {name}" for name in known_recipes()), sep="\n")
+        _print_names(heading, {name: _source(registry.identity(name)) for name in sorted(registry)})
+    tables, refused = read_tables()
+    _print_names("Tables", {number: table.title for number, table in tables.items()})
+    print(painted("Recipes:", "bold"), in_columns(known_recipes()), sep="\n")
+    stated = {name: f"{each.facts['accuracy']:.1%} of {each.facts['count']}" for name, each in read_index().items()}
+    _print_names("Checkpoints, with their accuracy on test recordings", stated)
+    for why in refused:
+        say(f"note: left out: {why}")
 
 
-def _line(entry: Identity) -> str:
-    """Name, title, and where it was published."""
+def _print_names(heading: str, names: Mapping[str, str]) -> None:
+    """Names with what they are beside them, as wide as the terminal; in a pipe, a line each."""
+    print(painted(f"{heading}:", "bold"))
+    for name, words in names.items():
+        print(wrapped(f"{f'  {name:{NAMES}}'} {words}".rstrip(), NAMES + 3))
+
+
+def _source(entry: Identity) -> str:
+    """Title, and where it was published."""
     arxiv = f"arXiv:{entry.arxiv}" if entry.arxiv else ""
     year = "" if str(entry.year) in entry.paper else entry.year
     source = ", ".join(str(part) for part in (entry.paper, year, arxiv) if part)
-    return f"  {entry.name:20} {entry.title.rstrip('.')}" + (f" ({source})" if source else "")
+    return entry.title.rstrip(".") + (f" ({source})" if source else "")
+
+
+def is_first() -> bool:
+    """Whether this is the first of all processes of a run, which prints what all of them have to say."""
+    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
 
 
 def say(sentence: str) -> None:
-    """Print a sentence beside the output; all processes of a run have the same ones, and the first prints them."""
-    if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
-        print(sentence, file=sys.stderr)
+    """Print a sentence beside the output."""
+    if is_first():
+        print(painted(sentence, "dim", sys.stderr), file=sys.stderr)
 
 
 def train(arguments: argparse.Namespace) -> None:
     """Train recipes."""
     from ..launch.plan import share_of
 
-    _launch(share_of(_planned(arguments.recipes, arguments), arguments.shard), arguments)
+    cells = share_of(_planned(arguments.recipes, arguments), arguments.shard)
+    _launch(cells, arguments)
+    if cells and not arguments.dry_run and is_first():
+        names = {cell.recipe.name for cell in cells}
+        results = arguments.runs / names.pop() if len(names) == 1 else arguments.runs
+        print(painted("Next:", "bold"))
+        print(f"  tmkt table {results}  # mean and deviation over the seeds")
+        print(f"  tmkt eval {cells[-1].folder(arguments.runs)}  # evaluate the checkpoints of this run again")
 
 
 def _planned(recipes: list[str], arguments: argparse.Namespace) -> list[RunSpec]:
@@ -80,7 +111,10 @@ def _launch(cells: list[RunSpec], arguments: argparse.Namespace) -> None:
     from ..launch.ray import run_ray
 
     if arguments.launcher == "ray" and arguments.jobs > 1:
-        raise RecipeError("--jobs is for one machine; with --launcher ray the cluster decides how many run at a time")
+        raise RecipeError(
+            "--jobs is for one machine, and with --launcher ray the cluster decides how many run at a time: leave"
+            " out --jobs"
+        )
     several = arguments.jobs > 1 or arguments.launcher == "ray"
     if several and (arguments.devices or "LOCAL_WORLD_SIZE" in os.environ):
         raise RecipeError("--jobs and --launcher ray run one process a run: leave out --devices, and torchrun")
@@ -95,43 +129,76 @@ def _launch(cells: list[RunSpec], arguments: argparse.Namespace) -> None:
 
 
 def eval_(arguments: argparse.Namespace) -> bool:
-    """Evaluate a finished run again."""
+    """Evaluate a finished run, or a checkpoint, again."""
+    from ..inspect.measured import evaluate_checkpoint, evaluate_checkpoint_steps
     from ..inspect.reevaluate import evaluate_steps, parse_steps, re_evaluate
+    from ..models.pretrained import find_checkpoint
 
-    if arguments.steps is None:
-        if arguments.precision:
-            raise RecipeError("--precision goes with --steps: without it, the numbers of the record are repeated")
+    steps = None if arguments.steps is None else parse_steps(arguments.steps)
+    if steps is None and arguments.precision:
+        raise RecipeError(
+            "--precision needs --steps, since without it the recorded numbers are repeated: add --steps, or leave out"
+            " --precision"
+        )
+    checkpoint = find_checkpoint(arguments.run)
+    if checkpoint and steps:
+        return evaluate_checkpoint_steps(checkpoint, steps, arguments.overrides, arguments.precision)
+    if checkpoint:
+        return evaluate_checkpoint(checkpoint, arguments.overrides)
+    if steps is None:
         return re_evaluate(arguments.run, arguments.overrides)
-    print(evaluate_steps(arguments.run, parse_steps(arguments.steps), arguments.overrides, arguments.precision))
+    print(evaluate_steps(arguments.run, steps, arguments.overrides, arguments.precision))
     return True
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Write a finished run as a checkpoint."""
+    from ..inspect.export import export_run
+
+    print(export_run(arguments.run, arguments.folder, arguments.overrides))
 
 
 def table(arguments: argparse.Namespace) -> bool:
     """Print a paper's table, or the records of some places."""
-    from ..results.paper import paper_tables
+    from ..results.paper import read_tables
 
     number, *places = arguments.what
-    if number in paper_tables():
+    tables, refused = read_tables()
+    if number in tables or number in {name for names in refused.values() for name in names}:
         return _paper_table(number, places, arguments)
     if not user_path(number).exists():
-        raise RecipeError(f"'{number}' is no table ({', '.join(paper_tables())}) and no file or folder")
+        words = f"'{number}' is neither a table ({', '.join(tables)}) nor a file or folder: give one of these"
+        raise RecipeError("; ".join([words, *refused]))
     from ..results.summary import render, summarise
 
-    records, against = _records_of(arguments.what, arguments), arguments.reference
+    records, given = _records_of(arguments.what, arguments)
+    against = arguments.reference
     if against and against not in (names := {record["name"].split("/")[-1] for record in records}):
         raise RecipeError(f"no record is of a recipe '{against}' to compare with: {did_you_mean(against, names)}")
-    print(render(summarise(records, arguments.select, against or "baseline"), arguments.format))
+    print(render(summarise(records, arguments.select, against or "baseline", given), arguments.format))
     return True
 
 
-def _records_of(places: list[str], arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """The records in some places, of the wanted seeds and settings; nothing is trained."""
-    from ..results.store import read_records
-
+def _records_of(places: list[str], arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], list[Given]]:
+    """The records and given results in some places, of the wanted seeds and settings; nothing is trained."""
     for option, default in arguments.running.items():
         if getattr(arguments, option) != default:
             raise RecipeError(f"records are given, so nothing is trained: leave out --{option.replace('_', '-')}")
-    return _chosen(read_records(map(user_path, places)), arguments.overrides, arguments.seeds)
+    return _read(places, arguments.overrides, arguments.seeds)
+
+
+def _read(
+    places: Sequence[str | Path], settings: list[str], seeds: list[int] | None = None
+) -> tuple[list[dict[str, Any]], list[Given]]:
+    """The records in some places, and the results that files among them give."""
+    from ..results.given import of_seeds
+    from ..results.given_files import is_given, read_given
+    from ..results.store import read_records
+
+    files = [place for place in places if is_given(place)]
+    others = [user_path(place) for place in places if place not in files]
+    records = _chosen(read_records(others), settings, seeds) if others or settings else []
+    return records, of_seeds(read_given(files), seeds)
 
 
 def _chosen(records: list[dict[str, Any]], settings: list[str], seeds: list[int] | None = None) -> list[dict[str, Any]]:
@@ -147,17 +214,21 @@ def _chosen(records: list[dict[str, Any]], settings: list[str], seeds: list[int]
         found, key = records_with(records, [setting]), setting.partition("=")[0]
         if not found:
             values = sorted({str(setting_of(record, key)) for record in records})
-            raise RecipeError(f"no record has {setting}: {key} is {' or '.join(values[:10]) or 'in none'}")
+            raise RecipeError(
+                f"no record has {setting}: choose one that there is,"
+                f" {key}={f' or {key}='.join(values[:10]) or '(none)'}"
+            )
         records = found
     there = {record["seed"] for record in records}
     if missing := sorted(set(seeds or ()) - there):
         known = ", ".join(map(str, sorted(there)))
-        raise RecipeError(f"no record has seed {missing[0]}: there are those of {known or 'none'}")
+        raise RecipeError(f"no record has seed {missing[0]}: choose from {known or 'none'}")
     return [record for record in records if not seeds or record["seed"] in seeds]
 
 
 def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) -> bool:
     """Print a paper's table from records, or train what is missing first; False if there are no data for any row."""
+    from ..results.given import left_out
     from ..results.paper import find_table
     from ..results.render import render_table
     from ..results.tables import make_table, recipes_of
@@ -167,8 +238,9 @@ def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) 
     make_table(paper, [], *choice)  # a wrong choice ends here, not after the training
     ready: list[RunSpec] = []
     missing: dict[str, str] = {}
+    given: list[Given] = []
     if places:
-        records = _records_of(places, arguments)
+        records, given = _records_of(places, arguments)
     else:
         from ..launch.plan import finished, share_of, with_data
 
@@ -177,7 +249,10 @@ def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) 
         with redirect_stdout(sys.stderr):  # the table alone goes to standard output
             _launch(share_of(ready, arguments.shard), arguments)
         records = finished(ready, arguments.runs)
-    print(render_table(make_table(paper, records, *choice), arguments.format))
+    shown = make_table(paper, records, *choice, given)
+    print(render_table(shown, arguments.format))
+    for sentence in left_out(given, shown.given, f"which table {number} does not have"):
+        say(f"note: {sentence}")
     for name, sentence in missing.items():
         say(f"skipped {name}, data not found: {sentence}")
     return not missing or bool(ready)
@@ -186,11 +261,10 @@ def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) 
 def report(arguments: argparse.Namespace) -> None:
     """Write the page of records."""
     from ..results.report import write_report
-    from ..results.store import read_records
 
-    records = _chosen(read_records(arguments.places), arguments.overrides)
+    records, given = _read(arguments.places, arguments.overrides)
     choice = arguments.select, arguments.dataset, arguments.reference
-    print(write_report(records, arguments.out, *choice, pictures=arguments.pictures))
+    print(write_report(records, arguments.out, *choice, pictures=arguments.pictures, given=given))
 
 
 def figure(arguments: argparse.Namespace) -> None:
@@ -210,6 +284,15 @@ def figure(arguments: argparse.Namespace) -> None:
 
         runs = [load_run(run, dotted) for run in arguments.runs]
     print(*FIGURES.build(arguments.name, runs, arguments.out, **settings), sep="\n")
+
+
+def scripts(arguments: argparse.Namespace) -> None:
+    """Write the shell scripts to a folder."""
+    from ..launch.scripts import what_next, write_scripts
+
+    written = write_scripts(arguments.folder, arguments.overwrite)
+    print(f"{len(written)} scripts are in {arguments.folder}; the head of each says what it does and takes. Run next:")
+    print(what_next(arguments.folder))
 
 
 def doctor(arguments: argparse.Namespace) -> bool:

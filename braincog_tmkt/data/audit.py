@@ -234,7 +234,8 @@ def require_clean(verdict: Audit, split: Split) -> None:
         raise DataError(f"{verdict.sentence()} Make the split anew from this index.")
     if verdict.draws_held_out and not split.leaky:
         raise DataError(
-            f"{verdict.sentence()} Mend protocol '{verdict.protocol}', or mark its splits as leaky if it is meant to."
+            f"{verdict.sentence()} Correct protocol '{verdict.protocol}', or mark its splits as leaky if it is meant"
+            " to."
         )
 
 

@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from ..errors import DataError
 from ..files import user_path
 from ..own_code import Code, code_behind, digests, load_code, loaded_code
+from ..progress import counting
 from .content import marks_of
 from .frames import READER_VERSION
 from .images import refuse_plain
@@ -138,7 +138,7 @@ def prepare(
                     unfinished = _open_partial(folder, arrays, about, size_in_words(spec))
                     if progress:
                         size = bytes_in_words(cache_bytes(dataset, index, spec))
-                        tqdm.write(f"{size_in_words(spec)} make {size} of frames in {folder}", file=sys.stderr)
+                        print(f"{size_in_words(spec)} make {size} of frames in {folder}", file=sys.stderr)
                     _make(dataset, spec, unfinished, arrays, min(workers or _worth(index), most), progress)
                     unfinished.rename(folder)
                     for done in folder.glob("*.done"):
@@ -163,7 +163,7 @@ def _locked(path: Path, progress: bool) -> AbstractContextManager[object]:
         return lock.acquire(timeout=0)
     except Timeout:
         if progress:
-            tqdm.write(f"another process is making {path.with_suffix('')}: waiting for it", file=sys.stderr)
+            print(f"another process is making {path.with_suffix('')}: waiting for it", file=sys.stderr)
         return lock.acquire()
 
 
@@ -181,7 +181,9 @@ def _load(path: Path, array: _Array) -> np.ndarray:
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{path} is damaged ({error}): delete the folder {path.parent} and run this again") from error
     if rows.shape != array.shape or rows.dtype != array.dtype:
-        raise DataError(f"{path} is not the cache it should be: delete the folder {path.parent} and run this again")
+        raise DataError(
+            f"{path} has not the size that it should have: delete the folder {path.parent} and run this again"
+        )
     return rows
 
 
@@ -237,9 +239,9 @@ def _make(
         todo = [(row, array.items[row]) for row in np.flatnonzero(done == 0).tolist()]
         jobs += [(partial / array.file, chunk) for chunk in _chunks(todo)]
     total, left = sum(len(array.items) for array in arrays), sum(len(chunk) for _, chunk in jobs)
-    with tqdm(total=total, initial=total - left, desc=f"frames of {dataset.name}", disable=not progress) as bar:
+    with counting(total, f"frames of {dataset.name}", "item", total - left, progress) as count:
         for made in _run(dataset, spec, jobs, workers):
-            bar.update(made)
+            count(made)
 
 
 def _chunks(todo: list[tuple[int, Item]]) -> Iterator[list[tuple[int, Item]]]:

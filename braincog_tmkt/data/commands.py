@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tabulate import tabulate
-
 from ..errors import DataError, RecipeError
+from ..terminal import painted, table, wrapped
 from .audit import Audit, audit
 from .names import names_note
 from .sets import DataSet
@@ -34,11 +33,11 @@ def check(dataset: DataSet, files: int | None = FILES, figure: Path | None = Non
     except DataError as error:
         print(f"{error}\n\n{_instructions(dataset)}")
         return False
-    print(f"{dataset.title}: {_counts(index)}, {dataset.kind()} data")
+    print(_headline(dataset, index))
     for what, expected in dataset.card.counts.items():
         found = _numbers(index).get(what, expected)
         if found != expected:
-            print(f"note: the full set has {expected} {what}, this one {found}")
+            _note(f"the full set has {expected} {what}, this one {found}")
     _print_names_note(dataset, index)
     sound = print_survey(dataset, index, files) if dataset.surveyed else True
     if figure:
@@ -59,7 +58,7 @@ def prepare(dataset: DataSet, spec: FrameSpec, cache: str, workers: int | None) 
     frames = make_frames(dataset, index, spec, cache, workers)
     print(f"{cache} holds the frames of {_counts(index)}: {frames.events.shape} and {frames.images.shape}")
     for remark in frames.remarks:
-        print(f"note: {remark}")
+        _note(remark)
     return True
 
 
@@ -74,18 +73,29 @@ def report_audit(dataset: DataSet, how: Protocol) -> bool:
     index = dataset.index()
     duplicates = find_duplicates(dataset, index)
     verdicts = [(split, audit(index, split, duplicates)) for split in _splits(dataset, index, how)]
-    print(f"{dataset.title}: {_counts(index)}, {dataset.kind()} data\n{_audit_table(verdicts)}\n")
-    print(*(verdict.sentence() for _, verdict in verdicts), sep="\n")
+    print(_headline(dataset, index))
+    print(*([_audit_table(verdicts), ""] if verdicts else []), sep="\n")
+    for _, verdict in verdicts:
+        print(wrapped(verdict.sentence(), 2))
     for what, groups in zip(("recordings", "images"), duplicates, strict=True):
         if groups:
-            print(f"{len(groups)} groups of {what} have the same content, the first: {', '.join(groups[0])}")
+            same = f"{len(groups)} groups of {what} have the same content, the first: {', '.join(groups[0])}"
+            print(wrapped(same, 2))
     _print_names_note(dataset, index)
     return not any((verdict.leaks or verdict.partial) and not split.leaky for split, verdict in verdicts)
 
 
 def _print_names_note(dataset: DataSet, index: Index) -> None:
     if words := names_note(dataset, index):
-        print(f"note: {words}")
+        _note(words)
+
+
+def _note(words: str) -> None:
+    print(f"{painted('note:', 'yellow')} {wrapped(words, 2, len('note: '))}")
+
+
+def _headline(dataset: DataSet, index: Index) -> str:
+    return painted(f"{dataset.title}: {_counts(index)}, {dataset.kind()} data", "bold")
 
 
 def _splits(dataset: DataSet, index: Index, how: Protocol) -> Iterator[Split]:
@@ -98,26 +108,28 @@ def _splits(dataset: DataSet, index: Index, how: Protocol) -> Iterator[Split]:
 
 
 def _audit_table(verdicts: list[tuple[Split, Audit]]) -> str:
-    """One row a protocol."""
-    rows = [
-        {
-            "protocol": verdict.protocol,
-            "train": verdict.train,
-            "val": verdict.val,
-            "test": verdict.test,
-            "images drawable": verdict.pool,
-            "twins of val": verdict.pool_twins_of_val if verdict.twins_known else "?",
-            "twins of test": verdict.pool_twins_of_test if verdict.twins_known else "?",
-            "draws of the right class": f"{1 - verdict.wrong_class_draws:.0%}" if verdict.pool else "-",
-            "same content": verdict.same_content,
-            "classes untrained": len(verdict.classes_without_training),
-            "classes untested": len(verdict.classes_without_test),
-            "hash": split.short_hash,
-            "verdict": _verdict(split, verdict),
-        }
-        for split, verdict in verdicts
-    ]
-    return tabulate(rows, headers="keys")
+    """One column a protocol, which are few, and one row a finding, which are many."""
+    columns = {verdict.protocol: _findings(split, verdict) for split, verdict in verdicts}
+    names = next(iter(columns.values()), {})
+    return table([{"protocol": name, **{key: found[name] for key, found in columns.items()}} for name in names])
+
+
+def _findings(split: Split, verdict: Audit) -> dict[str, object]:
+    """What the audit counted, in words."""
+    return {
+        "training recordings": verdict.train,
+        "validation recordings": verdict.val,
+        "test recordings": verdict.test,
+        "images to draw": verdict.pool,
+        "images of validation": verdict.pool_twins_of_val if verdict.twins_known else "?",
+        "images of test": verdict.pool_twins_of_test if verdict.twins_known else "?",
+        "draws of the right class": f"{1 - verdict.wrong_class_draws:.0%}" if verdict.pool else "-",
+        "same content": verdict.same_content,
+        "classes not trained": len(verdict.classes_without_training),
+        "classes not tested": len(verdict.classes_without_test),
+        "hash": split.short_hash,
+        "verdict": _verdict(split, verdict),
+    }
 
 
 def _verdict(split: Split, verdict: Audit) -> str:

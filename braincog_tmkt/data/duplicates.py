@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from ..progress import counting
 from .sets.base import DataSet
 from .sets.listing import looked_at
 from .types import FrameSpec, Index, Item
@@ -41,14 +41,13 @@ def _groups(items: tuple[Item, ...], decode: Callable[[Item], np.ndarray], what:
     shared = sorted((item for item in items if item.path not in alone), key=lambda item: str(item.path))
     by_size = _grouped(own_file, lambda item: looked_at(item.file, Path.stat).st_size)
     suspects = [item for group in by_size for item in group]
-    bar = tqdm(total=len(suspects) + len(shared), desc=f"comparing {what}", disable=not progress)
+    with counting(len(suspects) + len(shared), f"comparing {what}", what[:-1], shown=progress) as count:
 
-    def content(item: Item) -> Hashable:
-        data = looked_at(item.file, Path.read_bytes) if item.path in alone else decode(item).tobytes()
-        bar.update()
-        return hashlib.sha256(data).digest()
+        def content(item: Item) -> Hashable:
+            data = looked_at(item.file, Path.read_bytes) if item.path in alone else decode(item).tobytes()
+            count()
+            return hashlib.sha256(data).digest()
 
-    with bar:
         found = [*_grouped(suspects, content), *_grouped(shared, content)]
     return tuple(sorted(tuple(sorted(item.key for item in group)) for group in found))
 

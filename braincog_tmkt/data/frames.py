@@ -105,7 +105,7 @@ def check_spec(spec: FrameSpec) -> None:
     if spec.antialias and not _takes(spec.kind, "antialias"):
         able = ", ".join(sorted(name for name in FRAMES if _takes(name, "antialias")))
         raise RecipeError(
-            f"frames of the kind '{spec.kind}' have one way to be resized: leave out antialias, which is for {able}"
+            f"frames of the kind '{spec.kind}' are always resized in one way: leave out antialias, which is for {able}"
         )
     check_reconstructs(spec.kind, spec.reconstruction is not None)
 

@@ -39,7 +39,7 @@ def read_image(path: str | Path, mode: str = "RGB") -> Image.Image:
         known = not isinstance(error, UnidentifiedImageError)
         reason = " ".join(str(error).split())[:200] or type(error).__name__ if known else "its format is not known"
         raise DataError(
-            f"{path} cannot be read as an image ({reason}): copy it again, save it as an 8-bit PNG or take it away"
+            f"{path} cannot be read as an image ({reason}): copy it again, save it as an 8-bit PNG or remove it"
         ) from error
 
 
@@ -77,7 +77,7 @@ def refuse_plain(pixels: np.ndarray, what: str) -> None:
     A single pixel always passes.
     """
     if pixels.size > 1 and pixels.min() == pixels.max():
-        raise DataError(f"{what} shows nothing, all its pixels are {pixels.flat[0]}: replace it or take it away")
+        raise DataError(f"{what} shows nothing, all its pixels are {pixels.flat[0]}: replace it or remove it")
 
 
 def _white(image: Image.Image) -> int:

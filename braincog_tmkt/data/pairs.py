@@ -76,7 +76,8 @@ class PairSet:
         ):
             if len(array) != len(items):
                 raise DataError(
-                    f"the cache holds {len(array)} {what}, the data set {len(items)}: prepare the data set again."
+                    f"the cache holds {len(array)} {what}, the data set {len(items)}: delete the cache folder and"
+                    " prepare it again."
                 )
         self._rows = _rows_of_parts(index, split)
         self._pool, self._pool_sizes = _pool_table(index, split)
@@ -130,7 +131,10 @@ class PairSet:
         if not self._trains[rows].all():
             raise DataError("a batch to train on has validation or test recordings: take its rows from rows('train')")
         if static_only and not self.has_statics:
-            raise DataError("a stage of static images alone needs static images, but there are none to draw")
+            raise DataError(
+                "a stage of static images alone needs static images, but there are none to draw: add images, or choose"
+                " a protocol that has some"
+            )
         own = slice(rng.start, rng.start + rng.rows)
         mixing = any(augmentation.mixes for augmentation in augmentations)
         made, drawn = (rows, rng.of_all_ranks()) if mixing else (rows[own], rng)

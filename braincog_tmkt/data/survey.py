@@ -8,10 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
-from tabulate import tabulate
-
 from ..errors import DataError
 from ..progress import progress
+from ..terminal import table
 from .notes import Remark, in_words, listening
 from .readers import READERS
 from .sets import DataSet
@@ -19,6 +18,9 @@ from .types import Index, Item
 
 MOST_ERRORS = 5
 """Sentences on files that cannot be read, before the rest is counted."""
+
+COLUMNS = ("format", "files", "read", "events", "width", "height", "seconds", "ON")
+"""Of the table; those from `events` on are of the recordings that could be read."""
 
 FAR = 100
 """Recordings of two formats are compared: if one lasts so many times longer, a unit of time may be wrong."""
@@ -69,7 +71,7 @@ def print_survey(dataset: DataSet, index: Index, most: int | None) -> bool:
         except DataError as error:
             errors.append(str(error))
     rows = [_row(form, items, looks[form]) for form, items in groups.items()]
-    print(tabulate(rows, headers="keys", disable_numparse=True))
+    print(table([{name: row.get(name, "") for name in COLUMNS} for row in rows]))
     for sentence in (*in_words(remarks, len(chosen), "recordings"), *_oddities(looks)):
         print(f"note: {sentence}")
     print(*errors[:MOST_ERRORS], sep="\n", end="\n" if errors else "")

@@ -36,14 +36,14 @@ def load(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise TrainingError(f"there is no checkpoint {path}") from None
+        raise TrainingError(f"there is no checkpoint {path}: copy it back, or train the run again") from None
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         # What torch says to a file of other objects is how to load it all the same, which is not safe.
         known = str(error) and not isinstance(error, pickle.UnpicklingError)
         reason = str(error).splitlines()[0] if known else "it is no file of tensors and plain values"
         raise TrainingError(f"the checkpoint {path} is damaged ({reason})") from error
     if not isinstance(state, dict) or "method" not in state:
-        raise TrainingError(f"{path} is no checkpoint of this project: it has no method")
+        raise TrainingError(f"{path} is not a checkpoint of this project, it has no method: give the folder of a run")
     return state
 
 

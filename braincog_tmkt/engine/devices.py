@@ -47,9 +47,15 @@ def make_fabric(precision: str = "32-true", devices: int | None = None) -> Fabri
     nodes = int(os.environ.get("GROUP_WORLD_SIZE", 1))
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     if kind == "cuda" and count > torch.cuda.device_count():
-        raise RecipeError(f"{count} devices were asked for, but this machine has {torch.cuda.device_count()} GPUs")
+        raise RecipeError(
+            f"{count} devices were asked for, but this machine has {torch.cuda.device_count()} GPUs: give --devices"
+            " that many"
+        )
     if kind == "cpu" and (devices or 0) > max(os.cpu_count() or 1, MOST_PROCESSES):
-        raise RecipeError(f"{devices} processes were asked for, but this machine has {os.cpu_count()} CPU cores")
+        raise RecipeError(
+            f"{devices} processes were asked for, but this machine has {os.cpu_count()} CPU cores: give a smaller"
+            " --devices"
+        )
     (set_up_cuda if kind == "cuda" else keep_freed_memory)()
     strategy: Strategy | str = "auto"
     if count * nodes > 1:
@@ -60,7 +66,9 @@ def make_fabric(precision: str = "32-true", devices: int | None = None) -> Fabri
         return Fabric(accelerator=kind, devices=count, num_nodes=nodes, strategy=strategy, plugins=plugins)
     except RuntimeError as error:  # Slurm asks for other processes than these
         reason = " ".join(str(error).split())
-        raise RecipeError(f"this cannot run here as {count * nodes} processes: {reason}") from error
+        raise RecipeError(
+            f"this cannot run here as {count * nodes} processes ({reason}): give --devices as many as the job has tasks"
+        ) from error
 
 
 def set_up_cuda() -> None:

@@ -9,15 +9,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import __version__
+
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-PACKAGES = ("braincog_tmkt", "torch", "torchvision", "timm", "braincog", "tonic", "numpy", "lightning-fabric")
+PACKAGES = ("torch", "torchvision", "timm", "braincog", "tonic", "numpy", "lightning-fabric")
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of Python and of the packages that make the numbers, and the commit of this project."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
+    """Versions of Python and of the packages that make the numbers, and the commit of this project.
+
+    This project's is that of the code that runs; the metadata of an editable install may be older.
+    """
+    found: dict[str, str | None] = {"python": platform.python_version(), "braincog_tmkt": __version__}
     for package in PACKAGES:
         try:
             found[package] = version(package)

@@ -85,7 +85,8 @@ def _train(run: Run) -> None:
     at, total = run.progress, sum(plan.epochs * plan.steps for plan in run.plan)
     behind = sum(plan.epochs * plan.steps for plan in run.plan[: at.stage]) + at.epoch * run.now.steps + at.step
     names = [plan.stage.name for plan in run.plan]
-    log = Log(run.folder, total, behind, len(at.history), names) if run.fabric.is_global_zero else None
+    name = f"{run.recipe.name} seed {run.seed}"
+    log = Log(run.folder, name, total, behind, len(at.history), names) if run.fabric.is_global_zero else None
     with log or nullcontext() as run.log:
         try:
             _do_stage(run)
@@ -121,6 +122,8 @@ def _train_stage(run: Run) -> None:
     plan = run.now
     _calibrate(run)
     if plan.stage.trains:
+        if run.log:
+            run.log.begin_stage()
         run.trainer = Trainer(run.method, plan.recipe, run.fabric, run.optimizer_state)
         run.optimizer_state = None
     while run.progress.epoch < plan.epochs:
@@ -191,7 +194,7 @@ def _take_losses(run: Run, sent: tuple[int, tuple[str, ...]], values: list[float
         raise TrainingError(f"the loss is not finite in {run.place}, step {step + 1} ({shown}); {_way_back(run)}")
     at.sums = {name: at.sums.get(name, 0.0) + value for name, value in parts.items()}
     if run.log:
-        run.log.step(run.place, parts["loss"])
+        run.log.step(run.place, parts["loss"], (run.now.epochs - at.epoch) * run.now.steps - step - 1)
 
 
 def _require_finite(run: Run) -> None:

@@ -37,7 +37,9 @@ class StagePlan(NamedTuple):
         if not self.stage.trains:
             return "no training" if self.stage.calibration is None else "calibration, no training"
         rate = learning_rate_in_words(self.recipe)
-        return f"{self.epochs} epochs of {self.steps} steps, batch {self.recipe.train.batch}, {rate}"
+        counts = ((self.epochs, "epoch"), (self.steps, "step"))
+        epochs, steps = (f"{count} {what}{'s' * (count != 1)}" for count, what in counts)
+        return f"{epochs} of {steps}, batch {self.recipe.train.batch}, {rate}"
 
 
 def plan_stages(
@@ -68,11 +70,11 @@ def plan_stages(
     return plans
 
 
-def describe_stages(plans: list[StagePlan]) -> str:
+def describe_stages(plans: list[StagePlan]) -> list[str]:
     """How long each stage trains, and how fast; a line each, without its name if it is the only one."""
     if len(plans) == 1:
-        return str(plans[0])
-    return "\n".join(f"stage {plan.stage.name}: {plan}" for plan in plans)
+        return [str(plans[0])]
+    return [f"stage {plan.stage.name}: {plan}" for plan in plans]
 
 
 def _file(stages: tuple[Stage, ...], settings: list[Recipe], facts: Mapping[str, Any], seed: int) -> Path:

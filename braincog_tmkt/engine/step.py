@@ -194,7 +194,10 @@ def make_optimizer(method: nn.Module, recipe: Recipe) -> Optimizer:
         )
     except (ValueError, TypeError, AssertionError, AttributeError, ImportError, RuntimeError) as error:
         why = str(error) or "there is no such optimizer"  # timm 0.6 asserts that without a word
-        raise RecipeError(f"optim.name is '{optim.name}', but timm says: {why}") from error
+        raise RecipeError(
+            f"optim.name is '{optim.name}', but timm says: {why}; choose another, such as adamw or sgd, or correct"
+            " optim.options"
+        ) from error
     if getattr(optimizer, "is_second_order", False):
         raise RecipeError(f"optim.name is '{optim.name}', which needs second derivatives of the loss: take another one")
     return optimizer

@@ -168,12 +168,8 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
         RecipeError: for an unknown name or argument.
     """
     data = recipe.data
-    settings = {key: value for key, value in recipe.model.items() if (key, value) not in MODEL_DEFAULTS.items()}
-    settings.pop("name", None)
-    channels = DATASETS[data.name].channels  # type: ignore[attr-defined]
-    if channels != 2:  # a backbone of a user's own need not know the keyword
-        settings["in_chans"] = channels
-    usual = {key: value for key, value in recipe.model.items() if key != "name" and key not in settings}
+    settings, usual = network_keywords(recipe)
+    channels = settings.get("in_chans", 2)
     build = partial(build_backbone, recipe.model["name"], classes, data.steps, _img_size(data), usual=usual, **settings)
     if recipe.model["width"] > 1:  # wider than any of the papers'
         build(width=1e-9)  # what its modules make when they are imported is real
@@ -205,6 +201,16 @@ def build_method(recipe: Recipe, classes: int, seed: int) -> Method:
             f" '{data.appearance}', which has {channels_of(data.appearance)}: use value or blue"
         )
     return method.train()
+
+
+def network_keywords(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The keywords of a recipe's network, but for its frames and classes: those asked for, and the usual ones."""
+    settings = {key: value for key, value in recipe.model.items() if (key, value) not in MODEL_DEFAULTS.items()}
+    settings.pop("name", None)
+    channels = DATASETS[recipe.data.name].channels  # type: ignore[attr-defined]
+    if channels != 2:  # a backbone of a user's own need not know the keyword
+        settings["in_chans"] = channels
+    return settings, {key: value for key, value in recipe.model.items() if key != "name" and key not in settings}
 
 
 def _img_size(data: DataConfig) -> Any:

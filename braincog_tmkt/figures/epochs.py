@@ -41,7 +41,7 @@ def epochs(records: list[dict[str, Any]], stage: str | None = None) -> tuple[Fig
     """
     data = list(by_data(records))
     if len(data) > 1:
-        raise RecipeError(f"the runs do not share their data ({'; '.join(data)}): epochs compares runs on the same")
+        raise RecipeError(f"the runs do not share their data ({'; '.join(data)}): give runs on the same data")
     groups = group_seeds(records)
     found = {group: {row: curve_over_seeds(group, row, stage) for row in MEASURED} for group in groups}
     if all(len(points["accuracy"]) < 2 for points in found.values()):

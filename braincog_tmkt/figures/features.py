@@ -132,7 +132,7 @@ def chosen_rows(run: LoadedRun, recordings: int) -> Tensor:
     shown = labels.unique()
     shown = shown[evenly(MOST_CLASSES, len(shown))]
     if len(shown) < 2:
-        raise RecipeError(f"features needs test recordings of two classes or more, {run} has one")
+        raise RecipeError(f"features needs test recordings of two classes or more, but {run} has one: give another run")
     rows = rows[torch.isin(labels, shown)]
     require_range("recordings", recordings, 3, 10**6)
     rows = rows[evenly(recordings, len(rows))]

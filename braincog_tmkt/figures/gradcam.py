@@ -15,11 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from pytorch_grad_cam import GradCAMPlusPlus
 from torch import Tensor, nn
 
 from ..engine.task import build_method
-from ..errors import RecipeError
+from ..errors import PackageError, RecipeError
 from ..inspect.reload import LoadedRun
 from ..methods import Method
 from ..progress import progress
@@ -35,6 +34,11 @@ from .inputs import (
     titles_of,
     warnings_in_words,
 )
+
+try:
+    from pytorch_grad_cam import GradCAMPlusPlus
+except ImportError as error:
+    raise PackageError(f"gradcam needs the package grad-cam ({error}): pip install 'braincog_tmkt[figures]'") from error
 
 ON, OFF = np.array([255, 90, 60]) / 255, np.array([60, 130, 255]) / 255
 HEAT = "inferno"
@@ -230,7 +234,7 @@ def last_stage(stream: nn.Module, frames: Tensor) -> nn.Module:
         handle.remove()
     sides = [shape[2:] for layer, shape in ran if isinstance(layer, nn.Conv2d)]
     if not sides:
-        raise RecipeError("Grad-CAM++ needs a network with a convolution: this one has none")
+        raise RecipeError("Grad-CAM++ needs a network with a convolution, and this one has none: give another run")
     return [layer for layer, shape in ran if len(shape) == 4 and shape[2:] == sides[-1]][-1]
 
 

@@ -35,11 +35,14 @@ def require_same_test(runs: Sequence[LoadedRun]) -> None:
         values = list(dict.fromkeys(run.record["data"][key] for run in runs))
         if len(values) > 1:
             raise RecipeError(
-                f"the runs do not share one {what} ({', '.join(values)}): a figure compares runs on the same recordings"
+                f"the runs do not share one {what} ({', '.join(values)}): give runs on the same recordings"
             )
     for run in runs:
         if not all(bool(weight.isfinite().all()) for weight in run.method.parameters()):
-            raise RecipeError(f"{run} has weights that are not finite, so its network says nothing: train it again")
+            raise RecipeError(
+                f"{run} has weights that are not finite, so its network gives no answer: train it again with a lower"
+                " optim.lr"
+            )
     if not len(runs[0].task.pairs.rows("test")):
         raise RecipeError(f"{runs[0]} has no test recordings to look at: choose a split with a test part")
 

@@ -11,14 +11,24 @@ import platform
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
 
+from .. import __version__
 from ..engine.environment import versions
+from ..terminal import painted, wrapped
 
 PROJECT = "braincog_tmkt"
-EXTRAS = {"ray": "--launcher ray", "bench": "comparing with SpikingJelly in benchmarks/", "dev": "the tests"}
+EXTRAS = {
+    "figures": "`tmkt figure gradcam`",
+    "formats": "ROS bags and compressed HDF5 recordings",
+    "ray": "--launcher ray",
+    "bench": "comparing with SpikingJelly in benchmarks/",
+    "interop": "the examples for SpikingJelly and snnTorch",
+    "docs": "the documentation's site",
+    "dev": "the tests",
+}
 """What `pip install 'braincog_tmkt[EXTRA]'` is for."""
 
 SCRIPTS = "examples/Perception_and_Learning/img_cls"
@@ -44,12 +54,20 @@ def examine() -> bool:
         scripts.extend(against_brain_cogs_scripts())
     except (ImportError, OSError) as error:  # OSError: a library that PyTorch loads is not there
         lacks = lacks or [f"an import that works ({error}): install what it names once more"]
-    print("", *(f"Lacking: {line}" for line in lacks), *(f"Optional: {line}" for line in optional()), sep="\n")
+    print()
+    _say(f"{painted('Missing:', 'red')} {line}" for line in lacks)
+    _say(f"{painted('Optional:', 'bold')} {line}" for line in optional())
     if not lacks:
-        print("Nothing is lacking that every run needs.", *told, sep="\n")
-        print(f"\nWhat stops BrainCog's own scripts here ({SCRIPTS} in its repository):")
-        print(*(f"- {line}" for line in scripts or ["nothing"]), sep="\n")
+        _say(["Nothing is missing that every run needs.", *told])
+        print()
+        _say([f"What stops BrainCog's own scripts here ({SCRIPTS} in its repository):"])
+        _say(f"- {line}" for line in scripts or ["nothing"])
     return not lacks
+
+
+def _say(paragraphs: Iterable[str]) -> None:
+    for text in paragraphs:
+        print(wrapped(text, 2))
 
 
 def required() -> list[str]:
@@ -67,6 +85,11 @@ def optional() -> Iterator[str]:
         project = distribution(PROJECT)
     except PackageNotFoundError:
         return
+    if project.version != __version__:
+        yield (
+            f"pip install -e . in the checkout: this is {PROJECT} {__version__}, and pip knows what {project.version}"
+            " required"
+        )
     named = _missing(project, "", deep=False)
     for extra, purpose in EXTRAS.items():
         missing = {need: why for need, why in _missing(project, extra, deep=False).items() if need not in named}
@@ -116,8 +139,9 @@ def devices() -> Iterator[str]:
     yield f"{'CPU threads':18} {torch.get_num_threads()}"
     count = torch.cuda.device_count()
     yield f"{'GPUs':18} {', '.join(torch.cuda.get_device_name(number) for number in range(count)) or 'none'}"
-    if count and not find_spec("triton"):
-        yield "Triton is not there, so the neurons have no kernels on a GPU: pip install triton"
+    if count and not (kernels := importlib.import_module(f"{PROJECT}.models.kernels")).has_triton():
+        oldest = ".".join(map(str, kernels.TRITON))
+        yield f"There is no Triton {oldest} or newer, so the neurons have no kernels on a GPU: install a newer PyTorch"
     elif count and not any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))):
         yield "There is no C compiler, which Triton wants for the kernels on a GPU: apt install gcc, or set CC"
 
@@ -125,9 +149,11 @@ def devices() -> Iterator[str]:
 def about_braincog() -> Iterator[str]:
     """Yield what the import of BrainCog changes elsewhere, and what had to be stood in for."""
     taken = replaced_by_braincog()
-    yield f"BrainCog replaces {len(taken)} of timm's models when it is imported: {', '.join(taken)}."
-    yield "Its own scripts rely on that, so it stays; this project builds by the names tmkt_* and hsd_* only, and"
-    yield "imports BrainCog when the first one is built. Use timm's own of these models in a process that builds none."
+    yield (
+        f"BrainCog replaces {len(taken)} of timm's models when it is imported: {', '.join(taken)}. Its own scripts rely"
+        " on that, so they stay replaced. This project imports BrainCog when it builds its first network: to use timm's"
+        " own version of these models, take a process that builds none."
+    )
     for name, why in sys.modules[f"{PROJECT}.bridge"].STOOD_IN.items():
         yield f"BrainCog runs without {name} ({why}); only its own reader of AEDAT 4 files needs it."
 

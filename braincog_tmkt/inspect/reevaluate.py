@@ -67,7 +67,7 @@ def parse_steps(text: str) -> list[int]:
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
         if not 1 <= first <= last <= MOST_STEPS:
             raise RecipeError(
-                f"'{text}' are no numbers of time steps: they look like 1..10, or 5, or 1,2,4, and go up to"
+                f"'{text}' does not name numbers of time steps: write 1..10, or 5, or 1,2,4, which go up to"
                 f" {MOST_STEPS}"
             )
         steps += range(first, last + 1)
@@ -102,12 +102,27 @@ def evaluate_steps(
     run = load_run(place, overrides)
     if precision:
         run = replace(run, fabric=make_fabric(precision, 1))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *measure_steps(run, steps)])
+    file = run.folder / STEPS
+    write_whole(file, text.getvalue().encode())
+    return file
+
+
+def measure_steps(run: LoadedRun, steps: Sequence[int]) -> list[tuple[float, ...]]:
+    """The rows of `COLUMNS` that `evaluate_steps` prints and writes; printed, too.
+
+    Raises:
+        RecipeError: for more steps than a recording has frames, unless it stands still.
+    """
     frames = run.task.pairs.steps
     still = getattr(DATASETS[run.recipe.data.name], "still", False)
     if still and frames > 1:
         run.task.pairs.steps = max(frames, *steps)  # the one frame may be shown as often as one likes
     elif max(steps) > frames > 1:  # a single frame is shown at all steps
-        raise RecipeError(f"{run} has recordings of {frames} frames, too few for {max(steps)} time steps")
+        raise RecipeError(
+            f"{run} has recordings of {frames} frames, too few for {max(steps)} time steps: give --steps up to {frames}"
+        )
     run.method.set_steps(max(steps))
     beside = ""
     if run.method.causal:
@@ -124,11 +139,7 @@ def evaluate_steps(
         print("  ".join(f"{value:>19}" for value in shown), flush=True)
     if beside:
         print(beside)
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
-    file = run.folder / STEPS
-    write_whole(file, text.getvalue().encode())
-    return file
+    return rows
 
 
 def _measure(run: LoadedRun, steps: int, parts: int = 1) -> tuple[list[tuple[float, ...]], float]:

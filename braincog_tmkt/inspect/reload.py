@@ -17,6 +17,7 @@ from ..errors import RecipeError, TrainingError
 from ..methods import Method
 from ..own_code import COPY, find_code, read_copy
 from ..recipe import Recipe, recipe_from_dict, recipe_hash, with_overrides
+from ..recipe.identity import changed_keys
 from ..recipe.load import named_code
 from ..results.store import read_record
 
@@ -72,7 +73,10 @@ def load_run(place: str | Path, overrides: Iterable[str] = ()) -> LoadedRun:
     recorded = recipe_from_dict(record["recipe"], str(place))
     recipe = with_overrides(recorded, overrides)
     if recipe_hash(recipe) != recipe_hash(recorded):
-        raise RecipeError("only settings that do not change the result can be given here, such as data.root")
+        changing = " and ".join(changed_keys(recorded.as_dict(), recipe.as_dict()))
+        raise RecipeError(
+            f"only settings that do not change the result can be given here, such as data.root: leave out {changing}"
+        )
     folder = place if place.is_dir() else place.parent
     here = [Path()]  # for runs of an older version, which kept no code
     code = read_copy(folder / COPY, recipe.code) if recipe.code else find_code(named_code(recipe), here)
@@ -82,9 +86,12 @@ def load_run(place: str | Path, overrides: Iterable[str] = ()) -> LoadedRun:
     fabric = make_fabric(recipe.train.precision, 1)
     task = load_task(recipe, fabric)
     if task.facts["split"] != record["data"]["split"]:
-        raise TrainingError(f"the data in {recipe.data.root} give another split than the record's: use the same files")
+        raise TrainingError(
+            f"the data in {recipe.data.root} give another split than the record's: give the folder of the same files"
+            " with data.root"
+        )
     if changes := changes_since(state, task):
-        raise TrainingError(f"{changes} since {folder} was trained: use the same files")
+        raise TrainingError(f"{changes} since {folder} was trained: give the folder of the same files with data.root")
     method = build_method(recipe, len(task.pairs.classes), record["seed"])
     fabric.to_device(method)
     _take(method, state, file)
@@ -97,4 +104,6 @@ def _take(method: Method, state: dict[str, Any], file: Path) -> None:
         method.load_state_dict(state["method"])
     except RuntimeError as error:
         reason = " ".join(str(error).split())
-        raise TrainingError(f"{file} does not fit the network of the record: {reason}") from error
+        raise TrainingError(
+            f"{file} does not fit the network of the record ({reason}): restore the file, or train the run again"
+        ) from error

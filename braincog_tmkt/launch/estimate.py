@@ -71,6 +71,9 @@ def _time_evaluation(method: Method, pairs: PairSet, plan: StagePlan, fabric: Fa
     """Seconds of an evaluation on all validation and test recordings."""
     held_out = torch.cat([pairs.rows("val"), pairs.rows("test")])
     few = held_out[: plan.recipe.train.at_once]
-    start = time.perf_counter()
-    evaluate(method, pairs, few, len(few), fabric)
-    return (time.perf_counter() - start) / len(few) * len(held_out)
+    times = []
+    for _ in range(2):  # the first one also compiles
+        start = time.perf_counter()
+        evaluate(method, pairs, few, len(few), fabric)
+        times.append(time.perf_counter() - start)
+    return min(times) / len(few) * len(held_out)

@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from ..engine.signals import Stopped, catch_signals
 from ..errors import RecipeError, TmktError, TrainingError
+from ..progress import make_bar
 from ..results.store import RECORD, read_record
-from .plan import RECIPE, RunSpec, is_finished, result_in_words, validate
+from ..terminal import labelled, painted, wrapped
+from .plan import HOW_TO_STOP, RECIPE, RunSpec, is_finished, result_in_words, validate
 
 OUTPUT = "output.txt"
+LISTED = 8
+"""Recipes that are named before a sweep."""
+
 POLL = 0.2
 """Seconds between two looks at the processes."""
 
@@ -45,8 +49,9 @@ def run_jobs(cells: list[RunSpec], runs: Path, jobs: int, resume: bool = False) 
         Stopped: after SIGINT or SIGTERM, once the running ones have saved their state.
     """
     if jobs < 1:
-        raise RecipeError(f"{jobs} runs at a time are too few: take 1 or more")
+        raise RecipeError(f"{jobs} runs at a time are too few: give --jobs 1 or more")
     todo = unfinished(cells, runs, resume)
+    announce(todo, runs, f"{jobs} at a time")
     with catch_signals() as stop, Report(runs, len(todo)) as report, _Pool(runs, jobs, report) as pool:
         while pool.running or (todo and not stop.signum):
             while todo and pool.free and not stop.signum:
@@ -73,6 +78,21 @@ def unfinished(cells: list[RunSpec], runs: Path, resume: bool) -> list[RunSpec]:
         more = f" (and {len(begun) - 1} more folders)" if len(begun) > 1 else ""
         raise TrainingError(f"{begun[0]} holds an unfinished run{more}: go on with --resume, or remove the folder")
     return left
+
+
+def announce(todo: list[RunSpec], runs: Path, how: str) -> None:
+    """Say what will be trained, and where its results and what it prints will be; nothing where nothing is left."""
+    if not todo:
+        return
+    seeds: dict[str, list[str]] = {}
+    for cell in todo:
+        seeds.setdefault(str(cell).rpartition(" seed ")[0], []).append(str(cell.seed))
+    listed = [f"{name} seed{'s' * (len(some) > 1)} {', '.join(some)}" for name, some in seeds.items()]
+    shown = listed if len(listed) <= LISTED else [*listed[: LISTED - 1], f"and {len(listed) - LISTED + 1} more recipes"]
+    print(painted(f"{len(todo)} run{'s' * (len(todo) > 1)} to train, {how}", "bold"))
+    results = f"{runs}/RECIPE/HASH/seedN (record.json, checkpoints, log.csv, tensorboard, and {OUTPUT}: what it prints)"
+    print(labelled([*(("" if number else "runs", line) for number, line in enumerate(shown)), ("results in", results)]))
+    print(wrapped(HOW_TO_STOP))
 
 
 def start(cell: RunSpec, runs: Path, threads: int, gpu: str | None = None) -> subprocess.Popen[bytes]:
@@ -142,7 +162,7 @@ class Report:
         self.finished = 0
         self.failures: list[str] = []
         # smoothing=0: the remaining time comes from the mean over all runs so far.
-        self.bar = tqdm(total=total, unit="run", disable=None, dynamic_ncols=True, smoothing=0)
+        self.bar = make_bar(total, "runs", "run", smoothing=0)
 
     def __enter__(self) -> Report:
         return self
@@ -158,12 +178,12 @@ class Report:
             return
         self.finished += 1
         self.bar.update()
-        self.bar.write(f"{result_in_words(read_record(folder))}\n{folder / RECORD}\n")
+        self.bar.write(f"{wrapped(result_in_words(read_record(folder)))}\nrecord: {folder / RECORD}\n")
 
     def failed(self, cell: RunSpec, reason: str) -> None:
         """A run was not finished, for the reason given."""
         self.failures.append(f"{cell}: {reason} ({cell.folder(self.runs) / OUTPUT})")
-        self.bar.set_postfix_str(f"{len(self.failures)} failed")
+        self.bar.set_postfix_str(f"{len(self.failures)} failed", refresh=False)
         self.bar.write(f"failed: {self.failures[-1]}\n")
 
     def conclude(self, signum: int) -> None:
@@ -227,4 +247,4 @@ class _Pool:
                 self.report.ended(cell, process.returncode)
             del self.running[place]
             self.free.append(place)
-        self.report.bar.refresh()
+        self.report.bar.update(0)  # the time goes on

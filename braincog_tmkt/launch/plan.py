@@ -12,13 +12,15 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from ..engine.devices import make_fabric, on_first_rank
+from ..engine.environment import machine
 from ..engine.loop import fit
 from ..engine.stages import describe_stages, plan_stages
 from ..engine.step import make_optimizer
-from ..engine.task import TaskData, build_method, describe_data, import_modules, load_task
+from ..engine.task import TaskData, build_method, describe_data, frame_spec, import_modules, load_task
 from ..errors import DataError, RecipeError, TrainingError
 from ..files import write_whole
 from ..own_code import COPY, Code, pack
+from ..progress import duration
 from ..recipe import DataConfig, Recipe, recipe_hash
 from ..recipe.files import find_recipe
 from ..recipe.identity import changed_keys
@@ -27,10 +29,12 @@ from ..recipe.stages import warmup_that_fits
 from ..recipe.text import read_yaml, write_yaml
 from ..results.notes import notes_of
 from ..results.store import RECORD, find_record, run_folder, write_record
+from ..terminal import labelled, painted, wrapped
 from .estimate import TIMED_STEPS, estimate
 from .forecast import need_training_memory
 
 RECIPE = "recipe.yaml"
+HOW_TO_STOP = "To stop: Ctrl-C, which saves where the run is. To go on: the same command with --resume."
 
 
 @dataclass(frozen=True)
@@ -118,13 +122,19 @@ def train(cells: list[RunSpec], runs: Path, devices: int | None = None, resume: 
     fabric = make_fabric(cells[0].recipe.train.precision, devices)
     fabric.launch()
     validate(cells, fabric.world_size)
+    took: dict[str, float] = {}
     for cell, task in _with_tasks(cells, runs, fabric):
         folder = cell.folder(runs)
-        _announce(cell, task, folder, fabric)
+        before = took.get(recipe_hash(cell.recipe))
+        same = [] if before is None else [("time", f"about {duration(before)}, as the run before, with another seed")]
+        fabric.print(_announcement(cell, cells, runs, same or _about(cell, task, fabric)))
+        if not took:
+            fabric.print(wrapped(HOW_TO_STOP))
         if cell.code:
             on_first_rank(fabric, partial(cell.write_inputs, runs))
         record = fit(cell.recipe, cell.seed, folder, resume, fabric, task)
         on_first_rank(fabric, partial(write_record, folder, record))
+        took[recipe_hash(cell.recipe)] = record["seconds"]
         fabric.print(_report(record, folder))
 
 
@@ -164,14 +174,15 @@ def dry_run(cells: list[RunSpec], runs: Path) -> None:
     validate(cells, fabric.world_size)
     total, trained = 0.0, set[Path]()
     for cell, task in _with_tasks(cells, runs, fabric):
-        _announce(cell, task, cell.folder(runs), fabric)
         cost = estimate(cell.recipe, cell.seed, task, fabric, trained)
         total += cost.seconds
-        print(
-            f"about {_duration(cost.seconds)} on this {fabric.device.type}, one process, from {TIMED_STEPS} steps\n"
-            f"peak memory {', '.join(f'{name[:-4]} {value:.0f} MiB' for name, value in cost.memory.items())}\n"
-        )
-    print(f"about {_duration(total)} in all")
+        memory = ", ".join(f"{name[:-4]} {value:.0f} MiB" for name, value in cost.memory.items())
+        costs = [
+            ("time", f"about {duration(cost.seconds)} in one process on this machine, judging by {TIMED_STEPS} steps"),
+            ("peak memory", memory),
+        ]
+        print(_announcement(cell, cells, runs, [*_about(cell, task, fabric), *costs]), end="\n\n")
+    print(f"about {duration(total)} in all; nothing was trained: leave out --dry-run to train")
 
 
 def result_in_words(record: dict[str, Any]) -> str:
@@ -266,24 +277,35 @@ def _run_of_other_code(cell: RunSpec, runs: Path) -> list[str]:
 
 def _report(record: dict[str, Any], folder: Path, note: str = "") -> str:
     """The result, what is to be noted about it, and where the record is."""
-    return "\n".join([f"{result_in_words(record)}{note}", *notes_of(record).values(), f"{folder / RECORD}\n"])
+    sentences = f"{result_in_words(record)}{note}", *(f"note: {words}" for words in notes_of(record).values())
+    return "\n".join([*map(wrapped, sentences), f"record: {folder / RECORD}\n"])
 
 
-def _announce(cell: RunSpec, task: TaskData, folder: Path, fabric: Fabric) -> None:
-    recipe = cell.recipe
-    method = build_method(recipe, task.facts["classes"], cell.seed)
-    stages = plan_stages(recipe, method, task.facts, task.facts["train"], cell.seed, fabric.world_size)
-    fabric.print(
-        f"{cell} -> {folder}\n"
-        f"{recipe.method['name']} on {recipe.model['name']}, {recipe.data.name} ({task.facts['kind']} data),"
-        f" {fabric.world_size} x {fabric.device.type}\n"
-        f"{task.sentence}\n"
-        f"{describe_stages(stages)}"
-    )
-    for remark in (*task.facts.get("remarks", ()), *method.notes()):
-        fabric.print(remark)
+def _announcement(cell: RunSpec, cells: list[RunSpec], runs: Path, lines: list[tuple[str, str]]) -> str:
+    """What a run will do: its name, its place among all, where the results go, and what there is to know about it."""
+    place = f", run {cells.index(cell) + 1} of {len(cells)}" if len(cells) > 1 else ""
+    results = f"{cell.folder(runs)} (record.json, checkpoints, log.csv, tensorboard)"
+    return f"{painted(f'{cell}{place}', 'bold')}\n{labelled([*lines, ('results in', results)])}"
 
 
-def _duration(seconds: float) -> str:
-    hours, rest = divmod(round(seconds), 3600)
-    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"
+def _about(cell: RunSpec, task: TaskData, fabric: Fabric) -> list[tuple[str, str]]:
+    """On which data, with which network, how long and where a run trains; labels, and what stands beside them."""
+    recipe, facts, here = cell.recipe, task.facts, machine(fabric)
+    method = build_method(recipe, facts["classes"], cell.seed)
+    stages = describe_stages(plan_stages(recipe, method, facts, facts["train"], cell.seed, fabric.world_size))
+    parameters = sum(parameter.numel() for parameter in method.parameters() if parameter.requires_grad)
+    size = "x".join(map(str, frame_spec(recipe.data).shape))
+    count, threads = here["world_size"], recipe.train.threads or here["threads"]
+    device = f"CPU, {threads} thread{'s' * (threads != 1)}" if here["device"] == "cpu" else here["device_name"]
+    return [
+        (
+            "data",
+            f"{recipe.data.name} ({facts['kind']} data), {facts['classes']} classes, T {recipe.data.steps}, {size}",
+        ),
+        ("split", task.sentence.removeprefix("Split ")),
+        ("network", f"{recipe.model['name']}, {parameters:,} parameters"),
+        ("method", str(recipe.method["name"])),
+        *(("" if number else "training", line) for number, line in enumerate(stages)),
+        ("device", f"{f'{count} x ' * (count > 1)}{device}, precision {recipe.train.precision}"),
+        *(("note", remark) for remark in (*facts.get("remarks", ()), *method.notes())),
+    ]

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from ..engine.signals import StopRequest, catch_signals
 from ..errors import RecipeError
-from .local import POLL, Report, start, unfinished
+from .local import POLL, Report, announce, start, unfinished
 from .plan import RunSpec
 
 RETRIES = 5
@@ -48,6 +48,7 @@ def run_ray(cells: list[RunSpec], runs: Path, resume: bool = False) -> None:
         with catch_signals() as early:  # and put back the handlers that Ray replaces
             _connect(ray)
         early.check()
+        announce(todo, runs, "by Ray")
         with catch_signals() as stop, Report(runs, len(todo)) as report:
             refs = _submit(ray, todo, runs)
             _collect(ray, refs, report, stop)
@@ -73,7 +74,10 @@ def _connect(ray: Any) -> None:
             socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError) as error:
-        raise RecipeError(f"Ray cannot be used with RAY_ADDRESS={address}: {' '.join(str(error).split())}") from error
+        raise RecipeError(
+            f"Ray cannot be used with RAY_ADDRESS={address}: {' '.join(str(error).split())}; correct or unset"
+            " RAY_ADDRESS"
+        ) from error
 
 
 def _submit(ray: Any, todo: list[RunSpec], runs: Path) -> dict[Any, RunSpec]:
@@ -88,7 +92,9 @@ def _submit(ray: Any, todo: list[RunSpec], runs: Path) -> dict[Any, RunSpec]:
     for cell in todo:
         if _threads(cell) > most:
             wanted = f"train.threads={_threads(cell)}"
-            raise RecipeError(f"{cell} takes {wanted}, but no node of Ray has over {most:.0f} CPUs")
+            raise RecipeError(
+                f"{cell} takes {wanted}, but no node of Ray has over {most:.0f} CPUs: set a smaller train.threads"
+            )
     task = ray.remote(max_retries=RETRIES, retry_exceptions=[RunDied])(_train)
     here = Path.cwd()
     return {task.options(num_cpus=_threads(cell), num_gpus=gpus).remote(cell, runs, here): cell for cell in todo}
@@ -114,7 +120,7 @@ def _collect(ray: Any, refs: dict[Any, RunSpec], report: Report, stop: StopReque
                     report.ended(cell, cause.args[0])
                 else:
                     report.failed(cell, " ".join(str(cause).split())[:300])
-        report.bar.refresh()
+        report.bar.update(0)  # the time goes on
 
 
 def _threads(cell: RunSpec) -> int:

@@ -39,7 +39,7 @@ def tcka(x: Tensor, y: Tensor) -> Tensor:
     whole, other = gather(x), gather(y)
     if whole.shape[1] < LEAST:
         raise RecipeError(
-            f"CKA compares samples, and {whole.shape[1]} of them say nothing: set train.batch={LEAST} or more"
+            f"CKA compares samples, and {whole.shape[1]} of them are too few: set train.batch={LEAST} or more"
         )
     return cka(whole, other).mean()
 

@@ -188,7 +188,9 @@ def build_from_settings(settings: Mapping[str, Any], backbone: nn.Module, build:
     keywords = dict(settings)
     name = keywords.pop("name", None)
     if "build" in keywords:
-        raise RecipeError("method.build is not for recipes: a method that builds networks is given the function")
+        raise RecipeError(
+            "method.build is not for recipes, since a method is given the function by itself: leave it out"
+        )
     if "build" in inspect.signature(METHODS[name]).parameters:
         keywords["build"] = build
     method = METHODS.build(name, backbone, **keywords)

@@ -87,7 +87,7 @@ class CKD(KnowledgeTransfer):
     ) -> None:
         super().__init__(backbone, alignment_weight=alignment_weight, loss=loss, regularise=regularise)
         if distillation not in DISTILLATIONS:
-            raise RecipeError(f"method ckd knows no '{distillation}': {did_you_mean(distillation, DISTILLATIONS)}")
+            raise RecipeError(f"method ckd does not know '{distillation}': {did_you_mean(distillation, DISTILLATIONS)}")
         check_distillation(temperature, kl_reduction)
         if not 0 <= switch <= 1:
             raise RecipeError(f"method ckd: switch is a share of the training, from 0 to 1, not {switch}")

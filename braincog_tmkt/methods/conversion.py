@@ -88,7 +88,7 @@ class Conversion(Method):
     def check_name(self, name: str, known: Mapping[str, Any]) -> None:
         """Refuse an unknown name in a keyword."""
         if name not in known:
-            raise RecipeError(f"method {self.name} knows no '{name}': {did_you_mean(name, known)}")
+            raise RecipeError(f"method {self.name} does not know '{name}': {did_you_mean(name, known)}")
 
     def make_student(self, ann: Any) -> Any:
         """The SNN of an ANN, which stays as it is; the thresholds of ReLUs are not known yet.

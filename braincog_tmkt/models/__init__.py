@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
 from ..registry import Registry, did_you_mean
+from .state import load_published
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["MODELS", "build_backbone", "register_with_timm"]
+__all__ = ["MODELS", "build_backbone", "load_published", "register_with_timm"]
 
 MODELS = Registry("model", __name__, ["MODELS.register"])
 
-TIMM_KEYWORDS = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
+TIMM_KEYWORDS = ("cache_dir", "pretrained_model_args")
+"""What timm passes to every entry point and means nothing here."""
 
 
 def build_backbone(
@@ -72,7 +74,9 @@ def _module_network(
     from .parts import keywords_of
 
     if not issubclass(target, Module):
-        raise RecipeError(f"model '{name}' is a {target.__name__}, which is no network: {did_you_mean(name, MODELS)}")
+        raise RecipeError(
+            f"model '{name}' is a {target.__name__}, which is not a network: {did_you_mean(name, MODELS)}"
+        )
     channels = settings.get("in_chans", 2)
     known, takes_any = keywords_of(target)
     of_frames = {"num_classes": classes, "img_size": size, "in_chans": channels}
@@ -99,23 +103,36 @@ def _target(name: str) -> Callable[..., Any]:
 
 
 def register_with_timm() -> None:
-    """Enter the networks into timm's registry, for `timm.create_model`; calling it again changes nothing."""
+    """Enter the networks and their checkpoints into timm's registry; calling it again changes nothing."""
     from timm.models import is_model, register_model
 
-    for name in MODELS:
-        if not is_model(name):
-            register_model(_entry_point(name))
+    from .pretrained import default_cfgs as found
+
+    default_cfgs.update(found())  # timm looks for it where an entry point is defined
+    tagged = (name.partition(".")[::2] for name in default_cfgs if "." in name)  # for a timm that has no tags
+    for name, tag in [*((name, "") for name in MODELS), *tagged]:
+        if not is_model(f"{name}.{tag}" if tag else name):
+            register_model(_entry_point(name, tag))
 
 
-def _entry_point(name: str) -> Callable[..., Any]:
+default_cfgs: dict[str, Any] = {}
+"""What timm knows of the checkpoints, by network."""
+
+
+def _entry_point(name: str, tag: str = "") -> Callable[..., Any]:
     """A function that builds a network, as timm wants it."""
 
-    def build(**kwargs: Any) -> Any:
-        if kwargs.get("pretrained"):
-            raise RecipeError("there are no pretrained weights to load; build the model with pretrained=False")
-        return MODELS[name](**{key: value for key, value in kwargs.items() if key not in TIMM_KEYWORDS})
+    def build(
+        pretrained: bool | str = False, pretrained_cfg: Any = None, pretrained_cfg_overlay: Any = None, **kwargs: Any
+    ) -> Any:
+        given = {key: value for key, value in kwargs.items() if key not in TIMM_KEYWORDS}
+        if not (pretrained or tag or pretrained_cfg or pretrained_cfg_overlay):
+            return MODELS[name](**given)
+        from .pretrained import create
 
-    build.__name__ = build.__qualname__ = name
+        return create(name, MODELS[name], pretrained, pretrained_cfg or tag, pretrained_cfg_overlay, given)
+
+    build.__name__ = build.__qualname__ = f"{name}.{tag}" if tag else name
     build.__doc__ = MODELS.identity(name).title
-    globals()[name] = build  # timm adds the name to `__all__`
+    globals()[build.__name__] = build  # timm adds the name to `__all__`
     return build

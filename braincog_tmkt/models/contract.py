@@ -86,7 +86,7 @@ def channels_for(name: str, dataset: str | None, in_chans: int | None, other_ste
     if channels is None:
         known = did_you_mean(dataset, CHANNELS)
         raise RecipeError(
-            f"{name} knows no dataset '{dataset}', so it needs in_chans, the channels of a frame: {known}"
+            f"{name} does not know dataset '{dataset}', so it needs in_chans, the channels of a frame: {known}"
         )
     if in_chans not in (None, channels):
         raise RecipeError(f"{name}: dataset '{dataset}' has {channels} channels, but in_chans is {in_chans}")
@@ -285,7 +285,7 @@ def check_inputs(inputs: Tensor, encoding: str) -> None:
 def check_frames(network: Any, frames: Tensor, steps: int) -> None:
     """Refuse frames `[N, C, H, W]`, of some steps, that a `SpikingNetwork` was not built for."""
     if steps != network.step:
-        raise RecipeError(f"the network runs for {network.step} time steps, the frames have {steps}")
+        raise RecipeError(f"the network runs for {network.step} time steps, the frames have {steps}: give it as many")
     channels, *size = frames.shape[1:]
     wanted = getattr(network.stem, "in_channels", channels)
     if channels != wanted:
@@ -295,7 +295,9 @@ def check_frames(network: Any, frames: Tensor, steps: int) -> None:
         )
     if not network.any_size and tuple(size) != network.frame_size:
         built, given = ("x".join(map(str, each)) for each in (network.frame_size, size))
-        raise RecipeError(f"the network was built for frames of {built}, but these have {given}: give img_size")
+        raise RecipeError(
+            f"the network was built for frames of {built}, but these have {given}: build it with this img_size"
+        )
 
 
 def frames_alone(network: Any, events: Tensor, step: int) -> Tensor:

@@ -134,7 +134,7 @@ def _of_module(
     rest = iter([batches] if isinstance(batches, Tensor) else () if batches is None else batches)
     first = next(frames_of(rest), None)
     if batches is not None and first is None:
-        raise RecipeError("batches has no batch")
+        raise RecipeError("batches is empty: give one batch or more")
     probe = network.example() if first is None else first
     if probe is None and has_relu(network):
         raise RecipeError("a ReLU has no threshold: give batches=.., images from which thresholds are found")

@@ -18,6 +18,8 @@ Keywords = Mapping[str, Any]
 class PartFactory(BaseModule):
     """Base of `network.SpikingNetwork`, which sets what is declared here: what the constructors of layers call."""
 
+    num_classes: int
+    head: Callable[[], nn.Module]
     step: int
     width: float
     execution: str
@@ -72,6 +74,10 @@ class PartFactory(BaseModule):
         threshold = 1.0 if getattr(self._node, "fires_threshold", False) else self.node_kwargs["threshold"]
         hints = {"gain": alpha * threshold, "steps": self.step, "step": self.step}
         return self._norm(channels, **taken(self._norm, {**self.part_kwargs, **hints}))
+
+    def make_head(self) -> nn.Module:
+        """A `head`; without classes nothing, as in timm: the features stay as they are."""
+        return self.head() if self.num_classes else nn.Identity()
 
     def make_attention(self, channels: int) -> list[nn.Module]:
         """The attention for outputs of nodes of some channels, or nothing, to be added to a list of layers."""

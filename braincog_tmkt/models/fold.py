@@ -75,7 +75,9 @@ def _pairs(network: SpikingNetwork, frames: Tensor) -> tuple[dict[str, tuple[Any
     handles = []
     for name, part in network.named_modules():
         if isinstance(part, StepOwnBatchNorm2d):
-            raise RecipeError(f"'{name}' has statistics of its own for each step, which no layer can take up")
+            raise RecipeError(
+                f"'{name}' has statistics of its own for each step, which cannot be folded into a layer: leave out fold"
+            )
         if isinstance(part, Layer):
             handles.append(part.register_forward_hook(see_layer(name)))
         elif isinstance(part, _BatchNorm):

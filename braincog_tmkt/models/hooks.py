@@ -25,7 +25,9 @@ def watched(part: nn.Module) -> bool:
     """Whether a module has hooks other than taps, or a `forward` of its own instance, and so must be called alone."""
     before = part._forward_pre_hooks, part._backward_hooks, part._backward_pre_hooks
     after = any(not isinstance(hook, Tap) for hook in part._forward_hooks.values())
-    return after or any(before) or "forward" in vars(part) or modules._has_any_global_hook()
+    of_all = modules._global_forward_pre_hooks, modules._global_forward_hooks  # PyTorch 2.4 has no question for them
+    of_all_back = modules._global_backward_pre_hooks, modules._global_backward_hooks
+    return after or any((*before, *of_all, *of_all_back)) or "forward" in vars(part)
 
 
 def divisible(part: nn.Module, kind: type[nn.Module] = nn.Sequential) -> bool:

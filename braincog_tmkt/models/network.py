@@ -34,7 +34,7 @@ class SpikingNetwork(PartFactory):
     """Base class of the networks, with one head; a subclass builds the layers.
 
     Args:
-        num_classes: K.
+        num_classes: K; 0 for a network without classifiers, whose output is the mean of its features `[B, D]`.
         step: T, BrainCog's name for the number of time steps.
         node_type: node: a name (ours or BrainCog's), a dotted path or a class.
         act_fun: surrogate gradient, likewise.
@@ -116,7 +116,7 @@ class SpikingNetwork(PartFactory):
         name = type(self).__name__
         contract.check_encoding(encode_type)
         channels = contract.channels_for(name, dataset, in_chans, self.other_stem)
-        contract.check_numbers(name, width, img_size, step=step, num_classes=num_classes, in_chans=channels)
+        contract.check_numbers(name, width, img_size, step=step, num_classes=num_classes or 1, in_chans=channels)
         super().__init__(step, encode_type)
         self.num_classes, self.width, self.in_chans = num_classes, width, channels
         self.img_size, self.frame_size = img_size, _sides(img_size)
@@ -157,10 +157,10 @@ class SpikingNetwork(PartFactory):
 
         Two are drawn whether there are one or two streams, so that a seed gives both the same weights.
         """
-        mixed = self.head()
+        mixed = self.make_head()
         if "mixed" in self.stream_names:
             self.rgb_fc = mixed
-        self.dvs_fc = self.head()
+        self.dvs_fc = self.make_head()
 
     @property
     @abstractmethod

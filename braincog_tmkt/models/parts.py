@@ -42,7 +42,7 @@ def node_class(name: str | type[BaseNode]) -> type[BaseNode]:
     """
     found: Any = _find(NODES, name, node_classes())
     if not (isinstance(found, type) and issubclass(found, BaseNode)):
-        raise RecipeError(f"{name!r} cannot be a node: it is no subclass of BrainCog's BaseNode")
+        raise RecipeError(f"{name!r} cannot be a node: it is not a subclass of BrainCog's BaseNode")
     return found
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from ..bridge import brain_cog_module
+from ..errors import RecipeError
 from . import MODELS
 from .all_steps import SampleDropout
 from .factory import Keywords, Preset
@@ -75,6 +76,8 @@ class SNN4(Preset, VGGSNN):
     def build(self) -> None:
         """Make the layers."""
         super().build()
+        if not self.num_classes:
+            raise RecipeError("the voters of this network stand for classes, so num_classes must be 1 or more, not 0")
         hidden, voters = self.channels(HIDDEN), VOTERS * self.num_classes
         self.fc = nn.Sequential(
             *(SampleDropout(self.dropout), nn.Linear(self.feature_size, hidden, bias=False), self.make_node()),

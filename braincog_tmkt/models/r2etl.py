@@ -87,7 +87,7 @@ class R2ETLVGGSNN(Preset, SpikingNetwork):
 
     def build_heads(self) -> None:
         """Make the one classifier."""
-        self.dvs_fc = self.head()
+        self.dvs_fc = self.make_head()
 
     @property
     def stem(self) -> nn.Conv2d:
@@ -128,7 +128,10 @@ class R2ETLVGGSNN(Preset, SpikingNetwork):
         static, frames = in_channels(static, self.rgb_input.conv.in_channels), self.encoded(events).flatten(0, 1)
         contract.check_frames(self, frames, len(frames) // len(static))
         if static.shape[-2:] != frames.shape[-2:]:
-            raise RecipeError(f"images {[*static.shape]} and events {[*events.shape]} have different sizes")
+            raise RecipeError(
+                f"images {[*static.shape]} and events {[*events.shape]} have different sizes: give both the same"
+                " height and width"
+            )
         taps = f"{first}:rgb_input.node", f"{first}:dvs_input.node", f"{last}:bottleneck_node"
         run = self._transfer_multi_step if self.execution == "multi_step" else self._transfer_step
         with self.taps(*taps) as seen:

@@ -74,7 +74,7 @@ class ResNet18(SpikingNetwork):
         self.bn1 = self.make_norm(channels)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.feature_size = channels
-        self.head()  # BrainCog draws its classifier before it initialises: a seed gives the same weights
+        self.make_head()  # BrainCog draws its classifier before it initialises: a seed gives the same weights
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

@@ -113,7 +113,7 @@ class ResNet19(SpikingNetwork):
 
     def build_heads(self) -> None:
         """Make the last layer, and the nodes around the hidden one."""
-        self.fc2 = self.head()
+        self.fc2 = self.make_head()
         self.node1, self.node2 = self.make_node(), self.make_node()
 
     @property

@@ -41,12 +41,13 @@ class SCNN(SpikingNetwork):
 
     def build_heads(self) -> None:
         """Make the one output layer, and initialise as the reference describes it (deviation D-12)."""
-        self.fc2 = self.head()
+        self.fc2 = self.make_head()
         for layer in self.feature:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight)
         for linear in (self.fc1, self.fc2):
-            nn.init.uniform_(linear.weight, -0.1, 0.1)  # type: ignore[arg-type]
+            if isinstance(linear, nn.Linear):
+                nn.init.uniform_(linear.weight, -0.1, 0.1)
 
     @property
     def stem(self) -> nn.Conv2d:

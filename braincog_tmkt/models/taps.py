@@ -45,7 +45,10 @@ class Recorder:
             self.found[POOLED] = features[0] if len(features) == 1 else torch.cat(features, 1)
         for tap, parts in self._parts.items():
             if not parts:
-                raise RecipeError(f"tap '{tap}' saw nothing: its node comes after the classifier's input, the last tap")
+                raise RecipeError(
+                    f"tap '{tap}' got no values, since its node comes after the classifier's input: choose an"
+                    " earlier node"
+                )
             streams = (parts[0] if len(parts) == 1 else torch.cat(parts)).split(steps)
             self.found[tap] = streams[0] if len(streams) == 1 else torch.cat(streams, 1)
         self._parts = {}

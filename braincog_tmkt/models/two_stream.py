@@ -116,7 +116,7 @@ def _shared_frames(mixed: Tensor, events: Tensor, appearance: Tensor) -> tuple[T
     batch, steps = appearance.shape
     if events.shape[:2] != appearance.shape or len(mixed) != batch:
         raise RecipeError(
-            f"static, events and appearance do not belong together: {[*mixed.shape]}, {[*events.shape]},"
+            f"static, events and appearance have shapes that do not fit: {[*mixed.shape]}, {[*events.shape]},"
             f" {[*appearance.shape]} ([B, C, H, W], [B, T, C, H, W], [B, T])"
         )
     frames = torch.cat([mixed, events.flatten(0, 1)])

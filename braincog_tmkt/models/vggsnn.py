@@ -139,7 +139,7 @@ def _read(plan: str) -> Plan:
         convolves = entry.isdecimal() and int(entry) > 0 and (not slash or (stride.isdecimal() and int(stride) > 0))
         if not convolves and word not in (*POOLS, "GAP", "A"):
             raise RecipeError(
-                f"plan '{plan}': '{word}' is no layer; write channels (64, or 64/2 with stride 2), AP, MP, GAP or A,"
+                f"plan '{plan}': '{word}' is not a layer; write channels (64, or 64/2 with stride 2), AP, MP, GAP or A,"
                 " joined by -"
             )
         found.append((entry, int(stride or 1)))

@@ -77,7 +77,10 @@ def check_layer(source: str, layer: Mapping[str, Any], recipe: type) -> None:
         if section not in sections:
             raise RecipeError(f"{source}: unknown key '{section}', {_nearest(section, '', sections, recipe)}")
         if is_dataclass(sections[section]) and not isinstance(content, Mapping):
-            raise RecipeError(f"{source}: '{section}' is a section and must hold keys, not {content!r}")
+            raise RecipeError(
+                f"{source}: '{section}' is a section and must hold keys, not {content!r}: write it as {section}:"
+                f" {{key: value}}"
+            )
     for key, value in flat(layer).items():
         section, _, leaf = key.partition(".")
         if is_dataclass(sections[section]) and leaf not in (known := hints_of(sections[section])):

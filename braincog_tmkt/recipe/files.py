@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import RecipeError
-from ..files import user_path
+from ..files import shipped, user_path
 from ..registry import did_you_mean
 
 
@@ -44,5 +44,5 @@ def is_recipe(name: str) -> bool:
 
 
 def experiment_folders() -> tuple[Path, Path]:
-    """Where recipes and the papers' numbers lie: beside the package, and in the current folder, which goes first."""
-    return Path(__file__).resolve().parents[2] / "experiments", Path("experiments")
+    """Where recipes and the papers' numbers lie: the package's, and those of the current folder, which goes first."""
+    return shipped("experiments"), Path("experiments")

@@ -72,7 +72,9 @@ def _with_digest(data: DataConfig, source: str | Path) -> DataConfig:
         return data  # whoever makes frames refuses it
     digest = sha256_of(file)
     if str(given.get("sha256", digest)).lower() != digest:
-        raise RecipeError(f"{source} states other weights than there are: {file} has not the stated sha256")
+        raise RecipeError(
+            f"{source} asks for weights with another sha256 than {file} has: restore the file, or leave out sha256"
+        )
     return replace(data, reconstruction={**given, "sha256": digest})
 
 
@@ -86,7 +88,10 @@ def _code_of(recipe: Recipe, path: Path) -> Code:
     names = named_code(recipe)
     code = find_code(names, [Path.cwd(), *_folders(path)]) if names else {}
     if recipe.code and (changed := unlike(code, recipe.code)):
-        raise RecipeError(f"{path} states other code than there is: {changed} differs")
+        raise RecipeError(
+            f"{path} asks for other code than there is ({changed} differs): restore it, or remove 'code' from the"
+            " recipe"
+        )
     return code
 
 
@@ -176,7 +181,8 @@ def data_section(settings: Mapping[str, Any], overrides: Iterable[str] = ()) -> 
     for override in overrides:
         if not override.startswith("data."):
             raise RecipeError(
-                f"override '{override}': this command takes keys of the section data, as data.time_unit=ms"
+                f"override '{override}': this command takes keys of the section data alone, such as"
+                " data.time_unit=ms: leave it out"
             )
     values = reduce(_over, map(parse_override, overrides), {"data": dict(settings)})
     return recipe_from_dict({**values, "name": "data", "method": {"name": "baseline"}}, "command line").data
@@ -185,7 +191,9 @@ def data_section(settings: Mapping[str, Any], overrides: Iterable[str] = ()) -> 
 def _merged_files(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The checked content of a file over that of the files it extends."""
     if path.resolve() in above:
-        raise RecipeError(f"{path} extends itself, by way of {' and '.join(file.name for file in above)}")
+        raise RecipeError(
+            f"{path} extends itself, by way of {' and '.join(file.name for file in above)}: remove one 'extends'"
+        )
     own = _read(path)
     check_layer(str(path), own, Recipe)
     for tier, settings in own.get("tiers", {}).items():
@@ -208,14 +216,16 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RecipeError(f"there is no recipe file {path}") from None
+        raise RecipeError(f"there is no recipe file {path}: correct the path, or the 'extends' that names it") from None
     except OSError as error:
-        raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
+        raise RecipeError(f"{path} cannot be read ({error.strerror}): give a recipe file that you may read") from error
     except ValueError as error:
         raise RecipeError(f"{path} cannot be read as a recipe: {error}") from error
     if not isinstance(content, dict):
         found = {type(None): "nothing", list: "a list"}.get(type(content), repr(content)[:80])
-        raise RecipeError(f"{path} must hold sections (data, model, method, optim, train), not {found}")
+        raise RecipeError(
+            f"{path} must hold sections, such as method: {{name: tmkt}}, not {found}: start from a file in experiments/"
+        )
     return content
 
 

@@ -190,7 +190,8 @@ def by_seed(records: Iterable[Record], value_of: Callable[[Record], T]) -> dict[
         value = value_of(record)
         if found.setdefault(record["seed"], value) != value:
             raise RecipeError(
-                f"{record['name']} seed {record['seed']} is there twice, with different results: give one folder of it"
+                f"{record['name']} seed {record['seed']} is there twice, with different results: give only one of"
+                " the two folders"
             )
     return found
 
@@ -205,7 +206,10 @@ def accuracies(records: Iterable[Record], select: str, at_steps: int | None = No
     def accuracy(record: Record) -> float:
         result = record[select]
         if result is None:
-            raise RecipeError(f"{record['name']} has no '{select}': its split has no validation recordings")
+            raise RecipeError(
+                f"{record['name']} has no '{select}', since its split has no validation recordings: choose --select"
+                " last or best_test"
+            )
         return 100 * float(result["accuracy_by_step"][at_steps - 1] if at_steps else result["accuracy"])
 
     return by_seed(records, accuracy)

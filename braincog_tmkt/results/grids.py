@@ -1,39 +1,58 @@
-"""Rows and sentences as text for a terminal, Markdown or LaTeX, or as plain numbers in CSV or JSON."""
+"""Tables and the sentences around them as text, Markdown or LaTeX, or as plain numbers in CSV or JSON."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import re
-import shutil
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from textwrap import fill
+from dataclasses import dataclass
 from typing import Any
 
-from tabulate import LATEX_ESCAPE_RULES, tabulate
+from tabulate import tabulate
 
 from ..errors import RecipeError
+from ..terminal import table, width, wrapped
+from . import latex
 
-FORMATS = {"text": "simple", "md": "github", "tex": "latex_booktabs"}
+FORMATS = {"text": "simple", "md": "github"}
 MARK = "!"
 """Stands beside an accuracy that there is a warning about."""
-PROSE, NARROWEST, PADDING = 118, 10, 2
-"""Letters of a line of prose, of a column that is made narrower, and of the room around its name."""
+PROSE = 118
+"""Letters of a line of prose, at most."""
 
 
-def document(
-    style: str,
-    sections: Iterable[Sequence[str] | Sequence[Mapping[str, str]]],
-    rows: Sequence[Mapping[str, Any]],
-    plain: Any,
-) -> str:
-    """Tables and sentences below one another, or the numbers behind them.
+@dataclass(frozen=True)
+class Section:
+    """A table to read, with what stands around it.
+
+    Args:
+        rows: cells by column; none for no table.
+        above: sentences that say what it shows.
+        legend: sentences that say what its columns and marks mean.
+        notes: sentences about single rows.
+        label: of the table in LaTeX.
+        caption: instead of `above` in LaTeX, which numbers its tables itself.
+        groups: what each row belongs to; LaTeX has its name above it, in place of the column `grouped`.
+        grouped: a column that says the same.
+    """
+
+    rows: Sequence[Mapping[str, str]]
+    above: Sequence[str] = ()
+    legend: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    label: str = "runs"
+    caption: Sequence[str] | None = None
+    groups: Sequence[str] = ()
+    grouped: str = ""
+
+
+def document(style: str, sections: Iterable[Section], rows: Sequence[Mapping[str, Any]], plain: Any) -> str:
+    """Tables below one another, or the numbers behind them.
 
     Args:
         style: `text`, `md` or `tex` to read; `csv` or `json` for plain numbers.
-        sections: to read; each has the lines of a paragraph, or the rows of a table. Empty ones are left out.
+        sections: to read; those without rows are left out.
         rows: for `csv`.
         plain: for `json`.
 
@@ -44,13 +63,22 @@ def document(
         return json.dumps(plain, indent=1)
     if style == "csv":
         return as_csv(rows).rstrip()
-    if style not in FORMATS:
-        raise RecipeError(f"format must be one of {', '.join([*FORMATS, 'csv', 'json'])}, not '{style}'")
-    return "\n\n".join(_shown(section, style) for section in sections if section)
+    if style not in (*FORMATS, "tex"):
+        raise RecipeError(f"format must be one of {', '.join([*FORMATS, 'tex', 'csv', 'json'])}, not '{style}'")
+    shown = [section for section in sections if section.rows]
+    return "\n\n".join(_in_latex(section) if style == "tex" else _shown(section, style) for section in shown)
 
 
-def _shown(section: Sequence[Any], style: str) -> str:
-    return prose(section, style) if isinstance(section[0], str) else grid(section, style)
+def _shown(section: Section, style: str) -> str:
+    below = [*section.legend, *section.notes]
+    parts = [prose(section.above, style), grid(section.rows, style), prose(below, style)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _in_latex(section: Section) -> str:
+    caption = section.above if section.caption is None else section.caption
+    rows = [{key: cell for key, cell in row.items() if key != section.grouped} for row in section.rows]
+    return latex.table(rows, [*caption, *section.legend], section.label, section.notes, section.groups)
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -86,61 +114,24 @@ def interval(mean: float | None, low: float | None, high: float | None) -> str:
 def grid(rows: Sequence[Mapping[str, str]], style: str) -> str:
     """A table; columns that are empty in all rows are left out.
 
-    `text` is made as narrow as the terminal by breaking the lines of its widest columns, if standard output is one;
-    `tex` needs `\\\\usepackage{booktabs}`.
+    `text` fits the terminal, see `terminal.table`.
 
     Args:
         rows: cells by column, at least one row.
         style: see `FORMATS`.
     """
     used = [name for name in rows[0] if any(row[name] for row in rows)]
+    if style == "text":
+        return table([{name: row[name] for name in used} for row in rows])
     cells = [[row[name] for name in used] for row in rows]
-    names = [name + " " * PADDING for name in used]  # tabulate gives names so much room
-    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
-    room = terminal() if style == "text" else None
-    if room is not None and cells and sum(widths) + 2 * (len(widths) - 1) > room:
-        most = _narrowed(widths, room - 2 * (len(widths) - 1))
-        used = [fill(name, width - PADDING) for name, width in zip(used, most, strict=True)]
-        cells = [[fill(cell, width) for cell, width in zip(row, most, strict=True)] for row in cells]
-    shown = tabulate(cells, headers=used, tablefmt=FORMATS[style], disable_numparse=True)
-    # A bracket after the end of a row would be taken for the row's distance.
-    return re.sub(r"(\\\\\n *)\[", r"\1{[}", shown) if style == "tex" else shown
-
-
-def terminal() -> int | None:
-    """Letters of a line of the terminal that standard output is; None if it is a file or a pipe."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
-def _narrowed(widths: Sequence[int], room: int) -> list[int]:
-    """Columns that fit, as far as that goes: the widest ones become equally narrow.
-
-    Example:
-        >>> _narrowed([3, 40, 30], 43)
-        [3, 20, 20]
-    """
-    most = max(widths)
-    while most > NARROWEST and sum(min(width, most) for width in widths) > room:
-        most -= 1
-    return [min(width, most) for width in widths]
+    if style == "md":
+        cells = [[cell.replace("|", r"\|") for cell in row] for row in cells]
+    return tabulate(cells, headers=used, tablefmt=FORMATS[style], disable_numparse=True)
 
 
 def prose(lines: Sequence[str], style: str) -> str:
-    """Sentences around a table: wrapped lines, items of a list in Markdown, small paragraphs in LaTeX."""
+    """Sentences around a table: wrapped lines, or items of a list in Markdown."""
     if style == "text":
-        width = min(PROSE, terminal() or PROSE)
-        return "\n".join(fill(line, max(width, 2 * NARROWEST), subsequent_indent="    ") for line in lines)
-    if style == "md":
-        start = "- " if len(lines) > 1 else ""
-        return "\n".join(start + line for line in lines)
-    return "\n".join(rf"{{\footnotesize\noindent {latex(line)}\par}}" for line in lines)
-
-
-def latex(text: str) -> str:
-    r"""A text with LaTeX's special characters escaped.
-
-    Example:
-        >>> print(latex("50 % of r_m [a]"))
-        50 \% of r\_m {[}a]
-    """
-    return "".join("{[}" if letter == "[" else LATEX_ESCAPE_RULES.get(letter, letter) for letter in text)
+        return "\n".join(wrapped(line, room=min(PROSE, width() or PROSE)) for line in lines)
+    start = "- " if len(lines) > 1 else ""
+    return "\n".join(start + line for line in lines)

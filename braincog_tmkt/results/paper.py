@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -105,41 +105,69 @@ class PaperTable:
     against: str | None = None
 
 
-def paper_tables() -> dict[str, PaperTable]:
-    """Number -> table, of all files in `experiments/paper`, sorted by number.
+class Tables(NamedTuple):
+    """What the files in `experiments/paper` hold.
 
-    Raises:
-        RecipeError: naming a file that does not hold tables, and the key.
+    Args:
+        tables: number -> table, sorted by number.
+        refused: what is wrong with a file that is left out -> the numbers of its tables, as far as they can be read.
     """
+
+    tables: dict[str, PaperTable]
+    refused: dict[str, list[str]]
+
+
+def read_tables() -> Tables:
+    """The tables of all files in `experiments/paper`; a file that does not hold what it must is left out, whole."""
     tables: dict[str, PaperTable] = {}
-    for folder in experiment_folders():
-        for file in sorted((folder / "paper").glob("*.yaml")):
-            tables |= _read(file)
-    return dict(sorted(tables.items()))
+    refused: dict[str, list[str]] = {}
+    for file in (file for folder in experiment_folders() for file in sorted((folder / "paper").glob("*.yaml"))):
+        content = None
+        try:
+            content = _content(file)
+            tables |= _tables(file, content)
+        except RecipeError as error:
+            named = content.get("tables") if isinstance(content, dict) else None
+            refused[str(error)] = list(named) if isinstance(named, dict) else []
+    left = set(tables).difference(*refused.values())
+    return Tables({number: tables[number] for number in sorted(left)}, refused)
+
+
+def paper_tables() -> dict[str, PaperTable]:
+    """Number -> table, of all files in `experiments/paper` that can be read, sorted by number."""
+    return read_tables().tables
 
 
 def find_table(number: str) -> PaperTable:
     """One table.
 
     Raises:
-        RecipeError: if there is none of this number, with the known ones.
+        RecipeError: if there is none of this number, with the known ones; or, if a file that cannot be read holds it,
+            naming the file and the key.
     """
-    tables = paper_tables()
+    tables, refused = read_tables()
+    for why, numbers in refused.items():
+        if number in numbers:
+            raise RecipeError(why)
     if number not in tables:
-        raise RecipeError(f"there is no table '{number}': {did_you_mean(number, tables)}")
+        raise RecipeError(" ".join([f"there is no table '{number}': {did_you_mean(number, tables)}", *refused]))
     return tables[number]
 
 
-def _read(file: Path) -> dict[str, PaperTable]:
+def _content(file: Path) -> Any:
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RecipeError(f"{file} holds no paper's numbers ({error}): see experiments/paper/tmkt.yaml") from error
+        raise RecipeError(f"{file} holds no tables: {' '.join(str(error).split())}") from error
     if isinstance(content, dict) and isinstance(content.get("tables"), dict):
         content["tables"] = {str(number): table for number, table in content["tables"].items()}
+    return content
+
+
+def _tables(file: Path, content: Any) -> dict[str, PaperTable]:
     for key, words in faults(content, TABLES):
         what = f"{key or 'it'} must be {words}" if words else f"{key} is missing"
-        raise RecipeError(f"{file} holds no paper's numbers: {what}: see experiments/paper/tmkt.yaml")
+        raise RecipeError(f"{file} holds no tables: {what}")
     return {number: _table(number, table, content["source"]) for number, table in content["tables"].items()}
 
 

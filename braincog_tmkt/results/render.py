@@ -7,7 +7,8 @@ from string import ascii_lowercase
 from typing import Any
 
 from .frame import Paired
-from .grids import MARK, document, mean_in_words
+from .given import Beside
+from .grids import MARK, Section, document, mean_in_words
 from .grids import interval as interval_in_words
 from .setting import same_runs
 from .tables import Ordering, Table, TableRow
@@ -29,39 +30,56 @@ def render_table(table: Table, style: str = "text") -> str:
     Raises:
         RecipeError: for an unknown style.
     """
+    number = table.paper.number
+    rows = [_shown(table, line) for line in table.lines] + [_shown_given(table, line) for line in table.given]
+    groups = [line.paper.dataset for line in table.lines] + [f"given, {line.given.dataset}" for line in table.given]
+    caption = [f"{table.paper.title} ({table.paper.source}, table {number}).", *about(table)]
+    below = legend(table), notes(table)
+    main = Section(rows, [title(table)], *below, f"table-{number}", caption, groups, "data set")
     orderings = [_ordering(table, ordering) for ordering in table.orderings]
-    counted = [orderings_in_words(table)] if orderings else []
-    shown = [_shown(table, line) for line in table.lines]
-    flat = [_flat(table, line) for line in table.lines]
-    return document(style, [[title(table)], shown, footnotes(table), counted, orderings], flat, as_dict(table))
+    counted = Section(orderings, [orderings_in_words(table)], label=f"table-{number}-orderings")
+    return document(style, [main, counted], flat_rows(table), as_dict(table))
 
 
 def title(table: Table) -> str:
     """What the table is, which epoch our numbers are of, and what stands in for the paper's data set."""
-    words = f"Table {table.paper.number} ({table.paper.source}): {table.paper.title}."
+    return " ".join([f"Table {table.paper.number} ({table.paper.source}): {table.paper.title}.", *about(table)])
+
+
+def about(table: Table) -> list[str]:
+    """Which epoch our numbers are of, and what stands in for the paper's data set."""
+    words = []
     if any(line.ours for line in table.lines):
-        words += f" Test accuracy in percent, ours {SELECTED[table.select]}, mean ± deviation over n seeds."
+        words.append(f"Test accuracy in percent, ours {SELECTED[table.select]}, mean ± deviation over n seeds.")
+    elif table.given:
+        words.append("Test accuracy in percent, mean ± deviation over n seeds.")
     if table.on:
-        words += f" Our runs are on {table.on}, the paper's on {table.lines[0].paper.dataset}: do not compare the two."
+        paper = f"the paper's on {table.lines[0].paper.dataset}"
+        words.append(f"Our runs are on {table.on}, {paper}: do not compare the two.")
     return words
 
 
-def footnotes(table: Table) -> list[str]:
-    """The settings of our runs, what a reader has to know about the paper's numbers, and what the columns mean."""
+def legend(table: Table) -> list[str]:
+    """The settings of our runs and of given results, and what the columns mean."""
     lines = [f"[{letter(table, setting)}] {setting}" for setting in table.settings]
-    for number, line in enumerate(numbered(table), start=1):
-        lines.append(f"[{number}] {'; '.join(line.paper.facts)}")
     if any(parameters_here(line) for line in table.lines):
         lines.append(
             "net, M: trainable parameters, in millions, of this architecture as built here; for our runs, of the"
             " network that is tested"
         )
-    if any(line.ours and line.ours.against for line in table.lines):
+    compared = [line.ours for line in table.lines if line.ours and line.ours.against]
+    if compared or any(line.against for line in table.given):
         lines.append(
             f"vs {table.against}: mean difference over the seeds both have, with its 95 % bootstrap interval, which"
             " is too narrow for few seeds; the verdict uses Student's 95 % confidence interval: 'open' if it includes"
             " 0, or if there is none (one seed, equal differences); runs with different settings are not compared"
         )
+    return lines
+
+
+def notes(table: Table) -> list[str]:
+    """What a reader has to know about single rows: the paper's numbers, and our runs."""
+    lines = [f"[{number}] {'; '.join(line.paper.facts)}" for number, line in enumerate(numbered(table), start=1)]
     ours = [(line.recipe or "", line.ours) for line in table.lines if line.ours]
     lines += same_runs((name, (own.recipe_hash or name, own.conditions, own.split)) for name, own in ours)
     warnings = dict.fromkeys(f"{MARK} {name}, {words}" for name, own in ours for words in own.warnings)
@@ -121,11 +139,28 @@ def _shown(table: Table, line: TableRow) -> dict[str, str]:
         "net, M": "" if parameters_here(line) is None else f"{parameters_here(line):.2f}",
         "paper %": "" if paper.accuracy is None else f"{paper.accuracy:.2f}",
         "ours %": accuracy(line),
+        "given %": "",
         "n": str(len(ours.accuracy)) if ours else "",
         "to paper": "" if ours is None or ours.difference is None else f"{ours.difference:+.2f}",
         f"vs {table.against} [95 %]": interval(ours.against) if ours else "",
         "verdict": ours.against.verdict if ours and ours.against else "",
         "runs": f"[{letter(table, ours.setting)}]" if ours else "",
+    }
+
+
+def _shown_given(table: Table, line: Beside) -> dict[str, str]:
+    """A given result to read, in the columns of the other rows."""
+    given, empty = line.given, dict.fromkeys(_shown(table, table.lines[0]), "")
+    return empty | {
+        "data set": given.dataset if len({other.paper.dataset for other in table.lines}) > 1 else "",
+        "method": given.method,
+        "architecture": given.network,
+        "T": str(given.steps or ""),
+        "given %": mean_in_words(given.mean, given.std),
+        "n": str(len(given.accuracy)),
+        f"vs {table.against} [95 %]": interval(line.against),
+        "verdict": line.against.verdict if line.against else "",
+        "runs": f"[{letter(table, line.setting)}]",
     }
 
 
@@ -146,7 +181,7 @@ def as_dict(table: Table) -> dict[str, Any]:
     return {
         **{key: getattr(table.paper, key) for key in ("number", "title", "source")},
         **{key: getattr(table, key) for key in ("select", "on", "against")},
-        "rows": [_flat(table, line) for line in table.lines],
+        "rows": flat_rows(table),
         "orderings": [
             {key: getattr(ordering, key) for key in ("dataset", "better", "worse", "paper")}
             | _pair(ordering.ours)
@@ -158,6 +193,11 @@ def as_dict(table: Table) -> dict[str, Any]:
 
 OF_PAPER = ("dataset", "category", "method", "architecture", "neuron", "steps", "at_steps", "parameters")
 """What a plain row has of the paper's."""
+
+
+def flat_rows(table: Table) -> list[dict[str, Any]]:
+    """The rows of a table, then given results, plain values under the same keys."""
+    return [_flat(table, line) for line in table.lines] + [_flat_given(table, line) for line in table.given]
 
 
 def _flat(table: Table, line: TableRow) -> dict[str, Any]:
@@ -179,6 +219,25 @@ def _flat(table: Table, line: TableRow) -> dict[str, Any]:
         "setting": ours.setting if ours else None,
         "warnings": "; ".join(ours.warnings) if ours else "",
         "notes": "; ".join(fact for fact in paper.facts if fact != paper.cites),
+        "given_by": "",
+        "not_compared": "",
+    }
+
+
+def _flat_given(table: Table, line: Beside) -> dict[str, Any]:
+    """A given result as plain values, with the keys of the other rows."""
+    given = line.given
+    return {
+        **dict.fromkeys(_flat(table, table.lines[0])),
+        **{"dataset": given.dataset, "method": given.method, "architecture": given.network, "steps": given.steps},
+        **{"status": "given", "mean": given.mean, "std": given.std, "seeds": len(given.accuracy)},
+        **_pair(line.against),
+        "verdict": line.against.verdict if line.against else None,
+        "selected": given.selection or None,
+        "setting": ", ".join(given.words),
+        "notes": "; ".join(given.said),
+        "given_by": given.file,
+        "not_compared": line.reason,
     }
 
 

@@ -13,8 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ..errors import RecipeError
 from ..files import write_whole
 from .frame import Record, Runs, by_title, distinct, require_selection
+from .given import Given
 from .render import letter, orderings_in_words
-from .report_papers import other_runs, paper_parts
+from .report_papers import given_grid, other_runs, paper_parts
 from .report_parts import (
     Grid,
     audit_grid,
@@ -64,6 +65,7 @@ def write_report(
     on: str | None = None,
     against: str | None = None,
     pictures: Path | None = None,
+    given: Sequence[Given] = (),
 ) -> Path:
     """Write the page, whole or not at all, and return its path. It needs no other file and no network.
 
@@ -74,6 +76,7 @@ def write_report(
         on: a data set that stands in for the papers' own: its recipes of the same names.
         against: the recipe (its last part) to compare with, instead of each table's own choice.
         pictures: a folder with the pictures of `tmkt figure`, which become part of the page.
+        given: results that files give, shown as such.
 
     Raises:
         RecipeError: without records, for an unknown selection, data set or reference, or a folder without pictures.
@@ -83,7 +86,7 @@ def write_report(
     found = distinct(records)
     if not found:
         raise RecipeError("there are no records to report on: name folders with finished runs")
-    parts, missing, left_out = paper_parts(found, select, on, against)
+    parts, missing, left_out = paper_parts(found, select, on, against, given)
     groups = by_title(found)
     blocks = data_of(groups).items()
     html = _template().render(
@@ -93,6 +96,7 @@ def write_report(
         papers=parts,
         missing=missing,
         others=other_runs(found, parts, select, against),
+        given=given_grid(found, given, select, against or "baseline"),
         stages=stage_grid(groups, select),
         remarks=remark_grid(groups),
         curves=[(words, curve_charts(by_stage(runs, trained=True))) for words, runs in blocks],

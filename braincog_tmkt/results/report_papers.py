@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from ..errors import RecipeError
 from .charts import DotChart, Dots
 from .frame import Record, Runs, accuracies, by_title, grouped
+from .given import Beside, Given
 from .grids import mean_in_words
-from .identity import colour_of
+from .identity import colour_of, other_colour
 from .paper import PaperTable, paper_tables
 from .report_parts import Chart, Grid, data_of, signed_interval
 from .summary import summarise
@@ -34,6 +35,11 @@ class PaperPart:
         return grouped(self.table.lines, lambda line: line.paper.dataset)
 
     @property
+    def given(self) -> dict[str, list[Beside]]:
+        """Given results by data set."""
+        return grouped(self.table.given, lambda line: line.given.dataset)
+
+    @property
     def notes(self) -> list[str]:
         """Footnotes, numbered from 1."""
         return list(dict.fromkeys(note for line in self.table.lines for note in line.paper.facts))
@@ -51,7 +57,7 @@ class PaperPart:
 
 
 def paper_parts(
-    records: Sequence[Record], select: str, on: str | None, against: str | None
+    records: Sequence[Record], select: str, on: str | None, against: str | None, given: Sequence[Given] = ()
 ) -> tuple[list[PaperPart], list[str], list[str]]:
     """The tables that our runs have a row in, the numbers of TMKT's other tables, and why one cannot be shown.
 
@@ -78,17 +84,22 @@ def paper_parts(
     parts, left_out = [], []
     for paper in wanted:
         try:
-            parts.append(_paper_part(paper, records, select, on, against))
+            parts.append(_paper_part(paper, records, select, on, against, given))
         except RecipeError as error:
             left_out.append(f"Table {paper.number} is left out: {error}.")
     return parts, missing, left_out
 
 
 def _paper_part(
-    paper: PaperTable, records: Sequence[Record], select: str, on: str | None, against: str | None
+    paper: PaperTable,
+    records: Sequence[Record],
+    select: str,
+    on: str | None,
+    against: str | None,
+    given: Sequence[Given],
 ) -> PaperPart:
     reference = against if against in {row.recipe for row in paper.rows} else None
-    table = make_table(paper, records, select, on, reference)
+    table = make_table(paper, records, select, on, reference, given)
     measured = grouped([line for line in table.lines if line.ours], lambda line: line.paper.dataset)
     return PaperPart(table, [_dots_of_table(dataset, lines, table) for dataset, lines in measured.items()])
 
@@ -103,6 +114,11 @@ def _dots_of_table(dataset: str, lines: Sequence[TableRow], table: Table) -> Cha
             rows.append(
                 (Dots(line.paper.method, colour, tuple(line.ours.accuracy.values()), paper), line.ours.accuracy)
             )
+    for beside in table.given:
+        one = beside.given
+        if one.dataset == (table.on or dataset):
+            label = f"{one.method}, {one.label}"
+            rows.append((Dots(label, other_colour(one.method), tuple(one.accuracy.values())), one.accuracy))
     return _dot_chart(f"Test accuracy on {table.on or dataset}", f"Test accuracy (%) on {table.on or dataset}", rows)
 
 
@@ -147,6 +163,20 @@ def other_runs(
     caption = "Runs by recipe and settings; difference: paired by seed, with Student's 95 % interval"
     charts = [_dots_of_runs(words, groups, select) for words, groups in data_of(by_title(rest)).items()]
     return Grid(caption, head, rows), charts
+
+
+def given_grid(records: Sequence[Record], given: Sequence[Given], select: str, against: str) -> Grid | None:
+    """Results that files give, each beside the runs of the reference; None if there are none."""
+    rows = []
+    for row in summarise(records, select, against, given) if given else ():
+        if row.given_by:
+            difference = signed_interval(row.difference, row.low, row.high)
+            reason = f"not compared: {row.not_compared}" if row.not_compared else difference
+            accuracy = f"{mean_in_words(row.mean, row.std)} ({row.seeds})"
+            rows.append([row.recipe, row.given_by, ", ".join(row.setting), accuracy, reason, row.notes])
+    head = ["method", "file", "as the file says", "accuracy, % (n)", f"difference to {against}", "notes"]
+    caption = "Results given by files; difference: over the seeds both have, with Student's 95 % interval"
+    return Grid(caption, head, rows) if rows else None
 
 
 def _dots_of_runs(words: str, groups: Sequence[Runs], select: str) -> Chart:

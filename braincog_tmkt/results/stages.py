@@ -52,7 +52,9 @@ def split_runs(records: Sequence[Record]) -> dict[str, list[Record]]:
     parts = [split_by_stage(record) for record in records]
     if any(list(part) != list(parts[0]) for part in parts):
         found = " and ".join(sorted({f"({', '.join(part)})" for part in parts}))
-        raise RecipeError(f"runs of {records[0]['name']} differ in their stages {found}: give one folder of them")
+        raise RecipeError(
+            f"runs of {records[0]['name']} differ in their stages {found}: give only folders with the same stages"
+        )
     return {stage: [part[stage] for part in parts] for stage in parts[0]}
 
 

@@ -83,10 +83,10 @@ def _text(file: Path) -> bytes:
         return file.read_bytes()
     except FileNotFoundError:
         raise TrainingError(
-            f"{file} does not exist: the run is not finished, or this is not the folder of a run"
+            f"{file} does not exist: finish the run with --resume, or give the folder of a finished one"
         ) from None
     except OSError as error:
-        raise TrainingError(f"{file} cannot be read: {error.strerror}") from error
+        raise TrainingError(f"{file} cannot be read ({error.strerror}): give a file that you may read") from error
 
 
 def _checked(text: bytes, where: str, version: int) -> dict[str, Any]:
@@ -96,8 +96,12 @@ def _checked(text: bytes, where: str, version: int) -> dict[str, Any]:
         record = _parse(text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise TrainingError(f"{where} cannot be read as a record ({error}): {mend}") from error
+    if isinstance(record, list):
+        raise TrainingError(f"{where} is no record but a list: name a file of your own results itself, not its folder")
     if not isinstance(record, dict) or type(record.get("format")) is not int or record["format"] != version:
-        raise TrainingError(f"{where} is no record of this version (format {version})")
+        raise TrainingError(
+            f"{where} is not a record of this version (format {version}): train the run again, or leave it out"
+        )
     if wrong := _faults(record, schema.RECORD if version == FORMAT else schema.LINE):
         raise TrainingError(f"{where} is not a whole record{wrong}: {mend}")
     return record
@@ -111,7 +115,7 @@ def _read_lines(file: Path) -> list[dict[str, Any]]:
         if line.strip()
     ]
     if not lines:
-        raise TrainingError(f"{file} holds no records")
+        raise TrainingError(f"{file} holds no records: give a folder of finished runs")
     return [line | {"format": FORMAT, "history": long_history(line["history"])} for line in lines]
 
 
@@ -141,7 +145,7 @@ def _parse(text: str) -> Any:
         return found
 
     def constant(name: str) -> None:
-        raise ValueError(f"{name} is no number")
+        raise ValueError(f"{name} is not a number")
 
     return json.loads(text, object_pairs_hook=section, parse_constant=constant)
 
@@ -164,10 +168,12 @@ def find_record(folder: Path, recipe: Recipe, seed: int) -> dict[str, Any] | Non
         if not (folder / RECORD).is_file():
             return None
     except OSError as error:
-        raise TrainingError(f"{folder / RECORD} cannot be looked for: {error.strerror}") from error
+        raise TrainingError(
+            f"{folder / RECORD} cannot be read ({error.strerror}): choose another folder with --runs"
+        ) from error
     record = read_record(folder)
     if (record["recipe_hash"], record["seed"]) != (recipe_hash(recipe), seed):
-        raise TrainingError(f"{folder / RECORD} is the record of another recipe or seed: move it away")
+        raise TrainingError(f"{folder / RECORD} is the record of another recipe or seed: move it to another folder")
     return record
 
 
@@ -184,6 +190,8 @@ def read_records(places: Iterable[str | Path]) -> list[dict[str, Any]]:
 def _read_file(file: Path) -> list[dict[str, Any]]:
     if file.suffix.lower() == LINES:
         return _read_lines(file)
+    if file.suffix.lower() == ".csv":
+        raise TrainingError(f"{file} is no record: `tmkt table` and `tmkt report` alone take results of your own")
     record = read_record(file)
     beside = [_steps_beside(name) for name in (file, file.resolve())]  # of a link: or where it leads
     steps = next((name for name in beside if name.is_file()), None)
@@ -207,7 +215,9 @@ def record_files(places: Iterable[str | Path]) -> list[Path]:
     for place in map(Path, places):
         files = sorted(_json_files(place)) if os.path.isdir(place) else [place]
         if not files:
-            raise TrainingError(f"{place} holds no records")
+            raise TrainingError(
+                f"{place} holds no records: give a folder of finished runs, or train one with `tmkt train`"
+            )
         for file in files:
             found.setdefault(_identity(file), file)
     return list(found.values())
@@ -217,7 +227,9 @@ def _json_files(place: Path) -> Iterator[Path]:
     """The files of records below a folder; each real folder is looked into once, however links lead to it."""
 
     def refuse(error: OSError) -> None:
-        raise TrainingError(f"{error.filename} cannot be looked into for records: {error.strerror}") from error
+        raise TrainingError(
+            f"{error.filename} cannot be searched for records ({error.strerror}): give a folder that you may read"
+        ) from error
 
     seen = set()
     for folder, folders, names in os.walk(place, onerror=refuse, followlinks=True):
@@ -230,7 +242,7 @@ def _json_files(place: Path) -> Iterator[Path]:
         for name in sorted(names):
             file = inside / name
             if os.path.islink(file) and not os.path.exists(file):
-                raise TrainingError(f"{file} is a link that leads nowhere: mend or remove it")
+                raise TrainingError(f"{file} is a link that leads nowhere: correct or remove it")
             if name.lower().endswith((".json", LINES)) and not name.startswith("._"):
                 yield file
 

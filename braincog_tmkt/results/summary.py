@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..recipe.identity import relevant
 from .frame import Record, Runs, accuracies, differing, group_runs, mean_std, paired, require_selection
-from .grids import MARK, document, interval, mean_in_words
+from .given import Given, beside
+from .grids import MARK, Section, document, interval, mean_in_words
 from .setting import same_runs, setting_of, warnings_of
 
 
@@ -31,6 +32,9 @@ class Row:
         setting: data set, kind of data, protocol, network, T, tier, and what differs from it, in words.
         recipe_hash: of the resolved recipe.
         warnings: what to know before the accuracies are believed, see `setting.warnings_of`.
+        given_by: the file that gives the numbers; empty for trained runs.
+        not_compared: why a given result is not compared with the reference; empty if it is.
+        notes: what the file says of the result.
     """
 
     recipe: str
@@ -47,9 +51,14 @@ class Row:
     setting: tuple[str, ...]
     recipe_hash: str
     warnings: tuple[str, ...]
+    given_by: str = ""
+    not_compared: str = ""
+    notes: str = ""
 
 
-def summarise(records: Iterable[Record], select: str = "last", against: str = "baseline") -> list[Row]:
+def summarise(
+    records: Iterable[Record], select: str = "last", against: str = "baseline", given: Sequence[Given] = ()
+) -> list[Row]:
     """Group records by recipe and conditions.
 
     Args:
@@ -57,6 +66,7 @@ def summarise(records: Iterable[Record], select: str = "last", against: str = "b
         select: `last`, `best_val`, or `best_test` (selected on the test set, as the papers report).
         against: last part of the reference recipe's name; rows are compared with it where all settings but the method
             agree (the baseline draws no static image, so the static pool may differ from it).
+        given: results that files give; they follow the records' rows.
 
     Raises:
         RecipeError: for an unknown selection, or records without that number.
@@ -67,20 +77,31 @@ def summarise(records: Iterable[Record], select: str = "last", against: str = "b
         key for key in differing(groups.values()) if not key.startswith("code.") or _several(groups.values(), key)
     ]
     rows = [_row(group, _reference(group, groups, against), groups[group], varying, select) for group in groups]
-    return sorted(rows, key=lambda row: (row.conditions, row.recipe))
+    references = [group for group in groups if group.name.split("/")[-1] == against]
+    return sorted(rows, key=lambda row: (row.conditions, row.recipe)) + [
+        _given_row(one, references, against if rows else "", select) for one in given
+    ]
 
 
 def render(rows: list[Row], style: str = "text") -> str:
-    """Rows as `text`, `md` or `tex`, with what they share above and warnings below; or `csv` or `json`, plain numbers.
+    """Rows as `text`, `md` or `tex`, with what runs share above and notes below; or `csv` or `json`, plain numbers.
 
     Raises:
         RecipeError: for an unknown style.
     """
-    shared = [word for word in rows[0].setting if all(word in row.setting for row in rows)] if rows else []
-    above = [f"All rows: {', '.join(shared)}."] if shared else []
+    trained = [row for row in rows if not row.given_by]
+    shared = [word for word in trained[0].setting if all(word in row.setting for row in trained)] if trained else []
+    above = [f"{'All rows' if trained == rows else 'All trained rows'}: {', '.join(shared)}."] if shared else []
     plain = [asdict(row) | {"setting": ", ".join(row.setting)} for row in rows]
     flat = [row | {"warnings": "; ".join(row["warnings"])} for row in plain]
-    return document(style, [above, [_shown(row, shared) for row in rows], _footnotes(rows)], flat, plain)
+    caption = ["Test accuracy in percent, mean ± deviation over n seeds.", *above]
+    if any(row.difference is not None for row in rows):
+        caption.append("Difference: mean over the seeds that both have, with Student's 95 % confidence interval.")
+    groups = ["given" if row.given_by else row.conditions for row in rows]
+    section = Section(
+        [_shown(row, shared) for row in rows], above, (), _notes(rows), "runs", caption, groups, "conditions"
+    )
+    return document(style, [section], flat, plain)
 
 
 def _shown(row: Row, shared: list[str]) -> dict[str, str]:
@@ -92,21 +113,28 @@ def _shown(row: Row, shared: list[str]) -> dict[str, str]:
         *(word for word in row.setting if word.startswith("method.") and not word.startswith("method.steps=")),
     ]
     own = [word for word in own if word not in shared]
+    if row.given_by:
+        own = [f"given by {row.given_by}", row.setting[0], *row.setting[3:-1]]
     return {
         "recipe": row.recipe,
         "conditions": row.conditions,
         "accuracy %": mean_in_words(row.mean, row.std, row.warnings),
         "n": str(row.seeds),
         "difference [95 %]": interval(row.difference, row.low, row.high),
-        "data": f"{row.kind}, {row.protocol}",
+        "data": f"{row.kind or 'kind not given'}, {row.protocol}",
         "runs": ", ".join(own),
-        "epoch": row.selected,
+        "epoch": row.selected or "not given",
     }
 
 
-def _footnotes(rows: list[Row]) -> list[str]:
-    """Which rows are the same runs, and what to know before others are believed."""
-    lines = same_runs((row.recipe, (row.recipe_hash, row.kind, row.setting[0])) for row in rows)
+def _notes(rows: list[Row]) -> list[str]:
+    """Which rows are the same runs, why given ones are not compared, and what to know before others are believed."""
+    trained = [row for row in rows if not row.given_by]
+    lines = same_runs((row.recipe, (row.recipe_hash, row.kind, row.setting[0])) for row in trained)
+    for row in rows:
+        reason = f"not compared: {row.not_compared}" if row.not_compared else ""
+        if said := "; ".join(part for part in (row.notes, reason) if part):
+            lines.append(f"{row.recipe}, given by {row.given_by}: {said}")
     return lines + [f"{MARK} {row.recipe}, {words}" for row in rows for words in row.warnings]
 
 
@@ -150,4 +178,29 @@ def _row(group: Runs, reference: Runs | None, conditions: dict[str, Any], varyin
         tuple(setting_of(group.first, select)),
         group.first["recipe_hash"],
         warnings_of(group.records, select),
+    )
+
+
+def _given_row(given: Given, references: Sequence[Runs], against: str, select: str) -> Row:
+    """A given result, compared with the group of the reference that has its conditions."""
+    found = beside(given, [group.records for group in references], against, select)
+    difference = found.against
+    return Row(
+        given.method,
+        "",
+        len(given.accuracy),
+        given.mean,
+        given.std,
+        difference.mean if difference else None,
+        difference.t_low if difference else None,
+        difference.t_high if difference else None,
+        given.protocol,
+        given.kind,
+        given.selection,
+        given.words,
+        "",
+        (),
+        given.file,
+        found.reason,
+        "; ".join(given.said),
     )

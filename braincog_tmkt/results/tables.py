@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -11,6 +11,7 @@ from ..recipe import PAPER
 from ..recipe.files import is_recipe
 from ..recipe.identity import changed_keys
 from .frame import Paired, Record, accuracies, grouped, mean_std, paired, require_selection
+from .given import Beside, Given, beside
 from .paper import PaperRow, PaperTable
 from .setting import PROTOCOL, in_words, nearest_tier, steps_in_words, warnings_of
 from .stages import steps_of
@@ -124,6 +125,7 @@ class Table:
         against: the recipe that others are compared with.
         lines: its rows.
         orderings: the pairs of measured rows, in the paper's order.
+        given: results that files give, on the data sets of the runs.
     """
 
     paper: PaperTable
@@ -132,11 +134,13 @@ class Table:
     against: str | None
     lines: tuple[TableRow, ...]
     orderings: tuple[Ordering, ...]
+    given: tuple[Beside, ...] = ()
 
     @property
     def settings(self) -> list[str]:
-        """The different settings of our runs, in the order of the rows; tables refer to them as a, b, ..."""
-        return list(dict.fromkeys(line.ours.setting for line in self.lines if line.ours))
+        """The different settings of our runs and of given results, in the order of the rows; referred to as a, b, .."""
+        ours = [line.ours.setting for line in self.lines if line.ours]
+        return list(dict.fromkeys([*ours, *(line.setting for line in self.given)]))
 
 
 def rows_on(table: PaperTable, on: str | None) -> list[PaperRow]:
@@ -153,7 +157,10 @@ def rows_on(table: PaperTable, on: str | None) -> list[PaperRow]:
             rows.append(row)
     if not any(name and is_recipe(name) for name in (row.recipe_name(on) for row in rows)):
         wanted = ", ".join(row.recipe for row in rows if row.recipe) or "none: all its rows are cited"
-        raise RecipeError(f"no recipe in experiments/{on} has a row in table {table.number} (it has {wanted})")
+        raise RecipeError(
+            f"no recipe in experiments/{on} has a row in table {table.number} (it has {wanted}): choose another"
+            " --dataset"
+        )
     return rows
 
 
@@ -173,6 +180,7 @@ def make_table(
     select: str = "last",
     on: str | None = None,
     against: str | None = None,
+    given: Sequence[Given] = (),
 ) -> Table:
     """Put records beside a paper's rows.
 
@@ -182,6 +190,7 @@ def make_table(
         select: `last`, `best_val`, or `best_test` (selected on the test set, as the papers report).
         on: a data set that stands in for the paper's own: its recipes of the same names.
         against: the recipe (its last part) to compare with, instead of the table's own choice.
+        given: results that files give; those on other data sets are passed over.
 
     Raises:
         RecipeError: for an unknown selection or reference, or if runs of one recipe differ in their settings.
@@ -205,7 +214,12 @@ def make_table(
         for row in rows
     ]
     lines = [replace(line, short=bool(line.ours is None and groups.get(line.recipe or ""))) for line in lines]
-    return Table(paper, select, on, against, tuple(lines), tuple(_orderings(lines)))
+    sets = dict.fromkeys([on] if on else [row.dataset for row in rows])
+    beside_runs = []
+    for one in (one for name in sets for one in given if one.dataset == name):
+        reference = groups.get(f"{one.dataset}/{against}")
+        beside_runs.append(beside(one, [reference] if reference else [], against or "", select))
+    return Table(paper, select, on, against, tuple(lines), tuple(_orderings(lines)), tuple(beside_runs))
 
 
 def _long_enough(records: list[Record], steps: int | None, select: str) -> bool:

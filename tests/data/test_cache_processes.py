@@ -126,7 +126,7 @@ def test_a_second_process_waits_and_shares(tmp_path: Path, dataset: Counting) ->
     assert (tmp_path / "first.sum").read_text() == (tmp_path / "second.sum").read_text()
     assert lines(tmp_path / "first.log") == 15
     assert lines(tmp_path / "second.log") == 0
-    assert "frames of ncaltech101: 100%" in said(tmp_path, "first")
+    assert "make 96 kB of frames in" in said(tmp_path, "first")
 
 
 def test_those_who_wait_take_over_from_the_one_that_is_killed(tmp_path: Path, dataset: Counting) -> None:

@@ -210,7 +210,7 @@ def test_numbers_in_file_names(tmp_path: Path) -> None:
         ("train/cat/1.jpg", "have one name or number"),
         ("train/cat/first.png", "first.png does not have one number"),
         ("train/cat/1_2.png", "1_2.png does not have one number"),
-        ("train/Cat/0009.png", "Cat is no class"),
+        ("train/Cat/0009.png", "Cat is not a class"),
         ("train/dog/readme.md", r"dog holds no image"),
     ],
 )
@@ -279,7 +279,7 @@ def test_hostile_batches_are_refused(tmp_path: Path, case: str, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "data_batch_1"
     path.write_bytes(HOSTILE[case])
-    with pytest.raises(DataError, match=f"{path} is no whole batch of CIFAR-10"):
+    with pytest.raises(DataError, match=f"{path} is a truncated or corrupt batch of CIFAR-10"):
         cifar10_images(tmp_path)
     assert not Path("PWNED").exists()
 

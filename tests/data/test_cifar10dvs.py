@@ -94,7 +94,7 @@ def test_missing_recordings_move_no_other(root: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "target", "fault"),
     [
-        ("cat", "cats", "cats is no class"),
+        ("cat", "cats", "cats is not a class"),
         ("cat", "dog", r"cifar10_cat_\d+\.aedat is not named cifar10_dog_0 to _999"),
         ("cat/cifar10_cat_3.aedat", "truck/cifar10_cat_3.aedat", r"truck/cifar10_cat_3\.aedat is not named"),
         ("cat/cifar10_cat_3.aedat", "cat/cifar10_cat_1000.aedat", r"cifar10_cat_1000\.aedat is not named"),

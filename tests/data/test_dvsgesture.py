@@ -155,7 +155,7 @@ def test_trials_that_no_list_names_are_not_used(tmp_path: Path) -> None:
         ("trials_to_train.txt", "user01_led\0.aedat\n", r"train\.txt, line 1: .* is not the name"),
         ("trials_to_train.txt", "user01_led.csv\n", r"train\.txt, line 1: .* is not the name"),
         ("trials_to_train.txt", "user03_led.aedat\n", r"train\.txt, line 1 lists user03_led\.aedat, but .* is missing"),
-        ("trials_to_train.txt", "\xff\xfe", r"train\.txt is no plain text"),
+        ("trials_to_train.txt", "\xff\xfe", r"train\.txt is not plain text"),
         (
             "trials_to_test.txt",
             "user24_led.aedat\nuser02_lab.aedat\n",
@@ -257,20 +257,20 @@ def test_the_official_trials_come_first_and_one_part_will_do(tmp_path: Path) -> 
     [
         ("11.npy", b"", "11.npy is not named by a class"),
         ("x.npy", b"", "x.npy is not named by a number"),
-        ("3.npy", b"", "3.npy is no whole file"),
-        ("3.npy", b"hello", "3.npy is no whole file"),
+        ("3.npy", b"", "3.npy is a truncated or corrupt file"),
+        ("3.npy", b"hello", "3.npy is a truncated or corrupt file"),
         ("3.npy", b"PK\3\4", "3.npy"),
         (
             "3.npy",
             b"\x93NUMPY\1\0\x76\0{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999, 4), }".ljust(128),
             "3.npy",
         ),
-        ("3.npy", np.zeros((5, 3)), "3.npy is no whole file.*rows of x, y"),
+        ("3.npy", np.zeros((5, 3)), "3.npy is a truncated or corrupt file.*rows of x, y"),
         ("3.npy", np.zeros((0, 4)), "3.npy holds no events"),
         ("3.npy", np.array([[1, 2, 1, 5], [1, 2, 1, 4.0]]), "3.npy goes back in time"),
         ("3.npy", np.array([[128, 2, 1, 5]]), "3.npy has events at x up to 128"),
         ("3.npy", np.array([[1, 2, 1, np.nan]]), "3.npy has values of t"),
-        ("3.npy", np.array([[1, 2, 1, 5]], dtype=object), "3.npy is no whole file"),
+        ("3.npy", np.array([[1, 2, 1, 5]], dtype=object), "3.npy is a truncated or corrupt file"),
     ],
 )
 def test_faults_of_cut_gestures_are_named(tmp_path: Path, name: str, content: bytes | np.ndarray, fault: str) -> None:

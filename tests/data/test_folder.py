@@ -186,7 +186,7 @@ def make_loop(path: Path) -> None:
         (make_file, "static/cat/notes.txt", r"cat/notes\.txt has none of the suffixes"),
         (make_file, "events/cat/a\n.npy", "cannot be printed"),
         (make_file, os.fsdecode(b"events/cat/\xff.npy"), "cannot be printed"),
-        (make_loop, "events/cat/d.npy", r"cat/d\.npy is no file"),
+        (make_loop, "events/cat/d.npy", r"cat/d\.npy is not a file"),
         (make_loop, "events/bird", "bird cannot be listed"),
     ],
 )

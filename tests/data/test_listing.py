@@ -194,11 +194,11 @@ def test_links_are_followed_and_broken_ones_named(tmp_path: Path) -> None:
     assert seen(NCaltech101(tmp_path / "linked")) == seen(NCaltech101(tmp_path / "real"))
     classes = tmp_path / "real/NCALTECH101/Caltech101"
     (classes / "Leopards/image_0009.bin").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"image_0009\.bin is no file \(a broken link"):
+    with pytest.raises(DataError, match=r"image_0009\.bin is not a file \(a broken link"):
         NCaltech101(tmp_path / "real").index()
     (classes / "Leopards/image_0009.bin").unlink()
     (classes / "airplanes").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"airplanes is no file \(a broken link"):
+    with pytest.raises(DataError, match=r"airplanes is not a file \(a broken link"):
         NCaltech101(tmp_path / "real").index()
 
 
@@ -216,5 +216,5 @@ def test_folders_are_listed_by_one_rule(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="readme cannot be listed"):
         entries(tmp_path / "readme")
     os.mkfifo(tmp_path / "pipe.bin")  # reading it would wait for ever
-    with pytest.raises(DataError, match=r"pipe\.bin is no file"):
+    with pytest.raises(DataError, match=r"pipe\.bin is not a file"):
         files_in(tmp_path, {".bin"})

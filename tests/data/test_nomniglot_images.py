@@ -166,7 +166,7 @@ EVENTS, IMAGES = "dvs_background/Latin", "omniglot-py/images_background/Latin"
             f"{IMAGES}/character03",
             "Latin/character02 has recordings in .*dvs_background/Latin/character02, but no images",
         ),
-        (f"{EVENTS}/character02", f"{EVENTS}/two", "two is no folder of a character"),
+        (f"{EVENTS}/character02", f"{EVENTS}/two", "two is not a folder of a character"),
         (f"{EVENTS}/character02", "gone", "Latin/character02 has images in"),
         (f"{IMAGES}/character02", "gone", "Latin/character02 has recordings in"),
         ("omniglot-py", "gone", r"cannot find the images of Omniglot in .*omniglot-py/images_background"),
@@ -205,7 +205,7 @@ def test_a_loop_of_links_is_no_hang(tree: Path) -> None:
         NOmniglot(tree).index()
     (tree / "dvs_background/Latin/character09").unlink()
     (tree / "dvs_background/Loop").symlink_to(tree / "dvs_background")
-    with pytest.raises(DataError, match="Loop/Latin is no folder of a character"):
+    with pytest.raises(DataError, match="Loop/Latin is not a folder of a character"):
         NOmniglot(tree).index()
 
 

@@ -25,10 +25,10 @@ def main(path, settings):
 """
 FAULTS = {
     "refuse": r"a\.bag is in a foreign language: translate it$",
-    "raise": r"a\.bag is no whole thing \('chunk 7'\); download",
-    "die": r"a\.bag is no whole thing \(json ended with status -9\)",
+    "raise": r"a\.bag is a truncated or corrupt thing \('chunk 7'\); download",
+    "die": r"a\.bag is a truncated or corrupt thing \(json ended with status -9\)",
     "hang": r"a\.bag could not be read in 2 seconds",
-    "grow": r"a\.bag is no whole thing \(MemoryError\)",
+    "grow": r"a\.bag is a truncated or corrupt thing \(MemoryError\)",
 }
 
 

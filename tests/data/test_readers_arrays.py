@@ -223,7 +223,7 @@ def test_nothing_in_a_pickle_runs(tmp_path: Path) -> None:
     marker = tmp_path / "attacked"
     for contents in ({**columns(EVENTS), "z": Attack(marker)}, Attack(marker), {"t": Attack(marker)}):
         for protocol in range(6):
-            with pytest.raises(DataError, match=r"made\.npy is no whole events_npy"):
+            with pytest.raises(DataError, match=r"made\.npy is a truncated or corrupt events_npy"):
                 read_events_npy(put(tmp_path, dictionary(contents, protocol)), SENSOR)
     assert not marker.exists()
     pickle.loads(pickle.dumps(Attack(marker)))

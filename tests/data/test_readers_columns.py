@@ -215,7 +215,7 @@ def test_names_that_are_said_count_before_all_others() -> None:
     assert choose(labels, {"t": "when"}) is None
     assert (
         missing(labels, {"t": "stmap"})
-        == "has columns x, y, t, p, stamp, u, no 'stmap' (is it stamp?): mend data.columns"
+        == "has columns x, y, t, p, stamp, u, no 'stmap' (is it stamp?): correct data.columns"
     )
     with pytest.raises(ValueError, match=r"give names in data.columns, not numbers"):
         choose(labels, {"t": 4})
@@ -291,7 +291,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "no_such_group": ({"EM": EM, "TD": EM}, {"group": "events"}, "has no 'events': set data.group to one of .*EM, TD"),
     "no_such_matrix": ({"a": PLAIN, "b": PLAIN}, {"group": "c"}, "has no 'c': set data.group to one of a, b"),
     "nothing": ({"frames": np.zeros((10, 2, 9))}, {}, r"has frames \[10, 2, 9\], neither columns t, x, y and p nor a"),
-    "no_such_column": (columns(EVENTS), {"columns": {"t": "stamp"}}, "no 'stamp'.*: mend data.columns"),
+    "no_such_column": (columns(EVENTS), {"columns": {"t": "stamp"}}, "no 'stamp'.*: correct data.columns"),
     "numbers": (columns(EVENTS), {"columns": {"t": 0}}, "has names of columns, t, x, y, p: give names"),
     "small": ({"box": PLAIN[:1], "frames": np.zeros((9, 9))}, {}, "has columns box, frames"),
     "other_names": ({"a": EVENTS["t"], "x": EVENTS["x"]}, {}, "has columns a, x, but no t, y, p: name it"),

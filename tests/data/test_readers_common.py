@@ -59,7 +59,13 @@ def test_what_is_no_regular_file_is_named_and_never_waited_for(tmp_path: Path, s
     os.mkfifo(pipe)
     loop.symlink_to(loop)
     zero.symlink_to("/dev/zero")
-    faults = {missing: "No such file", folder: "no regular", pipe: "no regular", loop: "symbolic", zero: "no regular"}
+    faults = {
+        missing: "No such file",
+        folder: "not a regular",
+        pipe: "not a regular",
+        loop: "symbolic",
+        zero: "not a regular",
+    }
     for path, fault in faults.items():
         with pytest.raises(DataError, match=f"{path} cannot be read.*{fault}"):
             read_events(path, None)

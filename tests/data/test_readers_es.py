@@ -75,7 +75,7 @@ EVENT = event_stream(np.array([(5, 99, 0, True)], dtype=EVENT_DTYPE), size=(100,
 FAR = event_stream(np.array([(5, 100, 0, True)], dtype=EVENT_DTYPE), size=(200, 200))
 BAD = {
     "empty": (b"", "does not start with Event Stream"),
-    "no_size": (EVENT[:18], "no whole Event Stream recording"),
+    "no_size": (EVENT[:18], "truncated or corrupt Event Stream recording"),
     "cut": (EVENT[:-1], "truncated: it ends inside an event"),
     "beyond_its_size": (EVENT.replace(b"\x64", b"\x63", 1), "x up to 99 and y up to 0, beyond the 99x100 sensor"),
     "beyond_the_sensor": (FAR, "x up to 100 and y up to 0, beyond the 100x100 sensor"),

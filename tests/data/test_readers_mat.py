@@ -131,7 +131,7 @@ def test_bytes_behind_a_compressed_variable_are_ignored_as_the_baseline_does(tmp
 def test_a_wrong_checksum_is_found(tmp_path: Path) -> None:
     flipped = bytearray(packed(COMPRESSED, *elements(COMPRESSED)))
     flipped[-1] ^= 1
-    with pytest.raises(DataError, match=r"made\.mat is no whole MATLAB file.*check"):
+    with pytest.raises(DataError, match=r"made\.mat is a truncated or corrupt MATLAB file.*check"):
         read_mat(put(tmp_path, bytes(flipped)), SENSOR)
 
 

@@ -200,7 +200,7 @@ RAW = {
     "two_encodings": (b"% evt 2.0\n% format EVT3\n" + TIME_3, "says % format EVT3 and % evt 2.0"),
     "two_sizes": (evt_header("EVT3", more="% geometry 1x1\n") + TIME_3, "two sizes"),
     "endless_size": (b"% evt 3.0\n% geometry 9" + b"9" * 40 + b"x9\n" + TIME_3, "none that a sensor can have"),
-    "no_size": (b"% evt 3.0\n% geometry wide\n" + TIME_3, "no whole recording of Prophesee"),
+    "no_size": (b"% evt 3.0\n% geometry wide\n" + TIME_3, "truncated or corrupt recording of Prophesee"),
     "half_a_word": (b"% evt 3.0\n% end\n" + TIME_3 + b"\0", "truncated: it ends inside a word of EVT3"),
     "unknown_word": (b"% evt 3.0\n% end\n" + TIME_3 + words3((9, 0)), "words that EVT3 does not have"),
     "other_encoding": (b"% evt 2.0\n% end\n" + TIME_2 + b"\0\0\0\x20", "words that EVT2 does not have"),
@@ -215,10 +215,10 @@ test_bad_raw_files_are_named_with_their_fault = refuses(read_events, "made.raw",
 HEAD = b"% Data file containing CD events.\n% Version 2\n% Height 100\n% Width 90\n"
 DAT = {
     "no_header": (b"\0\x08", "does not start with the lines"),
-    "no_kind": (HEAD, "no whole recording of Prophesee"),
+    "no_kind": (HEAD, "truncated or corrupt recording of Prophesee"),
     "triggers": (HEAD + b"\x0e\x18", "events of type 14 in 24 bytes.*give the file that ends in _cd"),
     "version": (HEAD.replace(b"n 2", b"n 3") + b"\0\x08", "has version 3"),
-    "damaged_version": (HEAD.replace(b"n 2", b"n x") + b"\0\x08", "no whole recording of Prophesee"),
+    "damaged_version": (HEAD.replace(b"n 2", b"n x") + b"\0\x08", "truncated or corrupt recording of Prophesee"),
     "half_an_event": (HEAD + b"\0\x08" + b"\0" * 12, "truncated: it ends inside an event"),
     "beyond_its_size": (HEAD + b"\0\x08" + bytes([0, 0, 0, 0, 90, 0, 0, 0]), "x up to 90.*90x100 sensor"),
     "back": (HEAD + b"\0\x08" + bytes([5, *[0] * 7, 4, *[0] * 7]), "back in time after event 0"),
@@ -233,7 +233,7 @@ def test_words_of_evt2_that_are_named_bin_are_refused_by_name_and_read_as_the_me
     shared: Path, tmp_path: Path
 ) -> None:
     sample = shared / "data/recordings/prophesee/evt2_words_named.bin"
-    with pytest.raises(DataError, match=r"no ATIS recording: its bytes are words of EVT 2\.0.*% evt 2\.0.*\.raw"):
+    with pytest.raises(DataError, match=r"not an ATIS recording: its bytes are words of EVT 2\.0.*% evt 2\.0.*\.raw"):
         read_events(sample)
     (tmp_path / "made.raw").write_bytes(b"% evt 2.0\n" + sample.read_bytes())
     assert len(read_events(tmp_path / "made.raw", (320, 320))) > 100_000

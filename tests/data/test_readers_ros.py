@@ -121,7 +121,7 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_bag_that_unpacks_without_end_is_refused(tmp_path: Path) -> None:
     write_bag(tmp_path / "bomb.bag", [("/a", PACKET, packet_message(b"\0" * 10**7, True)) for _ in range(4)], "BZ2")
     assert (tmp_path / "bomb.bag").stat().st_size < 10_000
-    with pytest.raises(DataError, match=r"bomb\.bag is no whole ROS bag"):
+    with pytest.raises(DataError, match=r"bomb\.bag is a truncated or corrupt ROS bag"):
         read_events(tmp_path / "bomb.bag")
 
 

@@ -328,7 +328,7 @@ def test_a_recipe_that_states_its_weights_takes_no_others(tmp_path):
     assert stated["sha256"] == sha256_of(one)
     moved = {**stated, "weights": "/elsewhere/w.pt"}  # a run folder of another machine
     assert recipe(moved).data.reconstruction["sha256"] == sha256_of(one)
-    with pytest.raises(RecipeError, match=r"states other weights than there are: .*other.pt has not the stated"):
+    with pytest.raises(RecipeError, match=r"asks for weights with another sha256 than .*other.pt has"):
         recipe({**stated, "weights": str(other)})
 
 

@@ -89,7 +89,7 @@ def test_a_recording_without_partner_has_no_twin(tmp_path: Path) -> None:
 def test_unknown_class_of_recordings_is_named(tmp_path: Path, name: str) -> None:
     caltech_tree(tmp_path)
     (tmp_path / EVENT_LAYOUTS[0] / name).mkdir()
-    with pytest.raises(DataError, match=f"{name} is no class"):
+    with pytest.raises(DataError, match=f"{name} is not a class"):
         NCaltech101(tmp_path).index()
 
 
@@ -192,7 +192,7 @@ def test_nmnist_faults_are_named(tmp_path: Path) -> None:
         NMnist(tmp_path).index()
     odd.unlink()
     (tmp_path / "NMNIST/Train/ten").mkdir()
-    with pytest.raises(DataError, match="ten is no class"):
+    with pytest.raises(DataError, match="ten is not a class"):
         NMnist(tmp_path).index()
     (tmp_path / "NMNIST/Train/ten").rmdir()
     (tmp_path / "mnist_png/train/4").rename(tmp_path / "elsewhere")
@@ -204,8 +204,8 @@ def test_nmnist_faults_are_named(tmp_path: Path) -> None:
     ("name", "change", "fault"),
     [
         ("train-images-idx3-ubyte", lambda data: data[:-5], "6 entries"),
-        ("train-images-idx3-ubyte", lambda data: b"PNG" + data[3:], "no idx file"),
-        ("train-images-idx3-ubyte", lambda data: data[:3], "no idx file"),
+        ("train-images-idx3-ubyte", lambda data: b"PNG" + data[3:], "not an idx file"),
+        ("train-images-idx3-ubyte", lambda data: data[:3], "not an idx file"),
         ("train-labels-idx1-ubyte", lambda data: b"\0\0\x08\1\0\0\0\5" + data[8:-1], "equally many"),
         ("train-labels-idx1-ubyte.gz", lambda data: data[:-12], "cannot be read"),
         ("train-labels-idx1-ubyte.gz", lambda data: b"hello", "cannot be read"),

@@ -167,7 +167,7 @@ def test_a_full_disk_is_told_before(tmp_path, monkeypatch):
 
 
 def test_wrong_sources_are_told(tmp_path):
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         make(tmp_path / "nowhere", tmp_path / "twin")
     (tmp_path / "empty/cat").mkdir(parents=True)
     with pytest.raises(DataError, match="nothing to simulate"):
@@ -178,7 +178,7 @@ def test_wrong_sources_are_told(tmp_path):
     Image.fromarray(texture()).save(source / "101_ObjectCategories/cat/image_0001.png")
     with pytest.raises(DataError, match="would both be"):
         make(source, tmp_path / "twin", "ncaltech101")
-    with pytest.raises(DataError, match=r"cat is no digit"):
+    with pytest.raises(DataError, match=r"cat is not a digit"):
         make(source / "101_ObjectCategories", tmp_path / "twin")
     (source / "101_ObjectCategories/cat").rename(source / "101_ObjectCategories/5")
     with pytest.raises(DataError, match="not named by a number"):

@@ -260,7 +260,7 @@ def test_files_of_another_format_are_named(tmp_path: Path) -> None:
     for suffix in set(READERS) - {".npz"}:
         path = tmp_path / f"a{suffix}"
         path.write_bytes((tmp_path / "a.npz").read_bytes())
-        with pytest.raises(DataError, match=r"is no .* file but a zip archive: give it the suffix \.npz"):
+        with pytest.raises(DataError, match=r"is not a .* file but a zip archive: give it the suffix \.npz"):
             read_events(path, None)
     (tmp_path / "b.bin").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     with pytest.raises(DataError, match="git lfs pull"):

@@ -167,7 +167,7 @@ def test_a_worker_reads_what_it_is_sent_and_a_change_of_files_is_seen(tmp_path: 
     fewer = build_dataset("tonic", tmp_path, set=name)
     gone = set(keys(index.recordings)) - set(keys(fewer.index().recordings))
     assert len(gone) == 1
-    with pytest.raises(DataError, match=r"is no recording of .* any more"):
+    with pytest.raises(DataError, match=r"is not a recording of .* any more"):
         fewer.events(next(item for item in index.recordings if item.key in gone))
 
 
@@ -231,7 +231,7 @@ def test_what_is_not_of_the_set_is_named(tmp_path: Path) -> None:
     dataset = build_dataset("tonic", tree(tmp_path, "CIFAR10DVS"), set="CIFAR10DVS")
     item = dataset.index().recordings[0]
     item.file.write_bytes(b"no events")
-    with pytest.raises(DataError, match=r"cat_0\.aedat4 is no whole recording of tonic's CIFAR10DVS"):
+    with pytest.raises(DataError, match=r"cat_0\.aedat4 is a truncated or corrupt recording of tonic's CIFAR10DVS"):
         dataset.events(item)
 
 

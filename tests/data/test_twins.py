@@ -195,7 +195,7 @@ def test_ctrl_c_ends_with_one_line_and_leaves_nothing_half_written(tmp_path: Pat
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=300)
     lines = [line for line in errors.replace("\r", "\n").splitlines() if line.strip() and "simulate:" not in line]
-    assert (process.returncode, lines) == (130, ["error: interrupted"])
+    assert (process.returncode, lines) == (130, ["error: interrupted: run the same command again"])
     files = [path.name for path in out.rglob("*") if path.is_file()]
     assert not [name for name in files if name.endswith(".part")]
     for _ in range(1000):  # no process is left, once multiprocessing has swept up

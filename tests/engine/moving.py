@@ -37,7 +37,7 @@ class Moving(DataSet):
         return "simulated" if "twin" in str(self.root) else "real"
 
     def fingerprint(self, index):
-        return str(self.root)
+        return f"{self.root} {len(index.recordings)} {len(index.statics)}"
 
 
 class Still(Moving):

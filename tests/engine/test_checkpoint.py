@@ -61,7 +61,7 @@ def test_no_code_is_run_from_a_file(tmp_path, capsys, write):
 
 def test_a_file_of_something_else(tmp_path):
     torch.save([1, 2], tmp_path / "last.pt")
-    with pytest.raises(TrainingError, match="no checkpoint of this project"):
+    with pytest.raises(TrainingError, match="not a checkpoint of this project"):
         checkpoint.load(tmp_path / "last.pt")
 
 

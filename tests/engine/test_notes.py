@@ -30,7 +30,7 @@ def test_a_silent_network_is_named_once_in_training_and_at_the_end(recipes, tmp_
     assert f"('{list(record['firing_rates'])[-1]}') never fire" in notes["silent"]
     (first, *later) = [line for line in said if "never fire" in line]
     assert first.startswith("epoch 1: the network says")
-    assert later == [notes["silent"]]
+    assert later == [f"note: {notes['silent']}"]
     assert said.index(later[0]) > next(place for place, line in enumerate(said) if line.startswith("epoch 3/3"))
     train(cells, tmp_path / "runs")
     assert notes["silent"] in capsys.readouterr().out  # "finished already"

@@ -33,7 +33,7 @@ def test_two_processes_take_the_step_of_one(tmp_path, cache):
         options = ("--runs", str(tmp_path / devices), "--devices", devices)
         status, out, err = finish(start(cache, *options, recipe=str(files[0]), settings=settings))
         assert status == 0, err
-        assert out.count(f"{devices} x cpu") == 2
+        assert out.count({"1": "  CPU, ", "2": "  2 x CPU, "}[devices]) == 2
     require_same_step(tmp_path, "tmkt", {"loss", "similarity", "modality", "ratio"}, tensors=8)
     require_same_step(tmp_path, "baseline", {"loss"}, tensors=5)
 

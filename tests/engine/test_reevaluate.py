@@ -83,5 +83,5 @@ def test_what_stands_still_may_be_shown_for_any_number_of_steps(recipes, tmp_pat
 
 @pytest.mark.parametrize("text", ["", "0", "3..1", "1..", "a", "1,,2", "-1", "1.5"])
 def test_numbers_of_steps_look_like_this(text):
-    with pytest.raises(RecipeError, match=r"are no numbers of time steps: they look like 1\.\.10, or 5, or 1,2,4"):
+    with pytest.raises(RecipeError, match=r"does not name numbers of time steps: write 1\.\.10, or 5, or 1,2,4"):
         parse_steps(text)

@@ -145,7 +145,7 @@ def test_a_run_does_not_outlive_its_sweep(cells, tmp_path):
 
 def test_what_is_wrong_is_said_before_anything_starts(cells, tmp_path, monkeypatch):
     monkeypatch.setattr(local, "subprocess", None)
-    with pytest.raises(RecipeError, match="take 1 or more"):
+    with pytest.raises(RecipeError, match="give --jobs 1 or more"):
         run_jobs(cells(["digits/tmkt"]), tmp_path / "runs", 0)
     wrong = cells(["digits/tmkt"], "optim.name=nonsense")
     with pytest.raises(RecipeError, match="nonsense"):

@@ -1,8 +1,6 @@
 """Pictures of what hardly can be drawn: silent and broken networks, constant curves, names that are too long."""
 
 import copy
-import io
-import sys
 from dataclasses import replace
 from itertools import combinations
 
@@ -13,12 +11,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from braincog_tmkt import progress as bars
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.figures import activity, confusion, epochs, features, gradcam, landscape, timesteps
 from braincog_tmkt.figures.base import FIGURES, brief, entitle, widen
 from braincog_tmkt.figures.features import Points, measure, place_points
-from braincog_tmkt.progress import counting, progress
 from tests.figures import rows_of
 from tests.made_records import hsd, tet
 
@@ -198,27 +194,3 @@ def test_titles_are_not_wider_than_their_picture():
     FigureCanvasAgg(figure).draw()
     assert figure._suptitle.get_window_extent().width <= 400
     assert brief("x" * 30, 10) == "xxxxx…xxxx"
-
-
-def test_a_log_file_gets_whole_lines_and_only_if_it_takes_long(monkeypatch, capsys):
-    assert list(progress([1, 2, 3], "map", "point")) == [1, 2, 3]
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(bars, "SECONDS", 0.0)
-    assert list(progress([2, 3], "map", "point", 3, 1)) == [2, 3]
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) >= 2
-    assert all(line.startswith("map") and "\r" not in line for line in lines)
-    assert "3/3" in lines[-1]
-    assert "point/s" in lines[-1]
-
-
-def test_a_terminal_gets_a_bar_that_moves(monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    with counting(2, "map", "point") as count:
-        count()
-        count()
-    assert "\rmap:   0%" in sys.stderr.getvalue()

@@ -47,7 +47,7 @@ def test_the_verb_draws_records_without_data_or_checkpoints(folder, monkeypatch,
     assert main(["figure", "timesteps", "runs", "kept", "method.name=baseline", "--out", "shown"]) == 0
     assert "HSD" not in (folder / "shown/timesteps.csv").read_text()
     for words, argv in (
-        ("no record has data.steps=7: data.steps is 5", ["data.steps=7"]),
+        ("no record has data.steps=7: choose one that there is, data.steps=5", ["data.steps=7"]),
         ("takes no 'selekt'", ["selekt=last"]),
     ):
         assert main(["figure", "timesteps", "runs", *argv]) == 2

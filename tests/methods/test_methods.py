@@ -139,7 +139,7 @@ def test_frames_that_are_shared_are_those_of_the_whole_sequence(name, execution)
 
 def test_frames_that_do_not_belong_together_are_refused():
     net, batch = make_backbone(), make_batch()
-    with pytest.raises(RecipeError, match="do not belong together"):
+    with pytest.raises(RecipeError, match="have shapes that do not fit"):
         net.streams(batch.static, batch.events, torch.ones(len(batch.label), batch.steps - 1, dtype=torch.bool))
 
 

@@ -202,7 +202,7 @@ def test_it_learns_a_small_batch():
 @pytest.mark.parametrize("samples", [1, 2])
 @pytest.mark.parametrize("name", ["tcka", "cka", "flat_cka"])
 def test_cka_of_fewer_than_three_samples_is_refused(name, samples):
-    with pytest.raises(RecipeError, match=f"{samples} of them say nothing: set train.batch=3 or more"):
+    with pytest.raises(RecipeError, match=f"{samples} of them are too few: set train.batch=3 or more"):
         DISTANCES[name].between(torch.rand(3, samples, 5), torch.rand(3, samples, 5))
 
 

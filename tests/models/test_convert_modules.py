@@ -261,7 +261,7 @@ def test_functions_are_found_without_data_at_the_first_pass():
     ("keywords", "words"),
     [
         ({}, r"a ReLU has no threshold: give batches"),
-        ({"batches": []}, "batches has no batch"),
+        ({"batches": []}, "batches is empty"),
         ({"batches": [{"x": 1}]}, r"batches are images \[B, C, H, W\] .* not dict"),
         ({"batches": images(), "percentile": 0.0}, "percentile must be above 0 and at most 1"),
         ({"batches": images(), "inclusiv": True}, "'SoftResetIFNode' takes no 'inclusiv': did you mean 'inclusive'"),

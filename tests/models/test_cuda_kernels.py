@@ -16,13 +16,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from braincog_tmkt.models.kernels import cpu
+from braincog_tmkt.models.kernels import backend, cpu
 from braincog_tmkt.models.nodes.soft_reset import SoftResetIFNode
 from braincog_tmkt.models.parts import node_class, surrogate_class
 
 from .neurons import BRAIN_COGS, IF, INTERPRETED, LIF, PLIF, SOFT, UNIT, currents, neuron, scalar
 
-triton = pytest.importorskip("triton")
+triton = pytest.importorskip("triton", minversion="3.6")  # as kernels.TRITON
 
 from braincog_tmkt.models.kernels import cuda  # noqa: E402
 
@@ -264,6 +264,17 @@ def compare(device, dtype, shape, kind, gain, surrogate, given=(True, True), rto
 def test_the_cpu_backend_in_odd_sizes(dtype, shape, kind, gain, surrogate, given, monkeypatch):
     monkeypatch.setattr(cuda, "PROGRAMS", 4)
     compare("cpu", dtype, shape, kind, gain, surrogate, given)
+
+
+@compiled
+@pytest.mark.parametrize(
+    ("version", "there"), [("3.0.0", False), ("3.5.1", False), ("3.6.0", True), ("3.10.0+git", True)]
+)
+def test_an_older_triton_is_left_alone(version, there, monkeypatch):
+    """It compiles the kernels not at all, or to other numbers; nodes then walk their steps."""
+    monkeypatch.setattr(triton, "__version__", version)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    assert backend.__wrapped__("cuda") is (cuda if there else None)
 
 
 @pytest.mark.gpu

@@ -1,4 +1,4 @@
-"""The table of equivalents in docs/how-to/extend.md: our neurons, surrogates and losses are BrainCog's,
+"""The tables of docs/reference/equivalents.md: our neurons, surrogates and losses are BrainCog's,
 SpikingJelly's and snnTorch's, by these keywords. Each neuron is also compared with its equations."""
 
 import math

@@ -288,7 +288,7 @@ def test_keywords_reach_the_surrogate_of_every_node(node):
         ({"norm": "shared", "execution": "step"}, "execution must be multi_step"),
         ({"norm": "none", "momentum": 0.1}, "takes no 'momentum'"),
         ({"node_type": "no.such.Node"}, "node 'no.such.Node' cannot be imported: ModuleNotFoundError"),
-        ({"node_type": "torch.nn.ReLU"}, "no subclass of BrainCog's BaseNode"),
+        ({"node_type": "torch.nn.ReLU"}, "not a subclass of BrainCog's BaseNode"),
         ({"name": "tmkt_scnn", "norm": "step"}, "has no place for norm 'step': it takes 'none' only"),
         ({"step": 4}, r"model\.step follows from the data: set data\.steps instead"),
         ({"width": "wide"}, r"model\.width must be a number, not 'wide'"),

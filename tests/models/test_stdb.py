@@ -267,7 +267,7 @@ def test_bad_settings_are_explained(settings, words):
 
 def test_other_nodes_do_not_know_the_time_that_stdb_wants():
     net = small(node_type="UnitLIFNode")
-    with pytest.raises(RecipeError, match="STDBNode alone"):
+    with pytest.raises(RecipeError, match="only STDBNode tracks"):
         net.event_logits(torch.ones(1, 1, 2, 16, 16))
 
 

@@ -80,8 +80,8 @@ def test_attention_of_ones_own_is_one_class_with_its_keywords():
 @pytest.mark.parametrize(
     ("keywords", "words"),
     [
-        ({"plan": "64-AQ"}, "'AQ' is no layer; write channels"),
-        ({"plan": "64/0-AP"}, "'64/0' is no layer"),
+        ({"plan": "64-AQ"}, "'AQ' is not a layer; write channels"),
+        ({"plan": "64/0-AP"}, "'64/0' is not a layer"),
         ({"plan": "AP-64"}, "must begin with a convolution"),
         ({"plan": "8-AP-8-AP-8-AP-8-AP-8-AP"}, "needs frames of 32x32 or larger, not 16x16"),
         ({"weight_init": "kaimin"}, "weight_init must be one of pytorch, kaiming, not 'kaimin'"),

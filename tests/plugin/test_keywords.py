@@ -57,7 +57,7 @@ def test_a_data_set_with_another_first_convolution_is_refused(name, dataset):
 
 
 def test_data_sets_that_are_unknown_or_disagree_are_refused():
-    with pytest.raises(RecipeError, match=r"knows no dataset 'cifra10'.*in_chans.*did you mean 'cifar10'"):
+    with pytest.raises(RecipeError, match=r"does not know dataset 'cifra10'.*in_chans.*did you mean 'cifar10'"):
         small("hsd_resnet19", dataset="cifra10")
     assert small("hsd_resnet19", dataset="mine", in_chans=4).conv1.in_channels == 4
     with pytest.raises(RecipeError, match="dataset 'cifar10' has 3 channels, but in_chans is 2"):

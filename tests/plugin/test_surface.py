@@ -242,6 +242,19 @@ def test_a_hook_on_every_module_sees_each_of_them(name, execution):
     assert {key for key, _ in net.named_modules()} - seen <= unused
 
 
+@pytest.mark.parametrize("kind", ["forward_hook", "forward_pre_hook"])
+def test_a_hook_of_all_modules_sees_each_of_them(kind):
+    """As debuggers and profilers register them."""
+    net, seen = pair("tmkt_vggsnn", "multi_step")[0], set()
+    handle = getattr(nn.modules.module, f"register_module_{kind}")(lambda part, *_: seen.add(part))
+    try:
+        net.eval()(frames())
+    finally:
+        handle.remove()
+    used = {part for name, part in net.named_modules() if not name.startswith("rgb_fc") and name != "coefficient"}
+    assert used <= seen
+
+
 @pytest.mark.parametrize("change", [lambda net: net.feature.insert(0, nn.Dropout()), drop_layer])
 def test_a_first_layer_that_gets_no_frames_is_refused(change):
     net = pair("tmkt_vggsnn", "multi_step")[0]

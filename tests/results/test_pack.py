@@ -59,7 +59,7 @@ def test_a_run_that_is_there_already_is_replaced_and_others_stay(tmp_path, capsy
     ("key", "value", "words"),
     [
         (None, '{"format": 2, "na', "line 2, cannot be read as a record"),
-        (None, '{"format": 1}', "line 2, is no record of this version (format 2)"),
+        (None, '{"format": 1}', "line 2, is not a record of this version (format 2)"),
         (
             "history",
             [{"stage": 0, "train": [1.0], "test": [[0, 0.5]]}],

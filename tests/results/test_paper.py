@@ -12,7 +12,7 @@ from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.models.parts import node_class
 from braincog_tmkt.recipe import load_recipe
 from braincog_tmkt.recipe.files import known_recipes
-from braincog_tmkt.results.paper import PaperRow, find_table, paper_tables
+from braincog_tmkt.results.paper import PaperRow, find_table, paper_tables, read_tables
 
 TMKT, HSD = "000_fcea3fd324d25212.txt", "003_5d5a5f6b91815058.txt"
 
@@ -118,14 +118,42 @@ def test_the_numbers_of_parameters_are_those_of_the_networks_of_the_recipes():
             assert "ImageNet" in " ".join(row.notes)
 
 
-def test_a_file_that_holds_no_tables_is_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("tables: 3", "source is missing"),
+        ("source: x\ntables: {'9': {title: t, rows: [{colour: red}]}}", r"tables\.9\.rows\[0\]"),
+        ("a: [", "line 2, column 1"),
+        ("", "it must be a section"),
+        ("\ufdd0\x00", "yaml"),
+    ],
+)
+def test_a_file_that_holds_no_tables_is_left_out_and_named(tmp_path, monkeypatch, content, words):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "experiments" / "paper"
     folder.mkdir(parents=True)
-    for content in ("tables: 3", "source: x\ntables: {'9': {title: t, rows: [{colour: red}]}}", "a: [", ""):
-        (folder / "mine.yaml").write_text(content)
-        with pytest.raises(RecipeError, match=r"mine\.yaml holds no paper's numbers"):
-            paper_tables()
+    before = list(paper_tables())
+    (folder / "mine.yaml").write_text(content)
+    tables, (why,) = read_tables()
+    assert list(tables) == before
+    assert re.match(r"\S+mine\.yaml holds no tables: ", why)
+    assert re.search(words, why)
+    assert "\n" not in why
+    if "'9'" in content:
+        with pytest.raises(RecipeError, match=re.escape(why)):
+            find_table("9")
+    with pytest.raises(RecipeError, match=r"there is no table '8'.*mine\.yaml holds no tables"):
+        find_table("8")
+    assert find_table("2").title == "Parts of TMKT"
+
+
+def test_a_damaged_table_does_not_fall_back_to_the_papers_of_its_number(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments" / "paper").mkdir(parents=True)
+    (tmp_path / "experiments/paper/mine.yaml").write_text("source: x\ntables: {1: {title: t, rows: [{colour: red}]}}")
+    assert "1" not in paper_tables()
+    with pytest.raises(RecipeError, match=r"mine\.yaml holds no tables"):
+        find_table("1")
 
 
 def test_a_users_own_table_stands_beside_the_papers(tmp_path, monkeypatch):

@@ -135,7 +135,8 @@ def _camera(header: bytes, rows: np.ndarray, path: str | Path, reading: Reading)
         raise DataError(f"{path} is of the chip {chip}, not of one of {', '.join(CAMERAS)}: {ear}; remove the file")
     if reading.camera not in (None, name):
         raise DataError(
-            f"{path} names its chip {chip}, which is {name}, but data.camera is {reading.camera}: mend data.camera, or"
+            f"{path} names its chip {chip}, which is {name}, but data.camera is {reading.camera}: correct"
+            " data.camera, or"
             " leave it out"
         )
     return name

@@ -33,7 +33,7 @@ class Apart:
         script: defines `main(path, settings)`, which returns a head, as for JSON, and a list of bytes. For a file that
             is whole but cannot be used it raises its own `Refusal`, with the words that follow the file's name; all
             other exceptions mean damage. It imports nothing of this package.
-        kind: what a file should be, as in "is no whole ROS bag".
+        kind: what a file should be, as in "is a truncated or corrupt ROS bag".
         package: what the script imports and may be missing.
         spoils: whether a damaged file ends the process, because the library may read the next one wrongly.
     """
@@ -96,7 +96,7 @@ class Apart:
         said = said if whole else {"damage": ""}
         if "damage" in said:
             reason = " ".join(said["damage"].split())[:200] or f"{self.package} ended with status {child.returncode}"
-            said["damage"] = f"is no whole {self.kind} ({reason})"
+            said["damage"] = f"is a truncated or corrupt {self.kind} ({reason})"
             if time.monotonic() - start >= seconds:
                 said["damage"] = f"could not be read in {seconds} seconds: it is corrupt"
         return said, parts

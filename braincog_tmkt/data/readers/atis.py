@@ -37,7 +37,8 @@ def read_atis(path: str | Path, sensor: tuple[int, int] | None, reading: Reading
     except DataError as error:
         if is_evt2(content):
             raise DataError(
-                f"{path} is no ATIS recording: its bytes are words of EVT 2.0 of a Prophesee camera, without a header;"
+                f"{path} is not an ATIS recording: its bytes are words of EVT 2.0 of a Prophesee camera, without a"
+                " header;"
                 " put a line that says % evt 2.0 before them, and give it the suffix .raw"
             ) from error
         raise

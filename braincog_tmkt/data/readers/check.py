@@ -36,7 +36,7 @@ def file_size(path: str | Path) -> int:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"{path} cannot be read ({reason}): {AGAIN}") from error
     if not stat.S_ISREG(state.st_mode):
-        raise DataError(f"{path} cannot be read: it is no regular file; give the path of a recording")
+        raise DataError(f"{path} cannot be read: it is not a regular file; give the path of a recording")
     if state.st_size > MAX_BYTES:
         raise DataError(f"{path} has {state.st_size} bytes, a recording at most {MAX_BYTES}: cut it into shorter ones")
     return state.st_size
@@ -65,7 +65,7 @@ def first_bytes(path: str | Path, count: int = 64) -> bytes:
 def damage_named(path: str | Path, kind: str) -> Iterator[None]:
     """Turn whatever a parser raises for damaged bytes into a `DataError` that names `path`.
 
-    `kind` is what the file should be, as in "is no whole AEDAT4 recording".
+    `kind` is what the file should be, as in "is a truncated or corrupt AEDAT4 recording".
     """
     try:
         yield
@@ -73,7 +73,7 @@ def damage_named(path: str | Path, kind: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{path} is no whole {kind} ({reason}): {AGAIN}") from error
+        raise DataError(f"{path} is a truncated or corrupt {kind} ({reason}): {AGAIN}") from error
 
 
 def unpacked_limit(packed: int) -> int:

@@ -126,4 +126,4 @@ def refuse_other_formats(path: str | Path, suffix: str) -> None:
     for sign, (title, suffixes) in STARTS.items():
         if start.startswith(sign) and suffix not in suffixes:
             advice = f"give it the suffix {suffixes[0]}" if suffixes else "unpack or convert it"
-            raise DataError(f"{path} is no {READERS[suffix].title} file but {title}: {advice}")
+            raise DataError(f"{path} is not a {READERS[suffix].title} file but {title}: {advice}")

@@ -70,7 +70,7 @@ def columns_without_names(
             f" {width - 1}"
         )
     if len(set(numbers.values())) < len(numbers):
-        raise DataError(f"{path}: data.columns gives one number to several of {', '.join(numbers)}: mend it")
+        raise DataError(f"{path}: data.columns gives one number to several of {', '.join(numbers)}: correct it")
     if len(numbers) == len(LETTERS):
         return {letter: columns[numbers[letter]] for letter in LETTERS}
     if width != len(LETTERS):

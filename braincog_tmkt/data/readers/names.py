@@ -189,9 +189,8 @@ def missing(labels: Iterable[str], columns: Mapping[str, str | int] | None = Non
         return "has columns without names, not t, x, y and p: store four columns of these names"
     if wrong := [f"{name}" for name in columns.values() if name not in labels]:
         near = difflib.get_close_matches(wrong[0], labels, 1)
-        return (
-            f"has columns {_listed(labels)}, no '{wrong[0]}'{f' (is it {near[0]}?)' if near else ''}: mend data.columns"
-        )
+        guess = f" (is it {near[0]}?)" if near else ""
+        return f"has columns {_listed(labels)}, no '{wrong[0]}'{guess}: correct data.columns"
     free = [label for label in labels if label not in columns.values()]
     found = {letter: columns.get(letter) or _named(free, names) for letter, names in NAMES.items()}
     lost = [letter for letter in NAMES if not found[letter]]

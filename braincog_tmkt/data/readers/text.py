@@ -77,7 +77,8 @@ def read_text(path: str | Path, sensor: tuple[int, int] | None, reading: Reading
         if head.names and not numbered:
             if len(table) != len(head.names):
                 raise DataError(
-                    f"{path} names {len(head.names)} columns and has {len(table)}: mend its head, or set data.columns"
+                    f"{path} names {len(head.names)} columns and has {len(table)}: correct its head, or set"
+                    " data.columns"
                     " to numbers, as {t: 0, x: 1, y: 2, p: 3}"
                 )
             columns = {letter: table[number] for letter, number in numbers.items()}
@@ -87,7 +88,7 @@ def read_text(path: str | Path, sensor: tuple[int, int] | None, reading: Reading
     if head.size and (events["x"].max() >= head.size[0] or events["y"].max() >= head.size[1]):
         raise DataError(
             f"{path} says that the sensor is {head.size[0]} wide and {head.size[1]} high, but has events at x up to"
-            f" {events['x'].max()} and y up to {events['y'].max()}: mend that line, or say in data.columns which"
+            f" {events['x'].max()} and y up to {events['y'].max()}: correct that line, or say in data.columns which"
             " columns are x and y"
         )
     return events
@@ -101,8 +102,9 @@ def _text(path: str | Path) -> str:
         text = content.decode(code)
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path} is no text in UTF-8 (byte {error.start}: {error.reason}): save it as UTF-8, or give it the suffix"
-            " of its format if it is no text"
+            f"{path} is not UTF-8 text (byte {error.start}: {error.reason}): save it as UTF-8, or give it the"
+            " suffix"
+            " of its format if it is not text"
         ) from error
     if not text.strip():
         raise ValueError("it is empty")
@@ -168,7 +170,7 @@ def _table(text: str, first: str, path: str | Path) -> list[np.ndarray]:
         reason = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
         raise DataError(
             f"{path} has lines with more columns than its first line of numbers, {first.strip()[:60]!r} ({reason},"
-            " counted from there): mend or remove them, or that line"
+            " counted from there): correct or remove them, or that line"
         ) from error
     columns = [frame[number].to_numpy() for number in frame]
     if len(columns) > len(_words(first)) and frame[len(columns) - 1].isna().all():
@@ -177,7 +179,7 @@ def _table(text: str, first: str, path: str | Path) -> list[np.ndarray]:
         if column.dtype.kind not in "biuf":
             raise DataError(f"{path} has something else than numbers in column {number}: write numbers, or remove it")
         if (missing := np.isnan(column)).any():
-            raise DataError(f"{path} has no number in column {number} of event {missing.argmax()}: mend that line")
+            raise DataError(f"{path} has no number in column {number} of event {missing.argmax()}: correct that line")
     return columns
 
 

@@ -65,7 +65,7 @@ def microseconds(time: np.ndarray, path: str | Path, unit: str | None = None) ->
     factor = TIME_UNITS[unit]
     if high > (MAX_TIME // factor if factor >= 1 else MAX_TIME * 1000):
         raise DataError(
-            f"{path} has values of t up to {high} {unit}, beyond 2^62 microseconds: mend data.time_unit, or"
+            f"{path} has values of t up to {high} {unit}, beyond 2^62 microseconds: correct data.time_unit, or"
             " data.columns, which says which column is t"
         )
     if time.dtype.kind == "f":

@@ -156,7 +156,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     try:
         text = read_bytes(path).decode("ascii")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no plain text ({error}): download it again") from error
+        raise DataError(f"{path} is not plain text ({error}): download it again") from error
     return [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
 
 

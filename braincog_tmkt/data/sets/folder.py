@@ -110,7 +110,7 @@ ROOT/
             RecipeError: naming the key, for a setting or a format that there is not.
         """
         if "set" in own:
-            raise RecipeError(f"{self.title} is no data set of tonic's: leave out data.set, or take data.name=tonic")
+            raise RecipeError(f"{self.title} is not a data set of tonic's: leave out data.set, or take data.name=tonic")
         special = {f".{name.lstrip('.')}": settings for name, settings in (formats or {}).items()}
         for suffix in special.keys() - READERS.keys():
             raise RecipeError(
@@ -143,7 +143,8 @@ ROOT/
         if len(beyond):
             raise DataError(
                 f"{item.file} has {len(beyond)} of {len(events)} events beyond the sensor of height {height} and width"
-                f" {width}, the first at x = {beyond['x'][0]}, y = {beyond['y'][0]}: remove them, or mend data.sensor"
+                f" {width}, the first at x = {beyond['x'][0]}, y = {beyond['y'][0]}: remove them, or correct"
+                " data.sensor"
             )
         return turned(events, turn, self.camera_sensor) if turn else events
 

@@ -75,7 +75,7 @@ def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
 def need_file(path: Path) -> None:
     """Raise a DataError if `path` is no file."""
     if not path.is_file():
-        raise DataError(f"{path} is no file (a broken link, or links in a circle?): remove it")
+        raise DataError(f"{path} is not a file (a broken link, or links in a circle?): remove it")
 
 
 def in_any_case(path: Path) -> Path:
@@ -117,7 +117,7 @@ def class_folders(folder: Path, known: Collection[str] | None) -> dict[str, Path
     found = subfolders(folder)
     for name, path in found.items():
         if known is not None and name not in known:
-            raise DataError(f"{path} is no class of this data set: remove or rename the folder")
+            raise DataError(f"{path} is not a class of this data set: remove or rename the folder")
     if not found:
         raise DataError(f"{folder} holds no class folders: unpack the archive again, or remove the folder")
     return found

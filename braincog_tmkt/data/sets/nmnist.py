@@ -153,7 +153,7 @@ def digit_images(top: Path) -> Iterator[tuple[str, str, list[Path]]]:
         for digit, folder in subfolders(root).items():
             files = files_in(folder, image_suffixes())
             if files and digit not in DIGITS:
-                raise DataError(f"{folder} is no digit, as the classes of MNIST are: remove or rename the folder")
+                raise DataError(f"{folder} is not a digit, as the classes of MNIST are: remove or rename the folder")
             if files:
                 yield part, digit, files
 
@@ -174,7 +174,7 @@ def _read_idx(path: Path) -> np.ndarray:
         raise DataError(f"{path} cannot be read ({error}): download it again") from error
     dimensions = data[3] if len(data) > 3 else 0
     if data[:3] != b"\0\0\x08" or len(data) < 4 + 4 * dimensions:
-        raise DataError(f"{path} is no idx file of bytes: download it again")
+        raise DataError(f"{path} is not an idx file of bytes: download it again")
     shape = np.frombuffer(data, ">u4", dimensions, offset=4).astype(int)
     if len(data) != 4 + 4 * dimensions + shape.prod():
         raise DataError(f"{path} does not hold the {shape[0]} entries its header promises: download it again")

@@ -23,7 +23,7 @@ def characters_in(alphabet: Path) -> dict[str, Path]:
     found = subfolders(alphabet)
     for name, path in found.items():
         if not re.fullmatch(r"character[0-9]{2}", name):
-            raise DataError(f"{path} is no folder of a character (character01, ...): remove or rename it")
+            raise DataError(f"{path} is not a folder of a character (character01, ...): remove or rename it")
     if not found:
         raise DataError(f"{alphabet} holds no folders of characters: unpack the archive again, or remove the folder")
     return {f"{alphabet.name}/{name}": path for name, path in found.items()}

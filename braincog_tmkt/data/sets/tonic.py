@@ -116,7 +116,7 @@ and, if images are wanted, in the folder of data.static_root
         """
         place, recording = item.path or item.key, self._recordings().get(item.key)
         if recording is None:
-            raise DataError(f"{place} is no recording of {self.title} any more: list the data set again")
+            raise DataError(f"{place} is not a recording of {self.title} any more: list the data set again")
         with damage_named(place, f"recording of {self.title}"):
             theirs = recording.dataset[recording.number][0]
             columns = {letter: np.ravel(theirs[letter]) for letter in "txyp"}

@@ -236,7 +236,9 @@ def _as_light(image: np.ndarray) -> np.ndarray:
         return image.astype(np.float32) / np.float32(255)
     light = image.astype(np.float32)
     if not (np.isfinite(light).all() and light.min() >= 0 and light.max() <= 1):
-        raise DataError("an image to simulate has values in [0, 1] (or is uint8): scale it, or mend what is not finite")
+        raise DataError(
+            "an image to simulate has values in [0, 1] (or is uint8): scale it, or correct what is not finite"
+        )
     return light
 
 

@@ -100,7 +100,7 @@ class ImageLayout(Layout):
         refuse_plain(np.asarray(image), str(source))
         events = film(self.render(image), self.motion(params, seed), params, seed)
         if not events.size:
-            raise DataError(f"{source} makes no events (too little contrast): take it away or raise the noise")
+            raise DataError(f"{source} makes no events (too little contrast): remove it or raise the noise")
         return (partial(self.write, events=events),)
 
 
@@ -125,7 +125,7 @@ def as_classes(static_dir: Path, known: Sequence[str], limit: int | None) -> Ite
     if len(names) > len(known):
         raise DataError(
             f"{static_dir} has {len(names)} class folders, but the data set has {len(known)} classes:"
-            " take some folders away"
+            " remove some folders"
         )
     class_of = {name: name for name in names} if set(names) <= set(known) else dict(zip(names, known, strict=False))
     for name in sorted(names, key=lambda name: known.index(class_of[name])):

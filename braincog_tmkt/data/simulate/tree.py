@@ -16,10 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from ...errors import DataError, RecipeError
 from ...files import written_whole
+from ...progress import counting
 from ...registry import did_you_mean
 from ..sets.listing import HIDDEN_MARK, SIMULATED, mark_in
 from ..workers import interrupts_for_this_process_alone, start_worker
@@ -110,10 +109,9 @@ def simulate_tree(
         ) from error
     record = partial(_record, out_dir=out, layout=plan, params=params, seed=seed)
     total = _count(jobs)
-    bar = tqdm(total=total, initial=total - _count(todo), desc="simulate", unit="rec", disable=not progress)
-    with bar:
+    with counting(total, f"simulating {layout}", "recording", total - _count(todo), progress) as count:
         for job, _ in zip(todo, _run(record, todo, workers), strict=True):
-            bar.update(len(job.sources))
+            count(len(job.sources))
     return _count(todo)
 
 
@@ -125,7 +123,7 @@ def _count(jobs: Sequence[Job]) -> int:
 def _list_jobs(static_dir: Path, layout: Layout, limit: int | None) -> list[Job]:
     """All jobs of a static tree, checked: there are some, and no two make the same file."""
     if not static_dir.is_dir():
-        raise DataError(f"{static_dir} is no folder: give the folder of the static images")
+        raise DataError(f"{static_dir} is not a folder: give the folder of the images with --static")
     jobs = list(layout.jobs(static_dir, limit))
     if not jobs:
         raise DataError(f"{static_dir} has nothing to simulate: give {layout.wanted}")

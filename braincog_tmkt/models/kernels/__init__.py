@@ -20,6 +20,9 @@ from torch import Tensor
 SLOPES = {"QGateGrad": 0, "BackEIGateGrad": 1, "GateGrad": 2, "AtanGrad": 3, "Dspike": 4}
 """The surrogates whose derivative the kernels know: BrainCog's, and ours."""
 
+TRITON = 3, 6
+"""The oldest Triton that fits (PyTorch 2.10 has it): 3.5 rounds tiny numbers to 0, those before cannot compile them."""
+
 
 class Neuron(NamedTuple):
     """A recurrence: with `m` the membrane after the last reset and `x` the current,
@@ -130,11 +133,19 @@ class Kernels(Protocol):
         """
 
 
+def has_triton() -> bool:
+    """Whether there is a Triton that compiles the kernels of a GPU to the numbers of the CPU's."""
+    if not find_spec("triton"):
+        return False
+    version = importlib.import_module("triton").__version__
+    return tuple(map(int, version.split(".")[:2])) >= TRITON
+
+
 @cache
 def backend(device: str) -> Kernels | None:
     """The kernels for a kind of device; None where there are none."""
     if device == "cpu":
         return cast(Kernels, importlib.import_module(f"{__name__}.cpu"))
-    if device == "cuda" and torch.version.cuda and find_spec("triton"):
+    if device == "cuda" and torch.version.cuda and has_triton():
         return cast(Kernels, importlib.import_module(f"{__name__}.cuda"))
     return None

@@ -71,12 +71,6 @@ def _divide(a, b, inverse):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _number(pointer):  # type: ignore[no-untyped-def]
-    """One of the neuron's numbers, if it has it."""
-    return None if pointer is None else tl.load(pointer)
-
-
-@triton.jit
 def _integrate(x, m, scale, shift, plane, C, gain, inverse, keep, DIVIDE: tl.constexpr):  # type: ignore[no-untyped-def]
     """The potential before the reset."""
     y = x.to(tl.float32)
@@ -137,7 +131,9 @@ def _forward(  # type: ignore[no-untyped-def]
     ROWS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
     """A tile of one stream through all steps."""
-    gain, threshold, keep = tl.load(gain), tl.load(threshold), _number(keep)
+    gain, threshold = tl.load(gain), tl.load(threshold)
+    if keep is not None:  # written out: a function that returns None does not compile before Triton 3.7
+        keep = tl.load(keep)
     high = 1.0 if amplitude is None else tl.load(amplitude)
     inverse = tl.div_rn(1.0, gain)
     first = tl.program_id(0) * ROWS
@@ -164,7 +160,10 @@ def _backward(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Tiles of one stream, one after the other, through all steps and back; their sums as one part."""
     gain, threshold, alpha = tl.load(gain), tl.load(threshold), tl.load(alpha)
-    keep, amplitude = _number(keep), _number(amplitude)
+    if keep is not None:
+        keep = tl.load(keep)
+    if amplitude is not None:
+        amplitude = tl.load(amplitude)
     inverse = tl.div_rn(1.0, gain)
     nothing = tl.zeros([ROWS, WIDE], tl.float32)
     of_gain, of_alpha = nothing, nothing

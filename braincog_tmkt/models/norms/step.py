@@ -146,7 +146,9 @@ class StepBatchNorm2d(nn.BatchNorm2d):
             ValueError: for one number, as `nn.BatchNorm2d` does.
         """
         if count == 1:
-            raise ValueError("batch norm needs more than 1 value per channel in training, a larger batch or frame")
+            raise ValueError(
+                "batch norm needs more than 1 value per channel in training: set a larger train.batch or data.size"
+            )
         if recomputing() or not (self.training and self.track_running_stats) or self.running_mean is None:
             return
         unbiased = var * count / (count - 1)

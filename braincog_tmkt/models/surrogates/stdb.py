@@ -70,7 +70,10 @@ class STDB(nn.Module):
             RecipeError: without the time, which other nodes do not know.
         """
         if since is None:
-            raise RecipeError("surrogate 'STDB' goes by the time since a spike, which node_type STDBNode alone tells")
+            raise RecipeError(
+                "surrogate 'STDB' needs the time since the last spike, which only STDBNode tracks: set"
+                " model.node_type=STDBNode"
+            )
         return _spikes(z, lambda: self._slope(since))
 
     def _slope(self, since: Tensor) -> Tensor:

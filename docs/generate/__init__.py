@@ -1,0 +1,1 @@
+"""What `mkdocs build` writes into the pages: MkDocs hooks, and generators of reference pages."""
