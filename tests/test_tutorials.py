@@ -117,9 +117,8 @@ def test_a_kernel_gives_what_is_stored(name, tmp_path, monkeypatch):
     book = nbformat.read(FOLDER / f"{name}.ipynb", 4)
     where = {"metadata": {"path": str(FOLDER)}}
     nbclient.NotebookClient(book, timeout=600, kernel_name="python3", resources=where, coalesce_streams=True).execute()
-    for stored, cell in zip(
-        cells_of(name, "code"), [each for each in book.cells if each.cell_type == "code"], strict=True
-    ):
+    fresh = [cell for cell in book.cells if cell.cell_type == "code"]
+    for stored, cell in zip(cells_of(name, "code"), fresh, strict=True):
         found, wanted = printed(cell), printed(stored)
         found.pop("stderr", None)  # what other packages warn of differs
         assert {kind: beginning(text) for kind, text in found.items()} == {
@@ -128,8 +127,8 @@ def test_a_kernel_gives_what_is_stored(name, tmp_path, monkeypatch):
 
 
 def beginning(text):
-    """The first line without numbers."""
-    return re.sub(r"[\d.,:e+-]*\d", "#", text.strip().partition("\n")[0].strip())
+    """The first line, without words that have digits."""
+    return re.sub(r"\S*\d\S*", "#", text.strip().partition("\n")[0].strip())
 
 
 def run_cells(name, given, frames):
