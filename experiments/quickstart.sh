@@ -5,3 +5,4 @@ source "$(dirname "$0")/env.sh"
 install_project
 tmkt train digits/baseline digits/tmkt --tier small --resume "$@"
 tmkt table runs/digits
+[ -z "$CHECKOUT" ] || printf '\nTo use tmkt yourself, in this shell: source %s/bin/activate\n' "$(printf '%q' "$CHECKOUT/.venv")"

@@ -309,3 +309,10 @@ def test_records_are_chosen_by_settings_of_stages_too(write):
     del records[1]["recipe"]["stages"]  # a record older than the key
     assert records_with(records, ["stages.ann.train.epochs=9", "train.epochs=300"]) == records[:1]
     assert records_with(records, ["stages.ann.train.epochs=8"]) == []
+
+
+def test_an_unknown_recipe_names_those_of_its_folder_only():
+    with pytest.raises(RecipeError, match=r"did you mean 'digits/tmkt'\? In digits: digits/baseline, ") as refused:
+        find_recipe("digits/tmtk")
+    assert "nmnist/" not in str(refused.value)
+    assert "`tmkt list` shows all" in str(refused.value)

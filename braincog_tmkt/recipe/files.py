@@ -21,7 +21,12 @@ def find_recipe(name: str) -> Path:
         return path
     known = known_recipes()
     if name not in known:
-        raise RecipeError(f"no recipe file or name '{name}': {did_you_mean(name, known)}")
+        near = did_you_mean(name, known).partition(" Known: ")
+        folder = name.partition("/")[0] + "/"
+        siblings = [other for other in known if other.startswith(folder)]
+        guess = f"{near[0]} " if near[1] else ""
+        some = f"In {folder[:-1]}: {', '.join(siblings)}. " if siblings else ""
+        raise RecipeError(f"no recipe file or name '{name}': {guess}{some}`tmkt list` shows all {len(known)}.")
     return known[name]
 
 

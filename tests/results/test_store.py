@@ -215,3 +215,9 @@ def test_a_number_that_is_not_finite_is_named_when_a_record_is_written(tmp_path)
     with pytest.raises(TrainingError, match=r"is not written, .*: last\.loss must be a number"):
         write_record(tmp_path, record)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_another_kind_is_no_record_and_nobody_is_told_to_remove_it(tmp_path):
+    (tmp_path / "mine.txt").write_text("method,dataset,protocol,seed,accuracy\n")
+    with pytest.raises(TrainingError, match=r"mine\.txt is no record: .* ends in \.csv"):
+        read_record(tmp_path / "mine.txt")

@@ -102,7 +102,7 @@ ROOT/
 
 
 def _found(root: Path, folder: str, title: str) -> Path:
-    return need_folder(root, tuple(f"{place}/{folder}" for place in LAYOUTS), title)
+    return need_folder(root, tuple(f"{place}/{folder}" for place in LAYOUTS), title, "cepdvs")
 
 
 def _read_labels(path: Path) -> list[str]:

@@ -50,7 +50,7 @@ ROOT/
     def places(self) -> list[Path]:
         """The folder of the recordings."""
         layouts = [place for place in LAYOUTS if any((self.root / place / name).is_dir() for name in CLASSES)]
-        return [need_folder(self.root, tuple(layouts) or LAYOUTS[:-1], "the recordings of CIFAR10-DVS")]
+        return [need_folder(self.root, tuple(layouts) or LAYOUTS[:-1], "the recordings of CIFAR10-DVS", self.name)]
 
     def index(self) -> Index:
         """List the recordings of all class folders, and the images of their classes if there are any."""

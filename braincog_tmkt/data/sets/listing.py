@@ -91,13 +91,13 @@ def first_folder(root: Path, layouts: Iterable[str]) -> Path | None:
     return next((root / layout for layout in layouts if (root / layout).is_dir()), None)
 
 
-def need_folder(root: Path, layouts: tuple[str, ...], title: str) -> Path:
+def need_folder(root: Path, layouts: tuple[str, ...], title: str, name: str) -> Path:
     """The first of the folders `root/layout` that exists; a DataError lists them all if none does."""
     folder = first_folder(root, layouts)
     if folder is None:
         raise DataError(
             f"cannot find {title} in {root}: put them there as one of {', '.join(layouts)}"
-            " (`tmkt data check` prints the whole tree and where to get it)"
+            f" (`tmkt data check {name} --root {root}` prints the whole tree and where to get it)"
         )
     return folder
 

@@ -67,7 +67,7 @@ ROOT/
 
     def places(self) -> list[Path]:
         """The folder of the recordings."""
-        return [need_folder(self.root, EVENT_LAYOUTS, "the recordings of N-Caltech101")]
+        return [need_folder(self.root, EVENT_LAYOUTS, "the recordings of N-Caltech101", self.name)]
 
     def index(self) -> Index:
         """List recordings and images of the classes that have recordings; an image without recording is kept."""
@@ -90,7 +90,7 @@ ROOT/
         straight = first_folder(self.static_root, STATIC_LAYOUTS) is None
         if straight and any((self.static_root / name).is_dir() for name in classes):
             return self.static_root
-        return need_folder(self.static_root, STATIC_LAYOUTS, "the images of Caltech-101")
+        return need_folder(self.static_root, STATIC_LAYOUTS, "the images of Caltech-101", self.name)
 
     def download(self) -> None:
         """Fetch the recordings with tonic and the images with torchvision (about 5 GB together with the archives).

@@ -76,7 +76,7 @@ ROOT/
             if any(folder.is_dir() for folder in found.values()):
                 return {part: folder for part, folder in found.items() if folder.is_dir()}
         places = tuple(f"{layout}/Train" for layout in EVENT_LAYOUTS)
-        return {"train": need_folder(self.root, places, "the recordings of N-MNIST")}
+        return {"train": need_folder(self.root, places, "the recordings of N-MNIST", self.name)}
 
     def index(self) -> Index:
         """List recordings and images of the digits that have recordings; an image without recording is kept."""
@@ -100,7 +100,9 @@ ROOT/
             return statics
         top = png or self.static_root
         if not any((part / digit).is_dir() for part in parts_in(top).values() for digit in DIGITS):
-            need_folder(self.static_root, (*PNG_LAYOUTS, "MNIST/raw/train-images-idx3-ubyte"), "the images of MNIST")
+            need_folder(
+                self.static_root, (*PNG_LAYOUTS, "MNIST/raw/train-images-idx3-ubyte"), "the images of MNIST", self.name
+            )
         return [
             numbered_item(digit, part, number_in(file), file)
             for part, digit, files in digit_images(top)

@@ -104,7 +104,7 @@ ROOT/                                        (or ROOT/NOmniglot/)
         folders = self._event_folders()
         if not folders:
             places = (*RECORDED["background"], *RECORDED["evaluation"], f"{CONVERTED}/background")
-            need_folder(self.root, places, "the recordings of N-Omniglot")
+            need_folder(self.root, places, "the recordings of N-Omniglot", self.name)
         found: dict[str, Path] = {}
         for tops in folders.values():
             alphabets = [path for top in tops for path in subfolders(top).values()]
