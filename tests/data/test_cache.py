@@ -21,6 +21,7 @@ from braincog_tmkt.data.sets import NMNIST, DataSet, NCaltech101
 from braincog_tmkt.data.splits import Protocol, make_split
 from braincog_tmkt.data.types import FrameSpec, Index, Item
 from braincog_tmkt.errors import DataError
+from tests.raising import raising
 
 from .trees import caltech_tree, mnist_png, nmnist_events
 
@@ -152,7 +153,7 @@ def test_an_error_costs_only_the_rows_of_its_chunk(tmp_path: Path, dataset: Coun
 
 def test_a_kill_while_the_files_are_laid_out_is_no_harm(tmp_path: Path, dataset: Counting) -> None:
     index, where = dataset.index(), tmp_path / "cache"
-    dataset.before = lambda number: (_ for _ in ()).throw(DataError("stop"))
+    dataset.before = raising(DataError("stop"))
     with pytest.raises(DataError, match="stop"):
         prepare(dataset, index, SPEC, where, progress=False)
     (partial,) = where.glob("*.partial")
@@ -189,7 +190,7 @@ def test_the_recordings_of_a_file_are_made_together(tmp_path: Path, dataset: Cou
 def test_a_file_of_very_many_recordings_is_still_divided(tmp_path: Path, dataset: Counting) -> None:
     index = dataset.index()
     index = replace(index, recordings=tuple(replace(item, path=index.recordings[0].path) for item in index.recordings))
-    dataset.before = lambda number: None if number < 9 else (_ for _ in ()).throw(DataError("stop"))
+    dataset.before = lambda number: None if number < 9 else raising(DataError("stop"))()
     with pytest.raises(DataError, match="stop"):
         prepare(dataset, index, SPEC, tmp_path / "cache", progress=False)
     (done,) = tmp_path.glob("cache/*.partial/events.npy.done")

@@ -12,6 +12,7 @@ from braincog_tmkt.data import content
 from braincog_tmkt.data.content import DIRECTIONS, content_of, marks_of
 from braincog_tmkt.data.splits import Protocol, make_split
 from braincog_tmkt.data.types import Index, Item
+from tests.raising import raising
 
 ITEMS = tuple(Item(f"{name}/{number}", name) for name in ("cup", "hat") for number in range(10))
 INDEX = Index(("cup", "hat"), ITEMS, ITEMS)
@@ -83,7 +84,7 @@ def test_marks_are_made_once_and_again_where_they_are_damaged(tmp_path, arrays, 
         kept.write_bytes(damage)
         np.testing.assert_array_equal(marks_of(tmp_path / "events.npy"), marks)
     kept.unlink()
-    monkeypatch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(os, "fsync", raising(OSError(28, "No space left on device")))
     np.testing.assert_array_equal(marks_of(tmp_path / "events.npy"), marks)
     assert not kept.exists()
 

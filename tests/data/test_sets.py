@@ -16,6 +16,7 @@ from braincog_tmkt.data.sets import NMNIST as NMnist
 from braincog_tmkt.data.sets.ncaltech101 import CLASSES, COUNTS, EVENT_LAYOUTS, STATIC_LAYOUTS
 from braincog_tmkt.data.types import Index
 from braincog_tmkt.errors import DataError
+from tests.raising import raising
 
 from .trees import (
     MNIST_LABELS,
@@ -298,6 +299,6 @@ def test_downloads_go_where_the_index_looks(tmp_path: Path, monkeypatch: pytest.
     ("kind", "name", "elsewhere"), [(NMnist, "NMNIST", "garrickorchard"), (CIFAR10DVS, "CIFAR10DVS", "figshare")]
 )
 def test_a_failed_download_says_where_else_to_look(tmp_path, monkeypatch, kind, name, elsewhere) -> None:
-    monkeypatch.setattr(tonic.datasets, name, lambda *_, **__: (_ for _ in ()).throw(OSError("no route to host")))
+    monkeypatch.setattr(tonic.datasets, name, raising(OSError("no route to host")))
     with pytest.raises(DataError, match=f"no route to host.*{elsewhere}"):
         kind(tmp_path).download()
