@@ -1,4 +1,4 @@
-"""Stand-ins that fail. Throwing into an unstarted generator, which is shorter, crashes Python 3.12.1 in its collector."""
+"""Stand-ins that fail. Throwing into an unstarted generator would be shorter, but crashes Python 3.12.1."""
 
 
 def raising(error):
