@@ -50,8 +50,8 @@ def draw_sheet(dataset: DataSet, index: Index, path: Path) -> None:
         for place in places:
             place.set(xticks=[], yticks=[])
     figure.suptitle(f"{'image, then ' if images else ''}frames in order of time: ON red, OFF blue", fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as (part,):
+        path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(part, dpi=110, format=kind)
 
 

@@ -207,6 +207,8 @@ def network_keywords(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
     """The keywords of a recipe's network, but for its frames and classes: those asked for, and the usual ones."""
     settings = {key: value for key, value in recipe.model.items() if (key, value) not in MODEL_DEFAULTS.items()}
     settings.pop("name", None)
+    if taken := [key for key in ("num_classes", "steps", "img_size", "usual") if key in settings]:
+        raise RecipeError(f"model.{taken[0]} follows from the data: leave it out, and set data.steps or data.size")
     channels = DATASETS[recipe.data.name].channels  # type: ignore[attr-defined]
     if channels != 2:  # a backbone of a user's own need not know the keyword
         settings["in_chans"] = channels

@@ -30,7 +30,7 @@ class TET(StepLoss):
         super().__init__()
         if isinstance(phi, str) and phi != ONE_HOT:
             raise RecipeError(f"loss 'tet': phi must be a number or '{ONE_HOT}', not '{phi}'")
-        self.weight, self.phi = weight, phi
+        self.weight, self.phi = float(weight), phi  # PyTorch takes no whole number beyond 64 bits
 
     def steps(self, logits: Tensor, target: Tensor, progress: float) -> Tensor:
         """The value of each step `[T]`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def known_recipes(folders: Iterable[Path] | None = None) -> dict[str, Path]:
 
 def is_recipe(name: str) -> bool:
     """Whether there is a recipe of that name, without looking for all of them."""
-    return any((folder / f"{name}.yaml").is_file() for folder in experiment_folders())
+    return any(os.path.isfile(folder / f"{name}.yaml") for folder in experiment_folders())  # takes any name
 
 
 def experiment_folders() -> tuple[Path, Path]:

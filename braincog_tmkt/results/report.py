@@ -107,7 +107,7 @@ def write_report(
         pictures=_pictures(pictures) if pictures else [],
     )
     path = Path(path)
-    write_whole(path, html.encode())
+    write_whole(path, html.encode(errors="backslashreplace"))
     return path
 
 
