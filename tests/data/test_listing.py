@@ -14,7 +14,7 @@ from braincog_tmkt.data.sets.cepdvs import CEPDVS
 from braincog_tmkt.data.sets.cifar10 import CIFAR10
 from braincog_tmkt.data.sets.cifar10dvs import CIFAR10DVS
 from braincog_tmkt.data.sets.dvsgesture import DVSGesture
-from braincog_tmkt.data.sets.listing import entries, files_in, in_any_case, subfolders
+from braincog_tmkt.data.sets.listing import entries, files_in, in_any_case, need_folder, subfolders
 from braincog_tmkt.data.sets.ncaltech101 import NCaltech101
 from braincog_tmkt.data.sets.nmnist import NMNIST
 from braincog_tmkt.data.sets.nomniglot import NOmniglot
@@ -218,3 +218,8 @@ def test_folders_are_listed_by_one_rule(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.bin")  # reading it would wait for ever
     with pytest.raises(DataError, match=r"pipe\.bin is not a file"):
         files_in(tmp_path, {".bin"})
+
+
+def test_a_missing_folder_is_answered_with_the_whole_command(tmp_path):
+    with pytest.raises(DataError, match=r"`tmkt data check nmnist` prints the whole tree"):
+        need_folder(tmp_path, ("Train",), "the recordings of N-MNIST", "nmnist")

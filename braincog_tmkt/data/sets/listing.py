@@ -97,7 +97,7 @@ def need_folder(root: Path, layouts: tuple[str, ...], title: str, name: str) -> 
     if folder is None:
         raise DataError(
             f"cannot find {title} in {root}: put them there as one of {', '.join(layouts)}"
-            f" (`tmkt data check {name} --root {root}` prints the whole tree and where to get it)"
+            f" (`tmkt data check {name}` prints the whole tree and where to get it)"
         )
     return folder
 
