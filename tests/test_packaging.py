@@ -161,7 +161,7 @@ def test_scripts_outside_of_a_checkout_need_a_tmkt_and_say_so(tmp_path):
     command, env = ["bash", str(tmp_path / "quickstart.sh")], {"PATH": str(tmp_path / "bin")}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch("error: there is no tmkt on the PATH that runs: .*pip install braincog_tmkt\n", done.stderr)
+    assert re.fullmatch("error: there is no tmkt on the PATH that runs: .*install the wheel with pip\n", done.stderr)
     assert not (tmp_path / ".venv").exists()
 
 
