@@ -34,12 +34,14 @@ class BuildWithShipped(build_py):
     """Copies what is shipped into the package that is built; an editable install reads the checkout's own."""
 
     def run(self) -> None:
-        super().run()
         if self.editable_mode:
+            super().run()
             return
         package = Path(self.build_lib, "braincog_tmkt")
-        for folder in {pattern.partition("/")[0] for pattern in SHIPPED}:
-            shutil.rmtree(package / folder, ignore_errors=True)  # an earlier build's, with files that are gone now
+        if package.resolve() != HERE.resolve() / "braincog_tmkt":
+            # An earlier build's: the registries would find modules in it that are gone.
+            shutil.rmtree(package, ignore_errors=True)
+        super().run()
         for source in (file for pattern in SHIPPED for file in HERE.glob(pattern)):
             target = package / source.relative_to(HERE)
             self.mkpath(str(target.parent))

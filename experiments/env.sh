@@ -61,7 +61,7 @@ install_project() {
   local extras="${1:-}" stamp wanted
   if [ -z "$CHECKOUT" ]; then
     tmkt --version > /dev/null 2>&1 && return
-    echo "error: there is no tmkt on the PATH that runs: activate the environment that has it, or pip install braincog_tmkt" >&2
+    echo "error: there is no tmkt on the PATH that runs: activate the environment that has it, or install the wheel with pip" >&2
     return 1
   fi
   stamp=".venv/installed${extras}"

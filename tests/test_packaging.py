@@ -127,6 +127,18 @@ def test_an_editable_install_has_no_recipes_of_its_own(copy, tmp_path):
     assert not (copy / "braincog_tmkt" / "experiments").exists()
 
 
+def test_a_build_leaves_out_what_an_earlier_one_had(copy, tmp_path):
+    gone = [tmp_path / "braincog_tmkt" / name for name in ("models/gone.py", "experiments/digits/gone.yaml")]
+    for path in gone:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    run(sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(tmp_path), cwd=copy)
+    assert not [path for path in gone if path.exists()]
+    assert (tmp_path / "braincog_tmkt/experiments/digits/tmkt.yaml").is_file()
+    run(sys.executable, "setup.py", "-q", "build_py", "--build-lib", ".", cwd=copy)
+    assert (copy / "braincog_tmkt/__init__.py").is_file()
+
+
 def test_scripts_replace_other_files_only_when_told(tmp_path):
     (first, *_) = written = write_scripts(tmp_path / "out")
     assert written == write_scripts(tmp_path / "out")
@@ -150,7 +162,7 @@ def test_scripts_outside_of_a_checkout_need_a_tmkt_and_say_so(tmp_path):
     command, env = ["bash", str(tmp_path / "quickstart.sh")], {"PATH": str(tmp_path / "bin")}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch("error: there is no tmkt on the PATH that runs: .*pip install braincog_tmkt\n", done.stderr)
+    assert re.fullmatch("error: there is no tmkt on the PATH that runs: .*install the wheel with pip\n", done.stderr)
     assert not (tmp_path / ".venv").exists()
 
 

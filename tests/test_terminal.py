@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import braincog_tmkt.progress as bars
-from braincog_tmkt.cli import main, reference
+from braincog_tmkt.cli import main
 from braincog_tmkt.cli.parser import make_parser, parse, setting_names
 from braincog_tmkt.cli.texts import TEXTS
 from braincog_tmkt.data.sets import DATASETS
@@ -28,6 +28,7 @@ from braincog_tmkt.recipe import load_recipe, parse_override
 from braincog_tmkt.recipe.files import find_recipe
 from braincog_tmkt.results.paper import paper_tables
 from braincog_tmkt.terminal import in_columns, labelled, painted, table, wrapped
+from docs.generate.command_line import page
 from tests.children import run
 from tests.test_cli_fuzz import commands
 
@@ -309,11 +310,11 @@ def test_settings_are_those_of_a_recipe():
 
 
 def test_the_reference_has_every_command_and_option():
-    page = reference()
+    shown = page()
     for path, parser in commands():
-        assert f"tmkt {' '.join(path)}`" in page
+        assert f"tmkt {' '.join(path)}`" in shown
         for action in parser._actions:
             names = action.option_strings if action.help != argparse.SUPPRESS else ()
-            assert all(f"`{name}" in page for name in names if name not in ("-h", "--help"))
-    assert all(line in page for _, line in EXAMPLES)
+            assert all(f"`{name}" in shown for name in names if name not in ("-h", "--help"))
+    assert all(line in shown for _, line in EXAMPLES)
     assert make_parser().prog == "tmkt"

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from ..errors import TmktError
 from ..terminal import painted
 from .parser import parse
-from .reference import reference
 
-__all__ = ["main", "reference"]
+__all__ = ["main"]
 
 TORCH_WANTS_MEMORY = "can't allocate memory", "out of memory"  # on the CPU, on a GPU
 NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
@@ -92,8 +93,9 @@ def train(arguments: argparse.Namespace) -> None:
         names = {cell.recipe.name for cell in cells}
         results = arguments.runs / names.pop() if len(names) == 1 else arguments.runs
         print(painted("Next:", "bold"))
-        print(f"  tmkt table {results}  # mean and deviation over the seeds")
-        print(f"  tmkt eval {cells[-1].folder(arguments.runs)}  # evaluate the checkpoints of this run again")
+        print(f"  tmkt table {quote(str(results))}  # mean and deviation over the seeds")
+        run = quote(str(cells[-1].folder(arguments.runs)))
+        print(f"  tmkt eval {run}  # evaluate the checkpoints of this run again")
 
 
 def _planned(recipes: list[str], arguments: argparse.Namespace) -> list[RunSpec]:

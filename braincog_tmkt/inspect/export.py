@@ -91,7 +91,10 @@ def _stored(name: str, tensor: Tensor) -> Tensor:
         return kept
     half = kept.half()
     if not half.isfinite().all():
-        raise TrainingError(f"{name} has weights that float16 cannot hold (the largest is {kept.abs().max():.3g})")
+        raise TrainingError(
+            f"{name} has weights that float16 cannot hold (the largest is {kept.abs().max():.3g}): take the folder"
+            " checkpoints of the run as it is"
+        )
     return half
 
 
@@ -150,14 +153,19 @@ def _overrides(name: str, values: Mapping[str, Any]) -> list[str]:
     if file is None:
         return []
     changed, now = changed_keys(load_recipe(file).as_dict(), values), flat(values)
-    return [f"{key}={now[key] if isinstance(now[key], str) else json.dumps(now[key])}" for key in changed]
+    # A method of another name empties its section, so it comes first.
+    kept = sorted((key for key in changed if key in now), key=lambda key: key != "method.name")
+    return [f"{key}={now[key] if isinstance(now[key], str) else json.dumps(now[key])}" for key in kept]
 
 
 def _recordings(run: LoadedRun) -> dict[str, Any]:
     """The keys of the recordings of each part, and the sum of the numbers that stand for those of the test part."""
     content, pairs = run.task.content, run.task.pairs
     if content is None:
-        raise TrainingError(f"{run} trained on data made in memory, which nobody else could evaluate it on")
+        raise TrainingError(
+            f"{run} trained on data made in memory, which nobody else could evaluate it on: take"
+            f" {run.folder / 'checkpoints'} as it is"
+        )
     sizes = [len(pairs.rows(part)) for part in ("train", "val", "test")]
     train, test = sizes[0], sizes[0] + sizes[1]
     keys = [item.key for item in content.recordings]

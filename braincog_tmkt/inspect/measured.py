@@ -19,10 +19,10 @@ from ..engine.task import TaskData, build_method, frame_spec, import_modules, lo
 from ..errors import RecipeError, TrainingError
 from ..models.pretrained import Checkpoint, load_checkpoint, read_header
 from ..progress import counting
-from ..recipe import Recipe, recipe_from_dict, recipe_hash, with_overrides
+from ..recipe import Recipe, recipe_from_dict
 from .export import PRECISION
 from .reevaluate import measure_steps
-from .reload import LoadedRun
+from .reload import LoadedRun, with_same_result
 
 ROUNDING = 0.01
 """Share of the recordings that another processor's rounding may move; one recording in any case."""
@@ -57,17 +57,14 @@ def open_checkpoint(checkpoint: Checkpoint, overrides: Iterable[str] = ()) -> Lo
     header = read_header(checkpoint.file)
     if not header:
         raise RecipeError(f"{checkpoint.file} does not say how it was made: `tmkt export` writes files that do")
-    recorded = recipe_from_dict(header["resolved"], str(checkpoint.file))
-    recipe = with_overrides(recorded, overrides)
-    if recipe_hash(recipe) != recipe_hash(recorded):
-        raise RecipeError("only settings that do not change the result can be given here, such as data.root")
+    recipe = with_same_result(recipe_from_dict(header["resolved"], str(checkpoint.file)), overrides)
     import_modules(recipe, {})
     fabric = make_fabric(PRECISION, 1)
     task, other = _task(recipe, header["recordings"], fabric)
     if list(task.pairs.classes) != header["labels"]:
         raise TrainingError(
             f"{checkpoint.name} tells {len(header['labels'])} classes apart, others than the {len(task.pairs.classes)}"
-            f" of the recordings in {recipe.data.root}"
+            f" of the recordings in {recipe.data.root}: give the folder of its own data set with data.root"
         )
     method = build_method(recipe, len(task.pairs.classes), header["seed"])
     load_checkpoint(method.backbone, checkpoint)

@@ -71,12 +71,7 @@ def load_run(place: str | Path, overrides: Iterable[str] = ()) -> LoadedRun:
     place = Path(place)
     record = read_record(place)
     recorded = recipe_from_dict(record["recipe"], str(place))
-    recipe = with_overrides(recorded, overrides)
-    if recipe_hash(recipe) != recipe_hash(recorded):
-        changing = " and ".join(changed_keys(recorded.as_dict(), recipe.as_dict()))
-        raise RecipeError(
-            f"only settings that do not change the result can be given here, such as data.root: leave out {changing}"
-        )
+    recipe = with_same_result(recorded, overrides)
     folder = place if place.is_dir() else place.parent
     here = [Path()]  # for runs of an older version, which kept no code
     code = read_copy(folder / COPY, recipe.code) if recipe.code else find_code(named_code(recipe), here)
@@ -96,6 +91,21 @@ def load_run(place: str | Path, overrides: Iterable[str] = ()) -> LoadedRun:
     fabric.to_device(method)
     _take(method, state, file)
     return LoadedRun(folder, record, recipe, fabric, task, method)
+
+
+def with_same_result(recorded: Recipe, overrides: Iterable[str]) -> Recipe:
+    """A recorded recipe with overrides such as `data.root=/elsewhere`.
+
+    Raises:
+        RecipeError: for an override that would change the result.
+    """
+    recipe = with_overrides(recorded, overrides)
+    if recipe_hash(recipe) != recipe_hash(recorded):
+        changing = " and ".join(changed_keys(recorded.as_dict(), recipe.as_dict()))
+        raise RecipeError(
+            f"only settings that do not change the result can be given here, such as data.root: leave out {changing}"
+        )
+    return recipe
 
 
 def _take(method: Method, state: dict[str, Any], file: Path) -> None:

@@ -41,7 +41,7 @@ class Checkpoint:
         file: of the weights.
         facts: `network`, `keywords` (all it was built with), `labels` (names of the classes in the order of the
             logits), `classifier` and `first_conv` (names of layers), `recipe`, `overrides`, `recipe_hash`, `method`,
-            `seed`, `data`, `accuracy`, `count`, `recorded`, ..; the keys are explained in checkpoints/README.md. Empty
+            `seed`, `data`, `accuracy`, `count`, `recorded`, ..; docs/how-to/checkpoints.md explains the keys. Empty
             for a file that says nothing.
     """
 
@@ -214,7 +214,7 @@ def create(
         net = target(**given)
         return put_state(net, checkpoint.state(), str(checkpoint.file)) if pretrained else net
     if checkpoint.network != network:
-        raise RecipeError(f"{checkpoint.file} holds a {checkpoint.network}, not a {network}")
+        raise RecipeError(f"{checkpoint.file} holds a {checkpoint.network}, not a {network}: create that one")
     labels = checkpoint.facts["labels"]
     keywords = {**checkpoint.facts["keywords"], "num_classes": len(labels), **_agreed(checkpoint, target, given)}
     net = target(**keywords)
@@ -260,7 +260,7 @@ def _chosen(network: str, wanted: list[str], entries: Mapping[str, Any]) -> Chec
 
 
 def _agreed(checkpoint: Checkpoint, target: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of some keywords that the checkpoint leaves open, or that the network itself checks.
+    """Those of the given keywords that the checkpoint leaves open, or that the network itself checks.
 
     Raises:
         RecipeError: for one that the checkpoint was trained with another value of.
@@ -284,7 +284,7 @@ def _agreed(checkpoint: Checkpoint, target: Any, given: Mapping[str, Any]) -> di
 
 
 def _defaults(target: Any, trained: Mapping[str, Any]) -> dict[str, Any]:
-    """What the keywords of a network and its node are where nobody gives them."""
+    """The values that the keywords of a network and its node have where nobody gives them."""
     from .network import SpikingNetwork
     from .parts import node_class
 
@@ -293,7 +293,7 @@ def _defaults(target: Any, trained: Mapping[str, Any]) -> dict[str, Any]:
     for cls in (*node_class(trained["node_type"]).__mro__, *reversed(made.__mro__)):
         parameters = inspect.signature(vars(cls)["__init__"]).parameters if "__init__" in vars(cls) else {}
         found |= {key: each.default for key, each in parameters.items() if each.default is not each.empty}
-    return found
+    return found | dict(getattr(made, "preset", {}))
 
 
 def _plain(key: str, value: Any) -> Any:

@@ -88,14 +88,18 @@ def read_state(file: str | Path) -> dict[str, Tensor]:
             " it, read it once with weights_only=False and save its 'state_dict' alone"
         ) from error
     except Exception as error:  # each of the two formats has errors of its own
-        raise RecipeError(f"{path} cannot be read as a file of weights ({_first_line(error)}): get it again") from error
+        raise RecipeError(
+            f"{path} cannot be read as a file of weights ({_first_line(error)}): get it again, or give another file"
+        ) from error
     state = found.get("state_dict", found) if isinstance(found, Mapping) else None
     if (
         not isinstance(state, Mapping)
         or not state
         or not all(isinstance(each, torch.Tensor) for each in state.values())
     ):
-        raise RecipeError(f"{path} holds no weights: neither a state dict nor one under 'state_dict'")
+        raise RecipeError(
+            f"{path} holds no weights, neither a state dict nor one under 'state_dict': save the network's state_dict()"
+        )
     return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
 
 

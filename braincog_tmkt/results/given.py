@@ -113,6 +113,7 @@ def beside(given: Given, references: Sequence[Sequence[Record]], name: str, sele
         return Beside(given)
     if not references:
         return Beside(given, reason=f"there is no run of {name} (--reference chooses another one)")
+    references = [group for group in references if group[0]["data"]["set"] == given.dataset] or references
     reasons = [why_not(given, group[0], select) for group in references]
     fair = [group for group, reason in zip(references, reasons, strict=True) if not reason]
     if len(fair) != 1:

@@ -117,9 +117,9 @@ def _text(path: Path, name: str) -> str:
             raise DataError(f"{name} is larger than {LARGEST // 2**20} MiB: a file of results has a line a seed")
         content = path.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{name} does not exist: give a file of results, which `tmkt table --template` shows") from None
+        raise DataError(f"{name} does not exist: correct the path; {HOW}") from None
     except OSError as error:
-        raise DataError(f"{name} cannot be read: {error.strerror}") from error
+        raise DataError(f"{name} cannot be read ({error.strerror}): give a file that you may read") from error
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(f"{name} is UTF-16: save it as UTF-8 (in Excel: 'CSV UTF-8')")
     try:

@@ -14,10 +14,12 @@ from braincog_tmkt.data.sets import DATASETS
 from braincog_tmkt.data.types import Index
 from braincog_tmkt.engine import checkpoint
 from braincog_tmkt.errors import RecipeError, TrainingError
-from braincog_tmkt.inspect.export import export_run
+from braincog_tmkt.inspect.export import _overrides, export_run
 from braincog_tmkt.inspect.reload import load_run
 from braincog_tmkt.launch.plan import plan, train
 from braincog_tmkt.models.pretrained import read_header, read_index
+from braincog_tmkt.recipe import load_recipe, recipe_hash
+from braincog_tmkt.recipe.files import find_recipe
 from braincog_tmkt.results.store import read_record
 
 from .moving import CLASSES, Moving
@@ -80,6 +82,16 @@ def test_timm_builds_the_network_of_the_run_with_no_keyword_at_all(exported, set
         assert torch.equal(net.event_logits(events[:, : net.step]), run.method.eval().predict(events))
     with pytest.raises(RecipeError, match=rf"was trained with step={net.step}, not 7: leave step out"):
         timm.create_model(facts["network"], step=7, **source)
+
+
+@pytest.mark.parametrize(
+    "settings", [["method.name=baseline"], ["method.loss={name: tet, weight: 0.1}", "method.name=knowledge_transfer"]]
+)
+def test_the_overrides_of_a_run_give_its_recipe_again(settings):
+    file = find_recipe("digits/tmkt")
+    recipe = load_recipe(file, sorted(settings, reverse=True))
+    found = _overrides("digits/tmkt", recipe.as_dict())
+    assert recipe_hash(load_recipe(file, found)) == recipe_hash(recipe) != recipe_hash(load_recipe(file))
 
 
 class Fewer(Moving):

@@ -115,7 +115,7 @@ def test_a_file_that_could_run_code_or_is_none_of_weights_is_refused(tmp_path, c
         with pytest.raises(RecipeError, match=words):
             load_published(net, tmp_path / name)
     torch.save({"epoch": 3}, tmp_path / "none.pth")
-    with pytest.raises(RecipeError, match="holds no weights: neither a state dict nor one under 'state_dict'"):
+    with pytest.raises(RecipeError, match="holds no weights, neither a state dict nor one under 'state_dict'"):
         load_published(net, tmp_path / "none.pth")
     with pytest.raises(RecipeError, match=re.escape(f"there is no file of weights {tmp_path / 'nowhere.pth'}")):
         load_published(net, tmp_path / "nowhere.pth")

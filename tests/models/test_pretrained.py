@@ -1,5 +1,6 @@
 """The checkpoints that travel with the package: what the index says of them, and how timm gets them."""
 
+import json
 import re
 import shutil
 import warnings
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 import braincog_tmkt  # noqa: F401  registers the networks
@@ -143,6 +145,23 @@ def test_keywords_of_a_script_that_say_the_same_are_taken():
         net = timm.create_model("tmkt_vggsnn", pretrained="nmnist_baseline", **said, **braincogs, **ours)
     assert (net.pretrained_cfg["tag"], net.execution) == ("nmnist_baseline", "step")
     assert timm.create_model("tmkt_scnn.nmnist_hsd", pretrained=True, step=5).step == 5  # built for 10 frames
+
+
+def test_a_keyword_is_compared_with_the_networks_own_preset(tmp_path):
+    """`tet_resnet19` has 64 stem channels where other ResNet-19s have 128."""
+    keywords = {"step": 2, "img_size": 32, "in_chans": 2, "width": 0.05, "node_type": "LIFNode"}
+    facts = {
+        **read_header(INDEX["tmkt_scnn.nmnist_hsd"].file),
+        "network": "tet_resnet19",
+        "steps": 2,
+        "keywords": keywords,
+    }
+    state = MODELS["tet_resnet19"](num_classes=10, **keywords).state_dict()
+    save_file(state, file := tmp_path / "own.safetensors", {pretrained.FACTS: json.dumps(facts)})
+    source = {"pretrained": True, "pretrained_cfg": {"file": str(file)}}
+    timm.create_model("tet_resnet19", stem_channels=64, **source)
+    with pytest.raises(RecipeError, match="with stem_channels=64, not 128"):
+        timm.create_model("tet_resnet19", stem_channels=128, **source)
 
 
 def test_a_network_without_a_checkpoint_or_an_installation_without_any_says_so(monkeypatch, tmp_path):

@@ -12,7 +12,7 @@ from scipy.stats import ttest_1samp
 
 from braincog_tmkt.cli import main
 from braincog_tmkt.errors import DataError
-from braincog_tmkt.results.given import why_not
+from braincog_tmkt.results.given import beside, why_not
 from braincog_tmkt.results.given_files import COLUMNS, NEEDED, TEMPLATE, read_given
 from braincog_tmkt.results.paper import find_table
 from braincog_tmkt.results.render import render_table
@@ -140,6 +140,12 @@ def test_what_does_not_agree_is_not_compared_and_the_reason_is_printed(tmp_path,
         table = make_table(find_table("2"), runs, on="nmnist", given=given)
         assert (table.given[0].against, table.given[0].reason) == (None, row.not_compared)
         assert f"not compared: {reason}" in " ".join(render_table(table).split())
+
+
+def test_the_reason_is_that_of_the_runs_on_the_same_data_set(tmp_path):
+    (given,) = read_given([file_of(tmp_path, *lines(protocol="published"))])
+    references = [[record(f"{name}/tmkt", 42, 90.0)] for name in ("digits", "nmnist")]
+    assert beside(given, references, "tmkt", "last").reason == "another protocol (the runs have clean)"
 
 
 def test_without_a_split_only_whole_data_sets_are_compared_and_several_groups_never(tmp_path, runs):

@@ -57,8 +57,8 @@ def image_folders(static_root: Path, characters: dict[str, Path]) -> dict[str, P
     """
     sets = [f"{layout}/{name}" for layout in STATIC_LAYOUTS for name in FULL_SETS + SMALL_SETS]
     places = tuple(f"{layout}/{FULL_SETS[0]}" for layout in STATIC_LAYOUTS)
-    full = first_folder(static_root, sets)
-    root = (full or need_folder(static_root, places, "the images of Omniglot", "nomniglot")).parent
+    there = first_folder(static_root, sets)
+    root = (there or need_folder(static_root, places, "the images of Omniglot", "nomniglot")).parent
     alphabets = _alphabets(root)
     found: dict[str, Path] = {}
     for alphabet in sorted({name.partition("/")[0] for name in characters}):
