@@ -1,7 +1,5 @@
 """The reference of the command line, from the parser and its texts."""
 
-from braincog_tmkt.cli import reference as page
-
 import argparse
 from collections.abc import Iterator
 
