@@ -29,10 +29,10 @@ LARGEST = 2**64 - 1
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's parser, which shows examples and names what a wrong word was perhaps meant to be."""
+    """argparse's parser, whose errors suggest the nearest known command or value."""
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Refuse what is none of the choices."""
+        """Refuse a value that is not one of the choices, with the nearest one."""
         if action.choices is not None and value not in action.choices:
             what = "command" if isinstance(action, argparse._SubParsersAction) else "value"
             raise argparse.ArgumentError(
@@ -51,7 +51,7 @@ RESULTS = "a PLACE may be a CSV or JSON file with results of your own"
 
 
 class _Template(argparse.Action):
-    """Print a file of results to fill in, and leave."""
+    """The action of `--template`: print an example file of own results and exit."""
 
     def __call__(self, parser: argparse.ArgumentParser, *arguments: Any, **options: Any) -> None:
         from ..results.given_files import TEMPLATE
@@ -61,7 +61,7 @@ class _Template(argparse.Action):
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments; key=value overrides may stand anywhere after the verb, which argparse alone does not allow.
+    """Parse the command line; key=value overrides may stand anywhere after the command, which argparse does not allow.
 
     What follows an option that takes one value is that value, even if it looks like an override: `--root a=b`.
     """
@@ -138,7 +138,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _command(commands: Any, name: str, group: str = "") -> argparse.ArgumentParser:
-    """A command with its help; alone, one that only has commands of its own prints that."""
+    """Add a command with its help; it prints that help unless it gets another `verb`."""
     path = f"{group} {name}".strip()
     command: argparse.ArgumentParser = commands.add_parser(name, help=TEXTS[path].summary, **_help_of(path))
     command.set_defaults(verb=_print_help, command=command)
@@ -157,7 +157,7 @@ def _help_of(path: str) -> dict[str, Any]:
 
 
 def _print_help(arguments: argparse.Namespace) -> None:
-    """What a command without a verb does."""
+    """The `verb` of a command that only has subcommands."""
     arguments.command.print_help()
 
 

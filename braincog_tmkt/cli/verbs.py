@@ -78,7 +78,7 @@ def is_first() -> bool:
 
 
 def say(sentence: str) -> None:
-    """Print a sentence beside the output."""
+    """Print a sentence on standard error, once for all processes of a run."""
     if is_first():
         print(painted(sentence, "dim", sys.stderr), file=sys.stderr)
 
@@ -162,7 +162,7 @@ def export(arguments: argparse.Namespace) -> None:
 
 
 def table(arguments: argparse.Namespace) -> bool:
-    """Print a paper's table, or the records of some places."""
+    """Print a paper's table, or a table of the records in some places."""
     from ..results.paper import read_tables
 
     number, *places = arguments.what
@@ -183,7 +183,7 @@ def table(arguments: argparse.Namespace) -> bool:
 
 
 def _records_of(places: list[str], arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], list[Given]]:
-    """The records and given results in some places, of the wanted seeds and settings; nothing is trained."""
+    """Read the records and given results in some places; refuse options of training, since nothing is trained."""
     for option, default in arguments.running.items():
         if getattr(arguments, option) != default:
             raise RecipeError(f"records are given, so nothing is trained: leave out --{option.replace('_', '-')}")
@@ -262,7 +262,7 @@ def _paper_table(number: str, places: list[str], arguments: argparse.Namespace) 
 
 
 def report(arguments: argparse.Namespace) -> None:
-    """Write the page of records."""
+    """Write the HTML report."""
     from ..results.report import write_report
 
     records, given = _read(arguments.places, arguments.overrides)

@@ -85,7 +85,7 @@ def export_run(place: Path, folder: Path, overrides: Iterable[str] = ()) -> Path
 
 
 def _stored(name: str, tensor: Tensor) -> Tensor:
-    """A tensor as the file holds it, on the CPU."""
+    """A tensor as it is written to the file: on the CPU, float16 if it has two axes or more."""
     kept = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     if kept.dim() < 2 or name.endswith((".step_mean", ".step_var")) or not kept.is_floating_point():
         return kept
@@ -99,7 +99,7 @@ def _stored(name: str, tensor: Tensor) -> Tensor:
 
 
 def _facts(run: LoadedRun) -> dict[str, Any]:
-    """What the index says of the run, but for the accuracy of the stored weights."""
+    """The entry of the run in the index, without the accuracy of the stored weights and the file."""
     recipe, record = run.recipe, run.record
     network: Any = run.method.backbone
     card = build_dataset(recipe.data.name, recipe.data.root, recipe.data.static_root, **recipe.data.own).card
@@ -148,7 +148,7 @@ def _keywords(run: LoadedRun) -> dict[str, Any]:
 
 
 def _overrides(name: str, values: Mapping[str, Any]) -> list[str]:
-    """What was set on the command line; nothing for a recipe of a user's own."""
+    """The key=value overrides that turn the recipe of this name into the run's; none for a user's own recipe."""
     file = known_recipes().get(name)
     if file is None:
         return []

@@ -30,10 +30,10 @@ ROUNDING = 0.01
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """A checkpoint on the data at hand.
+    """A checkpoint, loaded together with recordings to evaluate it on.
 
     Args:
-        run: what `tmkt eval` works on.
+        run: network, recipe and data, as `load_run` gives them for a finished run.
         other: why these are not the recordings that it was measured on, in words; None if they are.
     """
 
@@ -128,7 +128,7 @@ def _verdict(off: int, stated: float) -> str:
 
 
 def _task(recipe: Recipe, recordings: dict[str, Any], fabric: Any) -> tuple[TaskData, str | None]:
-    """The data, and why they are not those of the measurement."""
+    """Load the data, and say why they are not those of the stated accuracy; None if they are."""
     dataset, index = open_dataset(recipe.data)
     test = set(recordings["test"])
     chosen = tuple(item for item in index.recordings if item.key in test)

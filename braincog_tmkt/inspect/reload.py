@@ -24,7 +24,7 @@ from ..results.store import read_record
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """What is needed to look into a finished run.
+    """A finished run with its data and its trained network.
 
     Args:
         folder: run folder.
@@ -56,7 +56,7 @@ class LoadedRun:
 
 
 def load_run(place: str | Path, overrides: Iterable[str] = ()) -> LoadedRun:
-    """Take up a finished run.
+    """Load a finished run: its record, its data, and its network with the weights of the last epoch.
 
     Args:
         place: run folder, or the record in it.
@@ -94,7 +94,7 @@ def load_run(place: str | Path, overrides: Iterable[str] = ()) -> LoadedRun:
 
 
 def with_same_result(recorded: Recipe, overrides: Iterable[str]) -> Recipe:
-    """A recorded recipe with overrides such as `data.root=/elsewhere`.
+    """Apply overrides that do not change the result, such as `data.root=/elsewhere`, to a recorded recipe.
 
     Raises:
         RecipeError: for an override that would change the result.

@@ -81,7 +81,7 @@ def unfinished(cells: list[RunSpec], runs: Path, resume: bool) -> list[RunSpec]:
 
 
 def announce(todo: list[RunSpec], runs: Path, how: str) -> None:
-    """Say what will be trained, and where its results and what it prints will be; nothing where nothing is left."""
+    """Print which runs will be trained and where their results and output go; nothing if no run is left."""
     if not todo:
         return
     seeds: dict[str, list[str]] = {}

@@ -276,7 +276,7 @@ def _run_of_other_code(cell: RunSpec, runs: Path) -> list[str]:
 
 
 def _report(record: dict[str, Any], folder: Path, note: str = "") -> str:
-    """The result, what is to be noted about it, and where the record is."""
+    """The result of a run, notes about it, and the path of its record, as text."""
     sentences = f"{result_in_words(record)}{note}", *(f"note: {words}" for words in notes_of(record).values())
     return "\n".join([*map(wrapped, sentences), f"record: {folder / RECORD}\n"])
 
@@ -289,7 +289,7 @@ def _announcement(cell: RunSpec, cells: list[RunSpec], runs: Path, lines: list[t
 
 
 def _about(cell: RunSpec, task: TaskData, fabric: Fabric) -> list[tuple[str, str]]:
-    """On which data, with which network, how long and where a run trains; labels, and what stands beside them."""
+    """Data, network, method, training and device of a run, as pairs of a label and a text."""
     recipe, facts, here = cell.recipe, task.facts, machine(fabric)
     method = build_method(recipe, facts["classes"], cell.seed)
     stages = describe_stages(plan_stages(recipe, method, facts, facts["train"], cell.seed, fabric.world_size))

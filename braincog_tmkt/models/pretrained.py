@@ -297,7 +297,7 @@ def _defaults(target: Any, trained: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(key: str, value: Any) -> Any:
-    """A value that is equal for two ways of saying the same."""
+    """A value in one form, so that a class equals its name, and one number for a size equals two."""
     from .parts import attention_class, node_class, norm_class, surrogate_class
 
     kinds: dict[str, Callable[[Any], Any]] = {

@@ -104,7 +104,7 @@ def read_state(file: str | Path) -> dict[str, Tensor]:
 
 
 def _with_arguments() -> AbstractContextManager[object]:
-    """Within it, the arguments of a command may be unpickled, too; they hold plain values."""
+    """A context in which `argparse.Namespace` may be unpickled, too: scripts save their arguments as one."""
     from torch import serialization
 
     if hasattr(serialization, "safe_globals"):
@@ -115,7 +115,7 @@ def _with_arguments() -> AbstractContextManager[object]:
 
 
 def put_state(network: nn.Module, state: Mapping[str, Tensor], what: str, may_miss: tuple[str, ...] = ()) -> nn.Module:
-    """Load weights into a network that has the same ones.
+    """Load weights into a network, if their names and shapes are exactly the network's.
 
     Args:
         network: keeps its own weights if anything is wrong.

@@ -178,7 +178,7 @@ def of_seeds(given: Iterable[Given], seeds: Sequence[int] | None) -> list[Given]
 
 
 def left_out(given: Iterable[Given], shown: Iterable[Beside], why: str) -> list[str]:
-    """A sentence a file for given results that a table has no place for."""
+    """For each file, a sentence on those of its results that a table does not show."""
     places = [line.given for line in shown]
     rest = [one for one in given if one not in places]
     return [

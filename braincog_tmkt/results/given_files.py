@@ -90,7 +90,7 @@ def _read(path: Path, name: str) -> list[Given]:
 
 
 def _given(name: str, lines: Sequence[Line]) -> Given:
-    """The seeds of one method."""
+    """The result of one method under one set of conditions, from its lines, one a seed."""
     places: dict[int, str] = {}
     accuracy = {}
     for line in lines:

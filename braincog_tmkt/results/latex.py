@@ -55,7 +55,7 @@ def escape(text: str) -> str:
 
 
 def _breakable(text: str) -> str:
-    """An escaped text that may also break within names."""
+    """An escaped text in which lines may also break after `_`, `/` and `=`."""
     return re.sub(r"(\\_|(?<!\\)[/=])", r"\1\\allowbreak{}", escape(text))
 
 

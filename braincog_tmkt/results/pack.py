@@ -116,7 +116,7 @@ def pack(places: Iterable[str | Path], into: Path) -> int:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command line."""
+    """Run `python -m braincog_tmkt.results.pack`."""
     parser = argparse.ArgumentParser(prog="python -m braincog_tmkt.results.pack", description="Keep finished runs.")
     parser.add_argument("places", nargs="+", help="run folders, or folders of them")
     parser.add_argument("--into", type=Path, required=True, help="the file of records: made, or added to")

@@ -250,7 +250,7 @@ def _json_files(place: Path) -> Iterator[Path]:
 
 
 def _identity(path: Path) -> Any:
-    """What is the same for all ways that lead to a file or folder."""
+    """An identity of a file or folder that is the same for all links to it."""
     try:
         status = path.stat()
     except OSError:

@@ -27,7 +27,7 @@ def _page(parser: argparse.ArgumentParser, path: str) -> Iterator[str]:
             yield f"| [`{command.prog}`](#{anchor}) | {TEXTS[f'{path} {name}'.strip()].summary} |"
     shown = [action for action in actions if action not in groups and not isinstance(action, argparse._HelpAction)]
     if shown:
-        yield from ("", "| argument | |", "|---|---|")
+        yield from ("", "| argument | meaning |", "|---|---|")
         yield from (f"| {_names(action)} | {_cell(action.help or '')} |" for action in shown)
     yield from ("", "```bash", *(f"{line}  # {what}" for line, what in TEXTS[path].examples), "```")
     for group in groups:
