@@ -26,7 +26,7 @@ FORMATS = ["hdf5plugin>=4", "rosbags>=0.11"]
 RAY = ["ray>=2.9"]
 SPIKINGJELLY = ["spikingjelly>=2"]
 
-SHIPPED = ["experiments/*.sh", "experiments/*.sbatch", "experiments/*/*.yaml", "checkpoints/*.*"]
+SHIPPED = ["experiments/*.sh", "experiments/*.sbatch", "experiments/*/*.yaml", "checkpoints/[!.]*"]
 """What lies beside the package in a checkout and inside it in a wheel; `braincog_tmkt.files.shipped` finds it."""
 
 

@@ -4,7 +4,8 @@ import errno
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from io import BytesIO
 from pathlib import Path
 
 from .errors import DataError, TmktError, TrainingError
@@ -49,7 +50,7 @@ def _shown(text: str | Path) -> str:
     return ascii(str(text) if len(str(text)) < 100 else f"{str(text)[:97]}...")
 
 
-def write_whole(path: Path, content: bytes | memoryview, keep_old_as: Path | None = None) -> None:
+def write_whole(path: Path, content: bytes | BytesIO, keep_old_as: Path | None = None) -> None:
     """Write a file so that a kill at any moment leaves the old file or the new one, never a part.
 
     Args:
@@ -65,8 +66,10 @@ def write_whole(path: Path, content: bytes | memoryview, keep_old_as: Path | Non
         if path.exists() and not path.is_file():
             raise OSError(errno.EINVAL, "it is not a regular file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(content)
+        # A view of a buffer ends with this block: Python 3.12.1 crashes where it collects one that a traceback holds.
+        view = nullcontext(content) if isinstance(content, bytes) else content.getbuffer()
+        with part.open("wb") as file, view as data:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         if keep_old_as is not None and path.is_file():

@@ -17,6 +17,17 @@ from .own_code import import_own
 from .value_types import fits, hints_of, in_words
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like another one, whatever the case of its letters; None if none is.
+
+    Example:
+        >>> nearest("TMK", ["tmkt", "baseline"]), nearest("x", ["tmkt"])
+        ('tmkt', None)
+    """
+    lower = {other.lower(): other for other in sorted(known)}
+    return next((lower[found] for found in difflib.get_close_matches(name.lower(), lower, n=1)), None)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return the tail of an error message: the nearest known name, and all of them.
 
@@ -25,9 +36,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         "did you mean 'tmkt'? Known: baseline, tmkt."
     """
     names = sorted(known)
-    lower = {other.lower(): other for other in names}
-    near = [lower[found] for found in difflib.get_close_matches(name.lower(), lower, n=1)]
-    guess = f"did you mean '{near[0]}'? " if near else ""
+    near = nearest(name, names)
+    guess = f"did you mean '{near}'? " if near else ""
     return f"{guess}Known: {', '.join(names) or 'none'}."
 
 

@@ -13,6 +13,9 @@ import braincog_tmkt
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "braincog_tmkt"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+RUNNING = {"errors", "files", "own_code", "progress", "registry", "terminal", "recipe", "data", "methods", "results"}
+"""What every room that works with runs may import."""
+
 ALLOWED = {
     "errors": set(),
     "jit": set(),
@@ -29,60 +32,10 @@ ALLOWED = {
     "losses": {"errors", "registry"},
     "methods": {"errors", "registry", "data", "losses", "models"},
     "results": {"errors", "terminal", "files", "registry", "recipe", "methods"},  # for the names of methods
-    "engine": {
-        "errors",
-        "terminal",
-        "own_code",
-        "files",
-        "progress",
-        "registry",
-        "recipe",
-        "data",
-        "models",
-        "methods",
-        "results",
-    },
-    "launch": {
-        "errors",
-        "terminal",
-        "own_code",
-        "files",
-        "progress",
-        "registry",
-        "recipe",
-        "data",
-        "methods",
-        "engine",
-        "results",
-    },
-    "inspect": {
-        "errors",
-        "terminal",
-        "own_code",
-        "files",
-        "progress",
-        "registry",
-        "recipe",
-        "data",
-        "models",
-        "methods",
-        "engine",
-        "launch",
-        "results",
-    },
-    "figures": {
-        "errors",
-        "files",
-        "progress",
-        "registry",
-        "recipe",
-        "data",
-        "models",
-        "methods",
-        "results",
-        "engine",
-        "inspect",
-    },
+    "engine": RUNNING | {"models"},
+    "launch": RUNNING | {"engine"},
+    "inspect": RUNNING | {"models", "engine", "launch"},
+    "figures": RUNNING | {"models", "engine", "inspect"},
     "plugin": {"bridge", "losses", "data", "models"},
 }
 FORBIDDEN = r"\.cuda\(|(?<![.\w])eval\(|import \*|/home/|/root/|NotImplementedError\(\)|\bTODO\b|\bFIXME\b|\bXXX\b"

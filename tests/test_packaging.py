@@ -43,7 +43,7 @@ def shipped_files():
     found = [path for path in (ROOT / "experiments").rglob("*.*") if path.suffix in (".yaml", ".sh", ".sbatch")]
     recipes_and_scripts = [path for path in found if "studies" not in path.parts]
     assert len(recipes_and_scripts) > 150
-    return [*recipes_and_scripts, *(ROOT / "checkpoints").glob("*.*")]
+    return [*recipes_and_scripts, *(ROOT / "checkpoints").glob("[!.]*")]
 
 
 @pytest.fixture(scope="module")

@@ -173,6 +173,7 @@ OTHER_VALUES = {
     "data.train_per_class": 3, "data.augment": ["crop"], "optim.lr_scale_base": None, "train.balanced": False,
     "train.precision": "bf16-mixed", "optim.schedule": "step", "optim.step_rate": 0.5, "data.static_pool": "open",
     "data.val_portion": 0.2, "data.train_portion": 0.5, "train.threads": 3, "train.eval_batch": 3, "train.seeds": [7],
+    "train.keep_every": 2,
     "data.sensor": [720, 1280],
     "data.columns": {"t": "stamp", "p": 3},
     "data.time_unit": "ms",

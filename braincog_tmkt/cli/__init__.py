@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from ..errors import TmktError
 from ..terminal import painted
 from .parser import parse
+from .verbs import is_first
 
 __all__ = ["main"]
 
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _failed(message: str, status: int = 2) -> int:
     """Print an error and return the status; all processes of a run raise the same one, and the first prints it."""
-    if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
+    if is_first():
         print(f"{painted('error:', 'red', sys.stderr)} {message}", file=sys.stderr)
     return _flushed(status)
 

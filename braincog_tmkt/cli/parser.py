@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 import shutil
 import sys
@@ -15,7 +14,7 @@ from typing import Any, NoReturn
 from .. import __version__
 from ..errors import DataError
 from ..files import user_path
-from ..registry import did_you_mean
+from ..registry import did_you_mean, nearest
 from ..terminal import painted, wrapped
 from ..value_types import hints_of
 from . import verbs
@@ -95,8 +94,8 @@ def _about_unknown(text: str, command: argparse.ArgumentParser, takes_settings: 
     homes = [name for name in setting_names() if key in (name, name.partition(".")[2])] if takes_settings else []
     if homes:
         return f"unknown option {text!r}: a setting of a recipe has no dashes, write {homes[0]}=VALUE"
-    near = difflib.get_close_matches(text.partition("=")[0], known, n=1)
-    return f"unknown option {text!r}" + (f": did you mean {near[0]}?" if near else f" for {command.prog}: leave it out")
+    near = nearest(text.partition("=")[0], known)
+    return f"unknown option {text!r}" + (f": did you mean {near}?" if near else f" for {command.prog}: leave it out")
 
 
 def setting_names() -> Iterator[str]:

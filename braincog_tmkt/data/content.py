@@ -98,7 +98,7 @@ def marks_of(array: Path) -> np.ndarray:
     buffer = io.BytesIO()
     np.save(buffer, marks)
     with suppress(TrainingError):  # a full disk, or a folder that is read only: they are made again the next time
-        write_whole(kept, buffer.getbuffer())
+        write_whole(kept, buffer)
     return marks
 
 

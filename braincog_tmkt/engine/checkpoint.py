@@ -16,6 +16,16 @@ from ..files import write_whole
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
 
 
+def kept(epoch: int, stage: str = "") -> str:
+    """Name of the checkpoint that stays (`train.keep_every`) after so many epochs of a stage, if there are several.
+
+    Example:
+        >>> kept(30), kept(30, "snn")
+        ('epoch-0030.pt', 'snn-epoch-0030.pt')
+    """
+    return f"{stage}{'-' * bool(stage)}epoch-{epoch:04d}.pt"
+
+
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint whole or not at all; the old `last.pt` becomes `previous.pt`.
 
@@ -24,7 +34,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_whole(path, buffer.getbuffer(), path.with_name(PREVIOUS) if path.name == LAST else None)
+    write_whole(path, buffer, path.with_name(PREVIOUS) if path.name == LAST else None)
 
 
 def load(path: Path) -> dict[str, Any]:

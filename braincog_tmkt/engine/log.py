@@ -111,17 +111,19 @@ class Log:
 
 def _sentence(history: list[dict[str, Any]], epochs: int, stage: str) -> str:
     """One line for the terminal on the last epoch, with the time since the start and the time that is left."""
-    entry, words = history[-1], [stage] if stage else []
+    entry, before, behind = history[-1], [stage] if stage else [], []
     if "train" in entry:
-        words += [f"epoch {entry['epoch'] + 1}/{epochs}", f"lr {entry['lr']:.3g}", "{losses}"]
-    words += [f"{part} {entry[part]['accuracy']:.1%}" for part in ("val", "test") if part in entry]
+        before += [f"epoch {entry['epoch'] + 1}/{epochs}", f"lr {entry['lr']:.3g}"]
+    behind += [f"{part} {entry[part]['accuracy']:.1%}" for part in ("val", "test") if part in entry]
     left = _seconds_left(history, epochs)
     most = "at most " * (entry["epoch"] == 0)  # the first epoch also compiles
     time_left = f", {most}{duration(left)} left{' in this stage' * bool(stage)}" if left else ""
-    line = "  ".join([*words, duration(entry["seconds"]) + time_left])
+    behind.append(duration(entry["seconds"]) + time_left)
     losses = [f"{name} {value:.4f}" for name, value in entry.get("train", {}).items()]
-    whole = line.replace("{losses}", ", ".join(losses))
-    return whole if len(whole) <= (width() or len(whole)) else line.replace("{losses}", "".join(losses[:1]))
+    whole, short = (
+        "  ".join([*before, *some, *behind]) for some in ([", ".join(losses)] if losses else [], losses[:1])
+    )
+    return whole if len(whole) <= (width() or len(whole)) else short
 
 
 def _seconds_left(history: list[dict[str, Any]], epochs: int) -> float:

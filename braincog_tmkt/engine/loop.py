@@ -241,6 +241,9 @@ def _finish_epoch(run: Run) -> None:
     run.tick()
     at.history.append({**entry, "seconds": round(at.seconds, 3)})
     at.epoch, at.step, at.sums = at.epoch + 1, 0, {}
+    every = run.now.recipe.train.keep_every
+    if every and at.epoch % every == 0:
+        run.keep()
     run.save(checkpoint.LAST)
     log = run.log
     on_first_rank(run.fabric, lambda: log.epoch(at.history, epochs) if log else None)

@@ -138,6 +138,15 @@ class Run:
     def save(self, name: str) -> None:
         """Write a checkpoint: all that going on takes; random states are not among it, since there are none."""
         self.tick()
+        optimizer = self.trainer.optimizer.state_dict() if self.trainer else None
+        self._write(name, {"optimizer": optimizer, "progress": asdict(self.progress)})
+
+    def keep(self) -> None:
+        """Write the weights of the epoch that has ended to a file of their own, which stays."""
+        stage = self.now.stage.name if len(self.plan) > 1 else ""
+        self._write(checkpoint.kept(self.progress.epoch, stage), {})
+
+    def _write(self, name: str, more: dict[str, Any]) -> None:
         state = {
             "recipe": self.recipe.as_dict(),
             "recipe_hash": recipe_hash(self.recipe),
@@ -145,8 +154,7 @@ class Run:
             "data": {key: self.task.facts[key] for key in ("kind", "split")},
             "content": self.task.content and self.task.content.marks,
             "method": self.method.state_dict(),
-            "optimizer": self.trainer.optimizer.state_dict() if self.trainer else None,
-            "progress": asdict(self.progress),
+            **more,
         }
         on_first_rank(self.fabric, lambda: checkpoint.save(self.checkpoints / name, state))
 

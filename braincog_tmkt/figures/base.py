@@ -145,7 +145,7 @@ def save_picture(figure: Figure, path: Path) -> Path:
             warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
     if any("missing from font" in str(other.message) for other in said):
         print(f"{path} has boxes for characters that no installed font has: install Noto Sans CJK", file=sys.stderr)
-    write_whole(path, buffer.getbuffer())
+    write_whole(path, buffer)
     return path
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import yaml
+from filelock import FileLock
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -71,17 +72,23 @@ def export_run(place: Path, folder: Path, overrides: Iterable[str] = ()) -> Path
     name = f"{facts['network']}.{facts['tag']}"
     header = {**facts, "resolved": as_line(run.record)["recipe"], "recordings": _recordings(run)}
     content = save(state, {FACTS: json.dumps(header)})
-    listed = {other.name: dict(other.facts) for other in read_index(folder).values()}
-    listed[name] = {
+    entry = {
         **facts,
         "file": f"{name}{SAFETENSORS}",
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    text = yaml.safe_dump(listed, sort_keys=False, allow_unicode=True, width=110)
     write_whole(folder / f"{name}{SAFETENSORS}", content)
-    write_whole(folder / INDEX, (HEAD + text).encode())
+    _enter(folder, name, entry)
     return folder / f"{name}{SAFETENSORS}"
+
+
+def _enter(folder: Path, name: str, entry: Mapping[str, Any]) -> None:
+    """Put an entry into the index of a folder; exports that run at the same time wait for one another."""
+    with FileLock(folder / f".{INDEX}.lock"):
+        listed = {other.name: dict(other.facts) for other in read_index(folder).values()} | {name: dict(entry)}
+        text = yaml.safe_dump(listed, sort_keys=False, allow_unicode=True, width=110)
+        write_whole(folder / INDEX, (HEAD + text).encode())
 
 
 def _stored(name: str, tensor: Tensor) -> Tensor:

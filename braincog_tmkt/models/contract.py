@@ -1,8 +1,7 @@
 """BrainCog's contract: what its keywords mean here, and what a script may change on a finished network.
 
 BrainCog's scripts pass the same keywords to every network, set attributes of nodes, and put other layers in their
-places. Each of these acts as on BrainCog's own networks, or is refused in one sentence. docs/how-to/braincog.md lists
-them all.
+places. Each acts as on BrainCog's own networks, or is refused in one sentence: docs/how-to/braincog.md has all.
 """
 
 from __future__ import annotations

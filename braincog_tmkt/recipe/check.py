@@ -54,6 +54,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "train.batch": (lambda batch: batch >= 2, "2 or more (alignment and batch norm compare samples)"),
     "train.eval_batch": (lambda batch: batch is None or batch >= 1, "null or 1 or more"),
     "train.eval_every": (lambda epochs: epochs >= 1, "1 or more"),
+    "train.keep_every": (lambda epochs: epochs is None or epochs >= 1, "null or 1 or more"),
     "train.precision": (lambda name: name in _PRECISIONS, f"one of {', '.join(_PRECISIONS)}"),
     "train.seeds": (
         lambda seeds: seeds and len(set(seeds)) == len(seeds) and min(seeds) >= 0 and max(seeds) < 2**64,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import RecipeError
 from ..files import shipped, user_path
-from ..registry import did_you_mean
+from ..registry import nearest
 
 
 def find_recipe(name: str) -> Path:
@@ -22,11 +22,10 @@ def find_recipe(name: str) -> Path:
         return path
     known = known_recipes()
     if name not in known:
-        near = did_you_mean(name, known).partition(" Known: ")
-        folder = name.partition("/")[0] + "/"
-        siblings = [other for other in known if other.startswith(folder)]
-        guess = f"{near[0]} " if near[1] else ""
-        some = f"In {folder[:-1]}: {', '.join(siblings)}. " if siblings else ""
+        near, folder = nearest(name, known), name.partition("/")[0]
+        siblings = [other for other in known if other.startswith(f"{folder}/")]
+        guess = f"did you mean '{near}'? " if near else ""
+        some = f"In {folder}: {', '.join(siblings)}. " if siblings else ""
         raise RecipeError(f"no recipe file or name '{name}': {guess}{some}`tmkt list` shows all {len(known)}.")
     return known[name]
 

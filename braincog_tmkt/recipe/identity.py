@@ -28,7 +28,7 @@ older records and run folders stay valid."""
 
 IRRELEVANT = {
     *("name", "tiers", "extends", "imports", "data.root", "data.static_root", "data.cache"),
-    *("model.recompute", "train.seeds", "train.threads", "train.eval_batch"),
+    *("model.recompute", "train.seeds", "train.threads", "train.eval_batch", "train.keep_every"),
 }
 """Keys that do not change a result."""
 

@@ -141,6 +141,7 @@ class TrainConfig:
         eval_batch: recordings of one evaluation step; null takes twice `batch`, whose one stream has as many frames as
             the two of a training step.
         eval_every: epochs between two evaluations; the last epoch always has one.
+        keep_every: epochs between two checkpoints of the weights that stay (`checkpoints/epoch-0030.pt`); null: none.
         balanced: draw every class equally often, with replacement; otherwise each recording once an epoch.
         precision: `32-true` or `bf16-mixed`.
         seeds: one run each.
@@ -151,6 +152,7 @@ class TrainConfig:
     batch: int = 120
     eval_batch: int | None = None
     eval_every: int = 1
+    keep_every: int | None = None
     balanced: bool = True
     precision: str = "32-true"
     seeds: list[int] = field(default_factory=lambda: [42, 1024, 90210])

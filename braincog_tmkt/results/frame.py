@@ -105,6 +105,22 @@ def mean_std(values: Iterable[float]) -> tuple[float, float | None]:
     return fmean(values), stdev(values) if len(values) > 1 else None
 
 
+class OverSeeds:
+    """Has an `accuracy` by seed, in percent."""
+
+    accuracy: dict[int, float]
+
+    @property
+    def mean(self) -> float:
+        """Mean over the seeds."""
+        return mean_std(self.accuracy.values())[0]
+
+    @property
+    def std(self) -> float | None:
+        """Standard deviation over the seeds (n - 1 in the denominator); None for one seed."""
+        return mean_std(self.accuracy.values())[1]
+
+
 def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Paired | None:
     """Compare accuracies by seed; None without a common seed.
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 from ..errors import RecipeError
 from ..recipe import PAPER
-from .frame import Paired, Record, accuracies, grouped, mean_std, paired
+from .frame import OverSeeds, Paired, Record, accuracies, grouped, paired
 from .setting import PROTOCOL, nearest_tier
 from .stages import steps_of
 
 
 @dataclass(frozen=True)
-class Given:
+class Given(OverSeeds):
     """One method's results under one set of conditions, as a file gives them, over its seeds; accuracies in percent.
 
     Args:
@@ -41,16 +41,6 @@ class Given:
     steps: int | None = None
     network: str = ""
     said: tuple[str, ...] = ()
-
-    @property
-    def mean(self) -> float:
-        """Mean over the seeds."""
-        return mean_std(self.accuracy.values())[0]
-
-    @property
-    def std(self) -> float | None:
-        """Standard deviation over the seeds (n - 1 in the denominator); None for one seed."""
-        return mean_std(self.accuracy.values())[1]
 
     @property
     def label(self) -> str:

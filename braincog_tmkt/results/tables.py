@@ -10,7 +10,7 @@ from ..errors import RecipeError
 from ..recipe import PAPER
 from ..recipe.files import is_recipe
 from ..recipe.identity import changed_keys
-from .frame import Paired, Record, accuracies, grouped, mean_std, paired, require_selection
+from .frame import OverSeeds, Paired, Record, accuracies, grouped, paired, require_selection
 from .given import Beside, Given, beside
 from .paper import PaperRow, PaperTable
 from .setting import PROTOCOL, in_words, nearest_tier, steps_in_words, warnings_of
@@ -18,7 +18,7 @@ from .stages import steps_of
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measured(OverSeeds):
     """The finished runs behind one row; accuracies and differences in percent.
 
     Args:
@@ -52,16 +52,6 @@ class Measured:
     def like(self, other: Measured) -> bool:
         """Whether the two can be compared: made under the same conditions, on the same test recordings."""
         return (self.conditions, self.split) == (other.conditions, other.split)
-
-    @property
-    def mean(self) -> float:
-        """Mean over the seeds."""
-        return mean_std(self.accuracy.values())[0]
-
-    @property
-    def std(self) -> float | None:
-        """Standard deviation over the seeds (n - 1 in the denominator); None for one seed."""
-        return mean_std(self.accuracy.values())[1]
 
 
 @dataclass(frozen=True)

@@ -178,6 +178,16 @@ def test_resume_with_other_settings_names_what_differs(bench):
     bench.fit(resume=True, recipe=make_recipe(threads=1))  # this changes no result
 
 
+def test_kept_epochs_have_the_weights_that_were_evaluated(bench, whole):
+    seen = []
+    prepare = evaluating(lambda method, events: seen.append({k: v.clone() for k, v in method.state_dict().items()}))
+    require_same(bench, bench.fit(recipe=make_recipe(keep_every=2), prepare=prepare), whole)
+    kept = sorted((bench.folder / "run" / "checkpoints").glob("epoch-*"))
+    assert [path.name for path in kept] == ["epoch-0002.pt"]
+    evaluations = len(seen) // 3  # of each of the three epochs
+    assert equal(checkpoint.load(kept[0])["method"], seen[2 * evaluations - 1])
+
+
 @pytest.mark.parametrize(("eval_batch", "expected"), [(None, [8, 12, 6]), (5, [5, 3, 5, 5, 5, 3])])
 def test_evaluation_takes_twice_the_batch_unless_told_otherwise(bench, eval_batch, expected):
     sizes = []
