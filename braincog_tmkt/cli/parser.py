@@ -175,6 +175,11 @@ def _add_eval(again: argparse.ArgumentParser) -> None:
     again.add_argument("run", type=_path, metavar="RUN", help=words)
     words = "evaluate with these numbers of time steps instead: 1..10, or 5, or 1,2,4"
     again.add_argument("--steps", metavar="T", help=words)
+    words = (
+        "estimate the statistics of batch norms again from the training recordings: one set for all steps, or each step"
+        " its own"
+    )
+    again.add_argument("--norms", choices=("one", "own"), help=words)
     words = "with --steps: compute in this precision instead of that of the training"
     again.add_argument("--precision", choices=("32-true", "bf16-mixed"), help=words)
     again.set_defaults(verb=verbs.eval_, overrides=[])

@@ -131,12 +131,14 @@ TEXTS: dict[str, Text] = {
         "Evaluate the checkpoints of a finished run on its test recordings and compare with its record. Or evaluate a"
         " checkpoint of `tmkt list` on your recordings and compare with its index. The exit status is 1 if an accuracy"
         " differs. With --steps, evaluate the network with other numbers of time steps and write steps.csv into the"
-        " run folder.",
+        " run folder. With --norms, evaluate it with statistics of its batch norms that are estimated again; the"
+        " weights do not change.",
         (
             ("tmkt eval runs/digits/tmkt/*/seed42", "does the checkpoint still give the recorded accuracy?"),
             ("tmkt eval runs/digits/tmkt/*/seed42 --steps 1..6", "accuracy with 1, 2, .. 6 time steps"),
             ("tmkt eval runs/nmnist/tmkt/*/seed42 data.root=/data", "with the data in another folder"),
             ("tmkt eval tmkt_scnn.digits_tmkt", "a checkpoint that comes with the package"),
+            ("tmkt eval runs/nmnist/tmkt/*/seed42 --norms own", "how much of its accuracy is batch norm?"),
         ),
     ),
     "export": Text(

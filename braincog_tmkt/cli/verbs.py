@@ -133,7 +133,8 @@ def _launch(cells: list[RunSpec], arguments: argparse.Namespace) -> None:
 
 def eval_(arguments: argparse.Namespace) -> bool:
     """Evaluate a finished run, or a checkpoint, again."""
-    from ..inspect.measured import evaluate_checkpoint, evaluate_checkpoint_steps
+    from ..inspect.measured import evaluate_checkpoint, evaluate_checkpoint_norms, evaluate_checkpoint_steps
+    from ..inspect.norms import re_evaluate_norms
     from ..inspect.reevaluate import evaluate_steps, parse_steps, re_evaluate
     from ..models.pretrained import find_checkpoint
 
@@ -143,7 +144,14 @@ def eval_(arguments: argparse.Namespace) -> bool:
             "--precision needs --steps, since without it the recorded numbers are repeated: add --steps, or leave out"
             " --precision"
         )
+    if steps and arguments.norms:
+        raise RecipeError("--norms and --steps are two questions: give one of them")
     checkpoint = find_checkpoint(arguments.run)
+    if checkpoint and arguments.norms:
+        return evaluate_checkpoint_norms(checkpoint, arguments.norms, arguments.overrides)
+    if arguments.norms:
+        re_evaluate_norms(arguments.run, arguments.norms, arguments.overrides)
+        return True
     if checkpoint and steps:
         return evaluate_checkpoint_steps(checkpoint, steps, arguments.overrides, arguments.precision)
     if checkpoint:

@@ -16,11 +16,12 @@ from ..data.types import Index
 from ..engine.devices import make_fabric
 from ..engine.evaluate import evaluate, within_memory
 from ..engine.task import TaskData, build_method, frame_spec, import_modules, load_task, open_dataset, protocol_of
-from ..errors import RecipeError, TrainingError
+from ..errors import DataError, RecipeError, TrainingError
 from ..models.pretrained import Checkpoint, load_checkpoint, read_header
 from ..progress import counting
 from ..recipe import Recipe, recipe_from_dict
 from .export import PRECISION
+from .norms import Rule, in_words
 from .reevaluate import measure_steps
 from .reload import LoadedRun, with_same_result
 
@@ -41,12 +42,13 @@ class LoadedCheckpoint:
     other: str | None
 
 
-def open_checkpoint(checkpoint: Checkpoint, overrides: Iterable[str] = ()) -> LoadedCheckpoint:
+def open_checkpoint(checkpoint: Checkpoint, overrides: Iterable[str] = (), training: bool = False) -> LoadedCheckpoint:
     """Load a checkpoint, and the recordings it was measured on, if they are there; otherwise those of its protocol.
 
     Args:
         checkpoint: with its facts.
         overrides: settings that do not change the result, such as `data.root=/elsewhere`.
+        training: whether the recordings it was trained on are wanted, too.
 
     Raises:
         RecipeError: if the file does not say how it was made, or for an override that would change the result.
@@ -60,7 +62,7 @@ def open_checkpoint(checkpoint: Checkpoint, overrides: Iterable[str] = ()) -> Lo
     recipe = with_same_result(recipe_from_dict(header["resolved"], str(checkpoint.file)), overrides)
     import_modules(recipe, {})
     fabric = make_fabric(PRECISION, 1)
-    task, other = _task(recipe, header["recordings"], fabric)
+    task, other = _task(recipe, header["recordings"], fabric, training)
     if list(task.pairs.classes) != header["labels"]:
         raise TrainingError(
             f"{checkpoint.name} tells {len(header['labels'])} classes apart, others than the {len(task.pairs.classes)}"
@@ -121,34 +123,63 @@ def evaluate_checkpoint_steps(
     return loaded.other is None
 
 
+def evaluate_checkpoint_norms(checkpoint: Checkpoint, rule: Rule, overrides: Iterable[str] = ()) -> bool:
+    """Evaluate a checkpoint with statistics that are estimated again from the recordings it was trained on.
+
+    Args:
+        checkpoint: with its facts.
+        rule: see `norms.RULES`.
+        overrides: settings that do not change the result, such as `data.root=/elsewhere`.
+
+    Returns:
+        Whether these are the recordings that it was measured on.
+
+    Raises:
+        DataError: if none of the recordings it was trained on is there.
+        TmktError: what `open_checkpoint` and `norms.evaluate_rule` raise.
+    """
+    loaded = open_checkpoint(checkpoint, overrides, training=True)
+    if not len(loaded.run.task.pairs.rows("train")):
+        raise DataError(
+            f"none of the recordings that {checkpoint.name} was trained on is in {loaded.run.recipe.data.root}:"
+            " give the folder of its own data set with data.root"
+        )
+    print(in_words(checkpoint.name, loaded.run, rule, checkpoint.facts["accuracy"]))
+    if loaded.other:
+        print(f"note: {loaded.other}")
+    return loaded.other is None
+
+
 def _verdict(off: int, stated: float) -> str:
     if not off:
         return "as stated"
     return f"stated are {stated:.2%}: {abs(off)} recording{'s' * (abs(off) > 1)} {'more' if off > 0 else 'less'}"
 
 
-def _task(recipe: Recipe, recordings: dict[str, Any], fabric: Any) -> tuple[TaskData, str | None]:
+def _task(recipe: Recipe, recordings: dict[str, Any], fabric: Any, training: bool) -> tuple[TaskData, str | None]:
     """Load the data, and say why they are not those of the stated accuracy; None if they are."""
     dataset, index = open_dataset(recipe.data)
-    test = set(recordings["test"])
-    chosen = tuple(item for item in index.recordings if item.key in test)
-    if len(chosen) < len(test):
+    here = {item.key for item in index.recordings}
+    train = tuple(key for key in recordings["train"] if key in here) if training else ()
+    wanted = {*recordings["test"], *train}
+    chosen = tuple(item for item in index.recordings if item.key in wanted)
+    if missing := set(recordings["test"]) - here:
         task = load_task(recipe, fabric)
         seen = set(recordings["train"]) | set(recordings["val"])
         assert task.content is not None
         rows = len(task.pairs.rows("train")) + len(task.pairs.rows("val"))
         trained = sum(item.key in seen for item in task.content.recordings[rows:])
         words = (
-            f"this is not the split it was measured on: {len(test) - len(chosen)} of its {len(test)} test recordings"
+            f"this is not the split it was measured on: {len(missing)} of its {len(recordings['test'])} test recordings"
             f" are not in {recipe.data.root}"
         )
         return task, words + (f", and {trained} of yours have the names of ones it was trained on" if trained else "")
     only = Index(index.classes, chosen, (), twins_known=index.twins_known)
-    split = Split(protocol_of(recipe.data), (), (), tuple(recordings["test"]), (), leaky=False)
+    split = Split(protocol_of(recipe.data), train, (), tuple(recordings["test"]), (), leaky=False)
     spec = frame_spec(recipe.data)
     frames = prepare(dataset, only, spec, recipe.data.cache, progress=fabric.is_global_zero)
     pairs = PairSet(only, split, frames, spec.steps).to(fabric.device)
-    content = content_of(only, split, frames.event_marks, frames.image_marks)
+    content = content_of(only, replace(split, train=()), frames.event_marks, frames.image_marks)
     task = TaskData(pairs, {}, {}, "", content)
     if _same(content, recordings["marks"]):
         return task, None
