@@ -1,6 +1,7 @@
 """How long a training step and inference take: step mode, multi-step, SpikingJelly, the bare convolutions; one run.
 
     python benchmarks/execution.py            # everything, on the GPU if there is one; writes results/execution.*
+    python benchmarks/execution.py --large    # training steps of the two large nets alone
     python benchmarks/execution.py --quick    # small nets and batches, a smoke test; writes to a temporary folder
 
 All competitors live in this process and take turns: a repeat times each of them once, so that whatever else the machine
@@ -19,11 +20,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
 import torch
-from execution_nets import CONTENDERS, MULTI, OPTIONAL, RESNET, SCNN, STEP, VGGSNN, Case, make_contender
+from execution_nets import CONTENDERS, MULTI, OPTIONAL, RESNET, RIVAL, SCNN, STEP, VGGSNN, Case, make_contender
 from execution_nets import __doc__ as nets_doc
 from execution_report import RESULTS, Row, compare, machine, report
 
@@ -136,16 +138,15 @@ def _resident() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def measure_peaks(rows: list[Row], arguments: list[str]) -> None:
-    """Fill in the memory of the training rows, a process each."""
-    for row in rows:
-        command = [sys.executable, __file__, *arguments, "--peak-of", row.net, str(row.batch), row.contender]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        if done.returncode:
-            print(f"no peak of {row.net}, {row.contender}: {done.stderr.strip().splitlines()[-1:]}", flush=True)
-            continue
-        row.peak_mib = float(done.stdout.split()[-1])
-        print(f"peak of {row.net} B {row.batch}, {row.contender}: {row.peak_mib:.0f} MiB", flush=True)
+def measure_peak(row: Row, arguments: list[str]) -> None:
+    """Fill in the memory of a training row, in a process of its own."""
+    command = [sys.executable, __file__, *arguments, "--peak-of", row.net, str(row.batch), row.contender]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        print(f"no peak of {row.net}, {row.contender}: {done.stderr.strip().splitlines()[-1:]}", flush=True)
+        return
+    row.peak_mib = float(done.stdout.split()[-1])
+    print(f"peak of {row.net} B {row.batch}, {row.contender}: {row.peak_mib:.0f} MiB", flush=True)
 
 
 def notes(quick: bool) -> list[str]:
@@ -158,6 +159,7 @@ def notes(quick: bool) -> list[str]:
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small nets and batches: does it run at all?")
+    parser.add_argument("--large", action="store_true", help="the two large nets alone, without growth and inference")
     parser.add_argument("--compile", action="store_true", help="SpikingJelly through torch.compile, too: slow to start")
     parser.add_argument("--repeats", type=int, help="turns of a training step (3 on the CPU, 10 on a GPU)")
     parser.add_argument("--threads", type=int, help="torch's threads (its own choice)")
@@ -177,19 +179,32 @@ def main() -> None:
         case = next(case for case in chosen if (case.net, str(case.batch)) == (net, batch))
         print(peak_of(case, name, device))
         return
-    about, rows = machine(device), []
+    about, rows = machine(device), list[Row]()
     repeats = asked.repeats or (10 if device.type == "cuda" else 3)
-    for case in chosen:
-        names, phases = CONTENDERS + OPTIONAL * asked.compile, {"train": "training", "infer": "inference"}
-        rows += time_case(case, names, device, repeats, phases)
-    for along, case in growth_cases(asked.quick):
-        rows += time_case(case, (STEP, MULTI), device, repeats, {"train": along})
-    torch.cuda.empty_cache()  # the processes to come need the memory; does nothing without a GPU
-    passed = ["--quick"] * asked.quick + (["--threads", str(asked.threads)] if asked.threads else [])
-    measure_peaks([row for row in rows if row.phase == "training" and (row.net == "SCNN" or not asked.quick)], passed)
     folder = asked.out or (Path(tempfile.mkdtemp()) if asked.quick else RESULTS)
-    report(about, rows, notes(asked.quick), device, not asked.quick, folder)
-    print(f"\nwritten to {folder}/execution.md, .csv, .png")
+    passed = ["--quick"] * asked.quick + (["--threads", str(asked.threads)] if asked.threads else [])
+
+    def measured(new: list[Row]) -> str:
+        """Add rows; what is measured so far is written, so that a stop loses nothing."""
+        rows.extend(new)
+        return report(about, rows, notes(asked.quick), device, not asked.quick, folder)
+
+    names, phases = CONTENDERS + OPTIONAL * asked.compile, {"train": "training", "infer": "inference"}
+    if find_spec("spikingjelly") is None:
+        print("SpikingJelly is not installed and left out: pip install 'braincog_tmkt[bench]'", flush=True)
+        names = tuple(name for name in names if RIVAL not in name)
+    if asked.large:
+        chosen, phases = chosen[:2], {"train": "training"}
+    for case in chosen:
+        measured(time_case(case, names, device, repeats, phases))
+    for along, case in [] if asked.large else growth_cases(asked.quick):
+        measured(time_case(case, (STEP, MULTI), device, repeats, {"train": along}))
+    torch.cuda.empty_cache()  # the processes to come need the memory; does nothing without a GPU
+    for row in rows:
+        if row.phase == "training" and (row.net == "SCNN" or not asked.quick):
+            measure_peak(row, passed)
+            measured([])
+    print(f"{measured([])}\n\nwritten to {folder}/execution.md, .csv, .png")
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ class Row:
 
 
 class Target(NamedTuple):
-    """A target of issue 5: `quantity` of `above` over that of `below`, at least or at most `bound`."""
+    """A target: `quantity` of `above` over that of `below`, at least or at most `bound`."""
 
     device: str
     net: str
@@ -181,7 +181,7 @@ def growth_table(rows: list[Row]) -> list[dict[str, object]]:
 
 
 def target_table(rows: list[Row], device: torch.device) -> list[dict[str, object]]:
-    """The issue's targets beside this run's ratios; the smallest batch that was measured counts on the CPU."""
+    """The targets beside this run's ratios; the smallest batch that was measured counts on the CPU."""
     table = []
     for target in (target for target in TARGETS if target.device == device.type):
         pair = [
@@ -208,19 +208,18 @@ def target_table(rows: list[Row], device: torch.device) -> list[dict[str, object
 
 def report(
     about: list[tuple[str, str]], rows: list[Row], notes: list[str], device: torch.device, targets: bool, folder: Path
-) -> None:
-    """Print everything (the targets hold for the full nets), and write `execution.md`, `.csv`, `.png` to the folder."""
+) -> str:
+    """Write `execution.md`, `.csv` and `.png` to the folder; the targets hold for the full nets. Returns the text."""
     growth = growth_table(rows)
     parts = [
         "# Execution: training step and inference",
         *notes,
         tabulate(about, ("machine", ""), tablefmt="github"),
-        *_section("Targets of issue 5", target_table(rows, device) if targets else []),
+        *_section("Targets", target_table(rows, device) if targets else []),
         *_section("Training step: forward of TMKT with its loss, and backward", speed_table(rows, "training")),
         *_section("Inference: the event stream, evaluation, no graph", speed_table(rows, "inference")),
         *_section("Growth: training step of VGGSNN at 1/8 width, fp32", growth),
     ]
-    print("\n\n".join(parts))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "execution.md").write_text("\n\n".join([*parts, "![ratios and growth](execution.png)"]) + "\n")
     with (folder / "execution.csv").open("w", newline="") as file:
@@ -230,6 +229,7 @@ def report(
         table.writeheader()
         table.writerows({key: "" if value != value else value for key, value in asdict(row).items()} for row in rows)
     draw(rows, device, folder / "execution.png")
+    return "\n\n".join(parts)
 
 
 def _section(title: str, table: list[dict[str, object]]) -> list[str]:
@@ -240,11 +240,12 @@ def draw(rows: list[Row], device: torch.device, path: Path) -> None:
     """Bars of the ratios with the limit marked, memory, growth."""
     figure, axes = pyplot.subplots(2, 3, figsize=(15, 8), layout="constrained")
     for panel, phase in zip(axes[0], ("training", "inference"), strict=False):
-        _bars(panel, [row for row in rows if row.phase == phase], "times_step")
+        if not _bars(panel, [row for row in rows if row.phase == phase], "times_step"):
+            continue
         panel.axhline(1, color="black", linewidth=0.8)
         panel.set(title=f"{phase}: speed over step mode", ylabel="times the speed of step mode")
-    _bars(axes[0, 2], [row for row in rows if row.phase == "training" and LIMIT not in row.contender], "peak_mib")
-    axes[0, 2].set(title="training step: memory at the peak", ylabel="MiB", yscale="log")
+    if _bars(axes[0, 2], [row for row in rows if row.phase == "training" and LIMIT not in row.contender], "peak_mib"):
+        axes[0, 2].set(title="training step: memory at the peak", ylabel="MiB", yscale="log")
     for panel, phase in zip(axes[1], ("steps", "batch", "size"), strict=True):
         _curves(panel, [row for row in rows if row.phase == phase], phase)
     figure.suptitle(f"{torch.cuda.get_device_name(device) if device.type == 'cuda' else 'CPU'}, medians of one run")
@@ -252,8 +253,11 @@ def draw(rows: list[Row], device: torch.device, path: Path) -> None:
     pyplot.close(figure)
 
 
-def _bars(panel: Axes, rows: list[Row], quantity: str) -> None:
-    """A group of bars a case; a dash over the bars of a precision is the bare convolutions' value."""
+def _bars(panel: Axes, rows: list[Row], quantity: str) -> bool:
+    """A group of bars a case; a dash over the bars of a precision is the bare convolutions' value. Whether any is."""
+    if all(getattr(row, quantity) != getattr(row, quantity) for row in rows):  # all NaN, or none there
+        panel.set_axis_off()
+        return False
     cases = list(dict.fromkeys((row.net, row.batch) for row in rows))
     values = {(row.net, row.batch, row.contender): getattr(row, quantity) for row in rows}
     drawn = [name for name in CONTENDERS + OPTIONAL if any(key[2] == name for key in values) and LIMIT not in name]
@@ -273,9 +277,13 @@ def _bars(panel: Axes, rows: list[Row], quantity: str) -> None:
     panel.set_xticks(range(len(cases)), [f"{net}\nbatch {batch}" for net, batch in cases])
     panel.set_xlim(-0.5, len(cases) - 0.5)
     panel.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.14))
+    return True
 
 
 def _curves(panel: Axes, rows: list[Row], phase: str) -> None:
+    if not rows:
+        panel.set_axis_off()
+        return
     for name in (STEP, MULTI):
         points = [(getattr(row, phase), 1000 * row.median_s) for row in rows if row.contender == name]
         panel.plot(*zip(*points, strict=True), "o-", color=COLOURS[name], label=name)

@@ -1,20 +1,33 @@
 #!/usr/bin/env bash
-# Everything about speed that needs a GPU, in one command: the tests marked gpu, the executions at batch 120, and what the
-# full N-Caltech101 recipe takes (300 epochs), in fp32 and in bf16, from a few of its own steps.
+# Everything that needs a GPU, in one command and LIMIT seconds (480) after the set-up: the tests marked gpu; training steps of
+# VGGSNN and ResNet-18 at batch 120 (step mode, multi-step in fp32 and bf16, bare convolutions) with their peaks of memory; and
+# epochs of the full N-Caltech101 recipes in bf16 until the time is up. Every part writes what it has as it goes.
 #   DATA=/path/to/data bash benchmarks/gpu.sh         # folder with NCALTECH101/ and caltech101/
 #   STATIC=/path/to/images bash benchmarks/gpu.sh     # folder with caltech101/: recordings are simulated into ./data/twin
-# Results: benchmarks/results/execution.{md,csv,png} and benchmarks/results/gpu.log
+#   SETUP=0 bash benchmarks/gpu.sh                    # with the Python of the PATH, nothing is installed
+# Results: OUT (benchmarks/results/gpu): gpu.log, execution.{md,csv,png}, and the runs in runs/; the same command goes on with them.
 source "$(dirname "$0")/../experiments/env.sh"
-install_project "[dev,bench]"
-DATA="${DATA:-./data/twin}"
+[ "${SETUP:-1}" = 0 ] || install_project "[dev,bench]"
+DATA="${DATA:-./data/twin}" OUT="${OUT:-benchmarks/results/gpu}" END=$((SECONDS + ${LIMIT:-480}))
 STATIC="${STATIC:-$DATA}"
+mkdir -p "$OUT"
+
+# part SECONDS COMMAND..: at most so long, and no longer than to the end; a part that fails or is stopped ends no other.
+part() {
+  local left=$((END - SECONDS)) most="$1"
+  shift
+  echo "== ${*}"
+  [ "$left" -gt 5 ] || { echo "== left out: the time is up"; return; }
+  timeout --signal=INT --kill-after=20 "$((left < most ? left : most))" "$@" || echo "== ended with status $?"
+}
+
 {
-  tmkt doctor
-  python -m pytest -q -m gpu
-  python benchmarks/execution.py
-  [ -d "$DATA" ] || tmkt data simulate ncaltech101 --static "$STATIC" --out "$DATA"
-  for precision in 32-true bf16-mixed; do
-    tmkt train ncaltech101/tmkt --dry-run --seeds 42 train.precision="$precision" \
-      data.root="$DATA" data.static_root="$STATIC"
+  part 30 python -m braincog_tmkt.cli doctor
+  part 120 python -m pytest -q -m gpu
+  part 180 python benchmarks/execution.py --large --repeats 5 --out "$OUT"
+  [ -d "$DATA" ] || part 120 python -m braincog_tmkt.cli data simulate ncaltech101 --static "$STATIC" --out "$DATA"
+  for recipe in tmkt knowledge_transfer baseline; do
+    part 100000 python -m braincog_tmkt.cli train "ncaltech101/$recipe" --seeds 42 --resume --runs "$OUT/runs" \
+      train.precision=bf16-mixed data.root="$DATA" data.static_root="$STATIC"
   done
-} 2>&1 | tee benchmarks/results/gpu.log
+} 2>&1 | tee -a "$OUT/gpu.log"

@@ -1,0 +1,153 @@
+"""What batch norm over time is worth, from the records and `rules.csv`: one picture, and the tables of the page.
+
+Run it as `python experiments/studies/batch_norm/figure.py [SET] [PICTURE]`; prints its tables in Markdown.
+"""
+
+import csv
+import sys
+from pathlib import Path
+from statistics import fmean
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from tabulate import tabulate
+
+from braincog_tmkt.recipe.identity import setting_of
+from braincog_tmkt.results.frame import by_seed, grouped, mean_std, paired
+from braincog_tmkt.results.identity import colour_of
+from braincog_tmkt.results.store import read_records
+
+HERE = Path(__file__).parent
+METHODS = {"baseline": "TET", "knowledge_transfer": "Knowledge-Transfer", "tsm": "TSM", "tmkt": "TMKT"}
+TITLES = {"nmnist": "N-MNIST, real, VGGSNN at 1/4 width, T = 10", "ncaltech101": "N-Caltech101, simulated, 20 classes"}
+NORMS = {"step": "one running set (`step`)", "step_own": "a set for each step (`step_own`)", "shared": "`shared`"}
+SELECTIONS = {"last": "last epoch", "best_val": "best on validation", "best_test": "best on test"}
+RULES = {
+    ("step_own", "one, saved"): "`step`, as saved",
+    ("step_own", "one, estimated"): "`step`, one set, estimated again",
+    ("step_own", "own, saved"): "`step_own`, as saved",
+    ("step_own", "own, estimated"): "`step`, a set for each step, estimated again",
+    ("shared", "saved"): "`shared`, as saved",
+    ("shared", "one, estimated"): "`shared`, estimated again",
+}
+LATE = 0.5
+"""Share of the epochs that counts as the end of a training, where accuracies should hardly move."""
+
+
+def runs_of(name: str) -> dict[tuple[str, str], list]:
+    """(method, norm) -> records on a data set."""
+    records = [record for record in read_records([HERE]) if record["data"]["set"] == name]
+    return grouped(records, lambda record: (record["name"].split("/")[1], setting_of(record, "model.norm") or "step"))
+
+
+def percent(records: list, select: str) -> dict[int, float]:
+    """Seed -> accuracy in percent."""
+    return {seed: 100 * value for seed, value in by_seed(records, lambda record: record[select]["accuracy"]).items()}
+
+
+def curve(record: dict) -> list[tuple[int, float]]:
+    """Epoch from 1, accuracy on the test recordings in percent."""
+    return [(entry["epoch"] + 1, 100 * entry["test"]["accuracy"]) for entry in record["history"] if "test" in entry]
+
+
+def swing(record: dict) -> float:
+    """Points between the highest and the lowest accuracy of the last half of the epochs."""
+    points = curve(record)
+    late = [value for epoch, value in points if epoch > LATE * points[-1][0]]
+    return max(late) - min(late)
+
+
+def shown(values: dict[int, float]) -> str:
+    """Mean and standard deviation."""
+    mean, std = mean_std(values.values())
+    return f"{mean:.1f}" + (f" ± {std:.1f}" if std is not None else "")
+
+
+def reach(difference) -> str:
+    """A paired difference with Student's interval."""
+    if difference is None or difference.t_low is None:
+        return "" if difference is None else f"{difference.mean:+.1f}"
+    return f"{difference.mean:+.1f} [{difference.t_low:+.1f}, {difference.t_high:+.1f}]"
+
+
+def accuracies(found: dict) -> list[dict[str, object]]:
+    """One row a method and norm: by selection, and how far the end of the training swings."""
+    rows = []
+    for method, label in METHODS.items():
+        for norm, words in NORMS.items():
+            if records := found.get((method, norm)):
+                row = {"method": label, "norm": words, "seeds": len(records)}
+                row |= {title: shown(percent(records, key)) for key, title in SELECTIONS.items() if records[0][key]}
+                rows.append({**row, "swing": f"{fmean(map(swing, records)):.1f}"})
+    return rows
+
+
+def gains(found: dict) -> list[dict[str, object]]:
+    """One row a method and selection: points above TET under each norm, and what the norm changes of it."""
+    rows = []
+    for method, label in list(METHODS.items())[1:]:
+        for key, title in SELECTIONS.items():
+            above, row = {}, {"method": label, "epoch": title}
+            for norm, words in NORMS.items():
+                ours, theirs = found.get((method, norm)), found.get(("baseline", norm))
+                if ours and theirs and ours[0][key]:
+                    mine, his = percent(ours, key), percent(theirs, key)
+                    above[norm] = {seed: mine[seed] - his[seed] for seed in mine.keys() & his.keys()}
+                    row[words] = reach(paired(mine, his))
+            if {"step", "step_own"} <= above.keys():
+                row["of it batch norm"] = reach(paired(above["step"], above["step_own"]))
+            rows.append(row)
+    return rows
+
+
+def by_rule(name: str) -> list[dict[str, str]]:
+    """One row a rule: the last epoch on the test recordings, a column a method."""
+    with (HERE / "rules.csv").open() as file:
+        lines = [line for line in csv.DictReader(file) if line["set"] == name]
+    rows = []
+    for (norm, rule), words in RULES.items():
+        row = {"statistics": words}
+        for method, label in METHODS.items():
+            chosen = [line for line in lines if line["recipe"].split("/")[1] == method]
+            values = {
+                int(line["seed"]): 100 * float(line["test"])
+                for line in chosen
+                if (line["norm"], line["rule"]) == (norm, rule)
+            }
+            row[label] = f"{shown(values)} ({len(values)})" if values else ""
+        rows.append(row)
+    return rows
+
+
+def draw(found: dict, title: str) -> plt.Figure:
+    """Test accuracy by epoch, a panel a method, a line a seed: the same weights under two rules."""
+    methods = [method for method in METHODS if (method, "step") in found]
+    figure, grid = plt.subplots(1, len(methods), figsize=(12, 3.9), layout="constrained", sharey=True)
+    for axes, method in zip(grid, methods, strict=True):
+        for norm, colour, width in (("step", "#b2182b", 0.9), ("step_own", "#1b7fbd", 0.9)):
+            for number, record in enumerate(found.get((method, norm), [])):
+                epochs, values = zip(*curve(record), strict=True)
+                words = NORMS[norm].replace("`", "") if number == 0 else None
+                axes.plot(epochs, values, color=colour, linewidth=width, alpha=0.8, label=words)
+        count = len(found[method, "step"])
+        axes.set(title=f"{METHODS[method]} ({count} seeds)", xlabel="epoch")
+        axes.title.set_color(colour_of(method, "tmkt" if method == "tsm" else method))
+        axes.grid(alpha=0.3)
+    grid[0].set_ylabel("test accuracy (%)")
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    figure.suptitle(f"{title}: the same weights, two ways to evaluate batch norm")
+    return figure
+
+
+def main(name: str = "nmnist", picture: str = "docs/figures/batch_norm_nmnist.png") -> None:
+    """Draw the picture and print the tables."""
+    found = runs_of(name)
+    draw(found, TITLES[name]).savefig(picture, dpi=110)
+    for rows in (accuracies(found), gains(found), by_rule(name)):
+        print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True), end="\n\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
