@@ -21,7 +21,7 @@ from braincog_tmkt.inspect.norms import estimate, with_rule
 from braincog_tmkt.inspect.reload import LoadedRun, load_run
 from braincog_tmkt.recipe import recipe_hash
 from braincog_tmkt.recipe.identity import setting_of
-from braincog_tmkt.results.store import find_record, read_record, run_folder, write_record
+from braincog_tmkt.results.store import RECORD, read_record, run_folder, write_record
 
 COLUMNS = ("set", "recipe", "protocol", "network", "norm", "epochs", "seed", "rule", "val", "test")
 REMARK = "evaluated from the kept weights of a run with norm step_own, which trains alike"
@@ -111,8 +111,9 @@ def main(runs: str, out: str) -> None:
             if norm == "step_own":
                 own = record_of_step(run)
                 step = replace(run.recipe, model=own["recipe"]["model"])
-                if find_record(Path(runs), step, own["seed"]) is None:
-                    write_record(run_folder(runs, step, own["seed"]), own)
+                place = run_folder(runs, step, own["seed"])
+                if not (place / RECORD).exists():
+                    write_record(place, own)
             for rule, found in rules_of(run).items():
                 shares = (found[part].accuracy if part in found else "" for part in ("val", "test"))
                 lines.writerow([*key, rule, *shares])
