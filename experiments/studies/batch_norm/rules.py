@@ -105,7 +105,8 @@ def main(runs: str, out: str) -> None:
                 record["data"]["set"], record["name"], record["data"]["protocol"], recipe["model"]["name"], norm,
                 str(recipe["train"]["epochs"]), str(record["seed"]),
             )  # fmt: skip
-            if key in done or not (folder / "checkpoints" / checkpoint.LAST).exists():
+            made_here = REMARK in record.get("remarks", ())
+            if key in done or made_here or not (folder / "checkpoints" / checkpoint.LAST).exists():
                 continue
             run = load_run(folder)
             if norm == "step_own":
