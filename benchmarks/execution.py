@@ -1,8 +1,8 @@
 """How long a training step and inference take: step mode, multi-step, SpikingJelly, the bare convolutions; one run.
 
     python benchmarks/execution.py            # everything, on the GPU if there is one; writes results/execution.*
-    python benchmarks/execution.py --large    # training steps of the two large nets alone
-    python benchmarks/execution.py --quick    # small nets and batches, a smoke test; writes to a temporary folder
+    python benchmarks/execution.py --large    # training steps of the two large nets; writes to a temporary folder
+    python benchmarks/execution.py --quick    # small nets and batches, a smoke test; likewise
 
 All competitors live in this process and take turns: a repeat times each of them once, so that whatever else the machine
 does hits all of them alike. Shown are the median and the fastest of the repeats; ratios are those of the medians. A
@@ -181,7 +181,7 @@ def main() -> None:
         return
     about, rows = machine(device), list[Row]()
     repeats = asked.repeats or (10 if device.type == "cuda" else 3)
-    folder = asked.out or (Path(tempfile.mkdtemp()) if asked.quick else RESULTS)
+    folder = asked.out or (Path(tempfile.mkdtemp()) if asked.quick or asked.large else RESULTS)
     passed = ["--quick"] * asked.quick + (["--threads", str(asked.threads)] if asked.threads else [])
 
     def measured(new: list[Row]) -> str:

@@ -138,7 +138,7 @@ TEXTS: dict[str, Text] = {
             ("tmkt eval runs/digits/tmkt/*/seed42 --steps 1..6", "accuracy with 1, 2, .. 6 time steps"),
             ("tmkt eval runs/nmnist/tmkt/*/seed42 data.root=/data", "with the data in another folder"),
             ("tmkt eval tmkt_scnn.digits_tmkt", "a checkpoint that comes with the package"),
-            ("tmkt eval runs/nmnist/tmkt/*/seed42 --norms own", "how much of its accuracy is batch norm?"),
+            ("tmkt eval runs/nmnist/tmkt/*/seed42 --norms own", "with a set of statistics for each step"),
         ),
     ),
     "export": Text(

@@ -242,7 +242,7 @@ def _finish_epoch(run: Run) -> None:
     at.history.append({**entry, "seconds": round(at.seconds, 3)})
     at.epoch, at.step, at.sums = at.epoch + 1, 0, {}
     every = run.now.recipe.train.keep_every
-    if every and at.epoch % every == 0:
+    if every and at.epoch % every == 0 and run.trainer is not None:
         run.keep()
     run.save(checkpoint.LAST)
     log = run.log

@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..data.sets import build_dataset
-from ..engine.devices import make_fabric
+from ..engine.devices import locked, make_fabric
 from ..engine.evaluate import evaluate, within_memory
 from ..engine.task import network_keywords
 from ..errors import TrainingError
@@ -78,17 +78,13 @@ def export_run(place: Path, folder: Path, overrides: Iterable[str] = ()) -> Path
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    write_whole(folder / f"{name}{SAFETENSORS}", content)
-    _enter(folder, name, entry)
-    return folder / f"{name}{SAFETENSORS}"
-
-
-def _enter(folder: Path, name: str, entry: Mapping[str, Any]) -> None:
-    """Put an entry into the index of a folder; exports that run at the same time wait for one another."""
-    with FileLock(folder / f".{INDEX}.lock"):
-        listed = {other.name: dict(other.facts) for other in read_index(folder).values()} | {name: dict(entry)}
+    # Exports into one folder at the same time wait for one another: each reads the index that the other wrote.
+    with locked(FileLock(folder / f".{INDEX}.lock"), run.fabric, 5, lambda: None, "choose another folder"):
+        listed = {other.name: dict(other.facts) for other in read_index(folder).values()} | {name: entry}
         text = yaml.safe_dump(listed, sort_keys=False, allow_unicode=True, width=110)
+        write_whole(folder / f"{name}{SAFETENSORS}", content)
         write_whole(folder / INDEX, (HEAD + text).encode())
+    return folder / f"{name}{SAFETENSORS}"
 
 
 def _stored(name: str, tensor: Tensor) -> Tensor:

@@ -124,7 +124,10 @@ def evaluate_checkpoint_steps(
 
 
 def evaluate_checkpoint_norms(checkpoint: Checkpoint, rule: Rule, overrides: Iterable[str] = ()) -> bool:
-    """Evaluate a checkpoint with statistics that are estimated again from the recordings it was trained on.
+    """Evaluate a checkpoint with statistics that are estimated again from training recordings.
+
+    They come from those it was trained on; where the recordings that it was measured on are not all there, from the
+    training part of the ones at hand.
 
     Args:
         checkpoint: with its facts.
@@ -132,7 +135,7 @@ def evaluate_checkpoint_norms(checkpoint: Checkpoint, rule: Rule, overrides: Ite
         overrides: settings that do not change the result, such as `data.root=/elsewhere`.
 
     Returns:
-        Whether these are the recordings that it was measured on.
+        Whether these are the recordings that it was trained and measured on.
 
     Raises:
         DataError: if none of the recordings it was trained on is there.
@@ -145,9 +148,13 @@ def evaluate_checkpoint_norms(checkpoint: Checkpoint, rule: Rule, overrides: Ite
             " give the folder of its own data set with data.root"
         )
     print(in_words(checkpoint.name, loaded.run, rule, checkpoint.facts["accuracy"]))
-    if loaded.other:
-        print(f"note: {loaded.other}")
-    return loaded.other is None
+    other, known = loaded.other, len(read_header(checkpoint.file)["recordings"]["train"])
+    missing = known - len(loaded.run.task.pairs.rows("train"))
+    if not other and missing:
+        other = f"{missing} of the {known} recordings it was trained on are not in {loaded.run.recipe.data.root}"
+    if other:
+        print(f"note: {other}")
+    return other is None
 
 
 def _verdict(off: int, stated: float) -> str:

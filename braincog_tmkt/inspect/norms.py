@@ -35,8 +35,13 @@ def with_rule(run: LoadedRun, rule: Rule) -> LoadedRun:
     that the training left; a set for each step begins as the one set, where the training had none.
 
     Raises:
-        RecipeError: for `own` and a norm that normalises over all steps in training, too; or if there are no norms.
+        RecipeError: for `own` and a norm that normalises over all steps in training, too; if there are no norms; or if
+            the network was converted after its training.
     """
+    if not run.method.stages()[-1].trains:
+        raise RecipeError(
+            f"{run} was converted and not trained after it, so no training saw its spikes: leave out --norms"
+        )
     kinds = {type(norm) for norm in getattr(run.method.backbone, "norms", ())}
     if not kinds:
         raise RecipeError(f"{run} has no batch norms of this package: leave out --norms")
@@ -51,10 +56,9 @@ def with_rule(run: LoadedRun, rule: Rule) -> LoadedRun:
     norm = {"one": "step", "own": "step_own"}[rule]
     recipe = replace(run.recipe, model={**run.recipe.model, "norm": norm})
     method = build_method(recipe, len(run.task.pairs.classes), run.record["seed"])
-    known = method.state_dict().keys()
-    state = {name: value for name, value in run.method.state_dict().items() if name in known}
-    missing = method.load_state_dict(state, strict=False).missing_keys
-    assert all(name.endswith(("step_mean", "step_var")) for name in missing), missing
+    dropped = () if rule == "own" else ("step_mean", "step_var")
+    state = {name: value for name, value in run.method.state_dict().items() if name.rpartition(".")[2] not in dropped}
+    method.load_state_dict(state)
     run.fabric.to_device(method)
     return replace(run, recipe=recipe, method=method)
 
@@ -63,19 +67,14 @@ def estimate(run: LoadedRun) -> None:
     """Estimate all running statistics again from the training recordings, without augmentation.
 
     See `models.norms.estimate.estimate_statistics`.
-
-    Raises:
-        RecipeError: if the network was converted after its training, so that no training saw its spikes.
     """
-    if not run.method.stages()[-1].trains:
-        raise RecipeError(f"{run} was converted and not trained after it: its statistics are those of the ANN")
     chunks = batches(run)
     with counting(len(chunks), f"{run}, statistics", "batch") as count, run.fabric.autocast():
         estimate_statistics(run.method.backbone, _frames(run, chunks, count))
 
 
 def batches(run: LoadedRun) -> tuple[Tensor, ...]:
-    """The rows of all training recordings, in parts of nearly equal size, as large as a batch or a little larger."""
+    """The rows of all training recordings, in parts of nearly equal size: a batch at least, less than two."""
     rows = run.task.pairs.rows("train")
     return rows.tensor_split(max(1, len(rows) // run.recipe.train.batch))
 
@@ -116,7 +115,7 @@ def evaluate_rule(run: LoadedRun, rule: Rule) -> Evaluation:
         rule: `one` set for all steps, or each step its `own`.
 
     Raises:
-        RecipeError: what `with_rule` and `estimate` raise.
+        RecipeError: what `with_rule` raises.
     """
     run = with_rule(run, rule)
     estimate(run)

@@ -43,7 +43,7 @@ class LoadedRun:
     method: Method
 
     def load_weights(self, name: str = checkpoint.LAST) -> None:
-        """Take the weights of a checkpoint, `last.pt` or `best.pt`.
+        """Take the weights of a checkpoint: `last.pt`, `best.pt`, or one that `train.keep_every` kept.
 
         Raises:
             TrainingError: if it is missing or damaged, or of another network.

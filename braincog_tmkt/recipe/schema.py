@@ -141,7 +141,8 @@ class TrainConfig:
         eval_batch: recordings of one evaluation step; null takes twice `batch`, whose one stream has as many frames as
             the two of a training step.
         eval_every: epochs between two evaluations; the last epoch always has one.
-        keep_every: epochs between two checkpoints of the weights that stay (`checkpoints/epoch-0030.pt`); null: none.
+        keep_every: epochs between two checkpoints of the weights that stay (`checkpoints/epoch-0030.pt`, with several
+            stages `checkpoints/STAGE-epoch-0030.pt`); null: none.
         balanced: draw every class equally often, with replacement; otherwise each recording once an epoch.
         precision: `32-true` or `bf16-mixed`.
         seeds: one run each.

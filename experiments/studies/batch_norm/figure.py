@@ -21,7 +21,7 @@ from braincog_tmkt.results.store import read_records
 
 HERE = Path(__file__).parent
 METHODS = {"baseline": "TET", "knowledge_transfer": "Knowledge-Transfer", "tsm": "TSM", "tmkt": "TMKT"}
-TITLES = {"nmnist": "N-MNIST, real, VGGSNN at 1/4 width, T = 10", "ncaltech101": "N-Caltech101, simulated, 20 classes"}
+TITLES = {"nmnist": "N-MNIST, real, VGGSNN at 1/4 width, T = 10"}
 NORMS = {"step": "one running set (`step`)", "step_own": "a set for each step (`step_own`)", "shared": "`shared`"}
 SELECTIONS = {"last": "last epoch", "best_val": "best on validation", "best_test": "best on test"}
 RULES = {
@@ -93,11 +93,11 @@ def gains(found: dict) -> list[dict[str, object]]:
             for norm, words in NORMS.items():
                 ours, theirs = found.get((method, norm)), found.get(("baseline", norm))
                 if ours and theirs and ours[0][key]:
-                    mine, his = percent(ours, key), percent(theirs, key)
-                    above[norm] = {seed: mine[seed] - his[seed] for seed in mine.keys() & his.keys()}
-                    row[words] = reach(paired(mine, his))
+                    one, other = percent(ours, key), percent(theirs, key)
+                    above[norm] = {seed: one[seed] - other[seed] for seed in one.keys() & other.keys()}
+                    row[words] = reach(paired(one, other))
             if {"step", "step_own"} <= above.keys():
-                row["of it batch norm"] = reach(paired(above["step"], above["step_own"]))
+                row["the difference"] = reach(paired(above["step"], above["step_own"]))
             rows.append(row)
     return rows
 
@@ -105,16 +105,15 @@ def gains(found: dict) -> list[dict[str, object]]:
 def by_rule(name: str) -> list[dict[str, str]]:
     """One row a rule: the last epoch on the test recordings, a column a method."""
     with (HERE / "rules.csv").open() as file:
-        lines = [line for line in csv.DictReader(file) if line["set"] == name]
+        lines = [line for line in csv.DictReader(file) if line["run"].startswith(f"{name}/")]
     rows = []
     for (norm, rule), words in RULES.items():
         row = {"statistics": words}
         for method, label in METHODS.items():
-            chosen = [line for line in lines if line["recipe"].split("/")[1] == method]
             values = {
-                int(line["seed"]): 100 * float(line["test"])
-                for line in chosen
-                if (line["norm"], line["rule"]) == (norm, rule)
+                int(line["run"].rpartition("/seed")[2]): 100 * float(line["test"])
+                for line in lines
+                if (line["run"].split("/")[1], line["norm"], line["rule"]) == (method, norm, rule)
             }
             row[label] = f"{shown(values)} ({len(values)})" if values else ""
         rows.append(row)
@@ -126,11 +125,11 @@ def draw(found: dict, title: str) -> plt.Figure:
     methods = [method for method in METHODS if (method, "step") in found]
     figure, grid = plt.subplots(1, len(methods), figsize=(12, 3.9), layout="constrained", sharey=True)
     for axes, method in zip(grid, methods, strict=True):
-        for norm, colour, width in (("step", "#b2182b", 0.9), ("step_own", "#1b7fbd", 0.9)):
+        for norm, colour in (("step", "#b2182b"), ("step_own", "#1b7fbd")):
             for number, record in enumerate(found.get((method, norm), [])):
                 epochs, values = zip(*curve(record), strict=True)
                 words = NORMS[norm].replace("`", "") if number == 0 else None
-                axes.plot(epochs, values, color=colour, linewidth=width, alpha=0.8, label=words)
+                axes.plot(epochs, values, color=colour, linewidth=0.9, alpha=0.8, label=words)
         count = len(found[method, "step"])
         axes.set(title=f"{METHODS[method]} ({count} seeds)", xlabel="epoch")
         axes.title.set_color(colour_of(method, "tmkt" if method == "tsm" else method))

@@ -3,8 +3,8 @@
 Run it as `python experiments/studies/batch_norm/rules.py RUNS OUT.csv`. Norms `step` and `step_own` train alike, so a
 run of `step_own` that kept its weights (`train.keep_every`, as often as `train.eval_every`) also tells what the same
 training gives with `step`: each kept epoch is evaluated with the one running set, and the record that `step` would have
-written is put beside the others. OUT.csv gets the accuracies of the last epoch under every rule. What is there already
-is skipped.
+written is put beside the others. OUT.csv gets the accuracies of the last epoch under every rule. Runs
+that it has already are skipped.
 """
 
 import csv
@@ -23,7 +23,7 @@ from braincog_tmkt.recipe import recipe_hash
 from braincog_tmkt.recipe.identity import setting_of
 from braincog_tmkt.results.store import RECORD, read_record, run_folder, write_record
 
-COLUMNS = ("set", "recipe", "protocol", "network", "norm", "epochs", "seed", "rule", "val", "test")
+COLUMNS = ("run", "norm", "rule", "val", "test")
 REMARK = "evaluated from the kept weights of a run with norm step_own, which trains alike"
 
 
@@ -92,34 +92,27 @@ def main(runs: str, out: str) -> None:
     """Go through all finished runs of a folder."""
     torch.set_num_threads(1)
     table = Path(out)
-    before = list(csv.DictReader(table.open())) if table.exists() else []
-    done = {tuple(row[column] for column in COLUMNS[:7]) for row in before}
+    done = {row["run"] for row in csv.DictReader(table.open())} if table.exists() else set()
     with table.open("a", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
-        if not before:
+        if not done:
             lines.writerow(COLUMNS)
-        for folder in sorted(path.parent for path in Path(runs).rglob("record.json")):
-            record = read_record(folder)
-            recipe, norm = record["recipe"], setting_of(record, "model.norm") or "step"
-            key = (
-                record["data"]["set"], record["name"], record["data"]["protocol"], recipe["model"]["name"], norm,
-                str(recipe["train"]["epochs"]), str(record["seed"]),
-            )  # fmt: skip
-            made_here = REMARK in record.get("remarks", ())
-            if key in done or made_here or not (folder / "checkpoints" / checkpoint.LAST).exists():
+        for folder in sorted(path.parent for path in Path(runs).rglob(RECORD)):
+            name, record = str(folder.relative_to(runs)), read_record(folder)
+            if name in done or REMARK in record.get("remarks", ()):
                 continue
-            run = load_run(folder)
+            run, norm = load_run(folder), setting_of(record, "model.norm") or "step"
             if norm == "step_own":
-                own = record_of_step(run)
-                step = replace(run.recipe, model=own["recipe"]["model"])
-                place = run_folder(runs, step, own["seed"])
+                of_step = record_of_step(run)
+                place = run_folder(runs, replace(run.recipe, model=of_step["recipe"]["model"]), of_step["seed"])
                 if not (place / RECORD).exists():
-                    write_record(place, own)
+                    write_record(place, of_step)
             for rule, found in rules_of(run).items():
-                shares = (found[part].accuracy if part in found else "" for part in ("val", "test"))
-                lines.writerow([*key, rule, *shares])
+                lines.writerow(
+                    [name, norm, rule, *(found[part].accuracy if part in found else "" for part in ("val", "test"))]
+                )
             file.flush()
-            print(*key, flush=True)
+            print(name, flush=True)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ install_project
 STUDY=experiments/studies/nomniglot_simulated RUNS="${RUNS:-runs/nomniglot_simulated}" TWIN="${TWIN:-./data/nomniglot_twin}"
 OMNIGLOT="${OMNIGLOT:-./data}"
 read -ra seeds <<< "${SEEDS:-42}"
-[ -d "$TWIN" ] || tmkt data simulate nomniglot --static "$OMNIGLOT" --out "$TWIN"
+tmkt data simulate nomniglot --static "$OMNIGLOT" --out "$TWIN"
 tmkt train nomniglot/{baseline,tmkt,knowledge_transfer} --seeds "${seeds[@]}" --threads 1 --resume --runs "$RUNS" \
   data.root="$TWIN" data.static_root="$OMNIGLOT"
 python -m braincog_tmkt.results.pack "$RUNS" --into "$STUDY/records.jsonl"
-tmkt table 1 "$STUDY" --dataset nomniglot
+tmkt table 1 "$STUDY"
