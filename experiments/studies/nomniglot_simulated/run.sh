@@ -12,5 +12,7 @@ read -ra seeds <<< "${SEEDS:-42}"
 tmkt data simulate nomniglot --static "$OMNIGLOT" --out "$TWIN"
 tmkt train nomniglot/{baseline,tmkt,knowledge_transfer} --seeds "${seeds[@]}" --threads 1 --resume --runs "$RUNS" \
   data.root="$TWIN" data.static_root="$OMNIGLOT"
+tmkt train nomniglot/tmkt --seeds "${seeds[@]}" --threads 1 --resume --runs "$RUNS" data.root="$TWIN" \
+  data.static_root="$OMNIGLOT" train.epochs=10 method.loss=ce_mean  # is it the loss?
 python -m braincog_tmkt.results.pack "$RUNS" --into "$STUDY/records.jsonl"
 tmkt table 1 "$STUDY"
