@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in one command and LIMIT seconds (480) after set-up and simulation: the tests marked gpu; training steps of
-# VGGSNN and ResNet-18 at batch 120 (step mode, multi-step in fp32 and bf16, bare convolutions) with their peaks of memory; and
+# Everything that needs a GPU, in one command and LIMIT seconds (480) after set-up and simulation: the tests marked gpu;
+# training steps of VGGSNN and ResNet-18 at batch 120 (step mode, multi-step in fp32 and bf16, bare convolutions) with their peaks of memory; and
 # epochs of the full N-Caltech101 recipes in bf16 until the time is up. Every part writes what it has as it goes.
 #   DATA=/path/to/data bash benchmarks/gpu.sh         # folder with NCALTECH101/ and caltech101/
 #   STATIC=/path/to/images bash benchmarks/gpu.sh     # folder with caltech101/: recordings are simulated into ./data/twin
@@ -12,7 +12,7 @@ OUT="${OUT:-benchmarks/results/gpu}"
 mkdir -p "$OUT"
 if [ -z "${DATA:-}" ]; then  # goes on where a simulation was stopped
   DATA=./data/twin
-  python -m braincog_tmkt.cli data simulate ncaltech101 --static "$STATIC" --out "$DATA"
+  python -m braincog_tmkt.cli data simulate ncaltech101 --static "${STATIC:?set DATA to a folder of recordings, or STATIC to one of images}" --out "$DATA"
 fi
 STATIC="${STATIC:-$DATA}" END=$((SECONDS + ${LIMIT:-480}))
 

@@ -148,7 +148,7 @@ def evaluate_checkpoint_norms(checkpoint: Checkpoint, rule: Rule, overrides: Ite
             " give the folder of its own data set with data.root"
         )
     print(in_words(checkpoint.name, loaded.run, rule, checkpoint.facts["accuracy"]))
-    other, known = loaded.other, len(read_header(checkpoint.file)["recordings"]["train"])
+    other, known = loaded.other, len(loaded.run.record["recordings"]["train"])
     missing = known - len(loaded.run.task.pairs.rows("train"))
     if not other and missing:
         other = f"{missing} of the {known} recordings it was trained on are not in {loaded.run.recipe.data.root}"

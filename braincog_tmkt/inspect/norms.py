@@ -9,7 +9,6 @@ from typing import Literal
 
 from torch import Tensor
 
-from ..engine import checkpoint
 from ..engine.evaluate import Evaluation, evaluate, within_memory
 from ..engine.task import build_method
 from ..errors import RecipeError
@@ -45,15 +44,15 @@ def with_rule(run: LoadedRun, rule: Rule) -> LoadedRun:
     kinds = {type(norm) for norm in getattr(run.method.backbone, "norms", ())}
     if not kinds:
         raise RecipeError(f"{run} has no batch norms of this package: leave out --norms")
-    if rule == "own" and not kinds <= {StepBatchNorm2d, StepOwnBatchNorm2d}:
+    by_step = kinds <= {StepBatchNorm2d, StepOwnBatchNorm2d}
+    if rule == "own" and not by_step:
         raise RecipeError(
             f"{run} normalises over all time steps together in training, too, so it has no statistics of single steps:"
             " give --norms one"
         )
-    wanted = {"one": StepBatchNorm2d, "own": StepOwnBatchNorm2d}[rule]
-    if kinds == {wanted} or not kinds <= {StepBatchNorm2d, StepOwnBatchNorm2d}:
+    norm, kind = {"one": ("step", StepBatchNorm2d), "own": ("step_own", StepOwnBatchNorm2d)}[rule]
+    if kinds == {kind} or not by_step:
         return run
-    norm = {"one": "step", "own": "step_own"}[rule]
     recipe = replace(run.recipe, model={**run.recipe.model, "norm": norm})
     method = build_method(recipe, len(run.task.pairs.classes), run.record["seed"])
     dropped = () if rule == "own" else ("step_mean", "step_var")
@@ -92,10 +91,9 @@ def re_evaluate_norms(place: Path, rule: Rule, overrides: Iterable[str] = ()) ->
         TmktError: what `load_run`, which takes the same places and overrides, and `evaluate_rule` raise.
     """
     run = load_run(place, overrides)
-    selected = "best_val" if run.record["best_val"] else "best_test"
-    for name, kept in ((checkpoint.LAST, "last"), (checkpoint.BEST, selected)):
+    for name, entry in run.kept:
         run.load_weights(name)
-        print(in_words(name, run, rule, run.record[kept]["accuracy"]))
+        print(in_words(name, run, rule, entry["accuracy"]))
 
 
 def in_words(name: str, run: LoadedRun, rule: Rule, stated: float) -> str:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..data.sets import DATASETS
-from ..engine import checkpoint
 from ..engine.costs import MAC, count_costs
 from ..engine.devices import make_fabric
 from ..engine.evaluate import MOST_FRAMES, evaluate, within_memory
@@ -36,11 +35,10 @@ def re_evaluate(place: Path, overrides: Iterable[str] = ()) -> bool:
         TmktError: what `load_run`, which takes the same arguments, raises; or if a checkpoint is missing.
     """
     run = load_run(place, overrides)
-    record, rows = run.record, run.task.pairs.rows("test")
+    rows = run.task.pairs.rows("test")
     batch = within_memory(run.method, run.recipe.train.at_once)
-    selected = "best_val" if record["best_val"] else "best_test"
     same = True
-    for name, entry in ((checkpoint.LAST, record["last"]), (checkpoint.BEST, record[selected])):
+    for name, entry in run.kept:
         run.load_weights(name)
         with counting(-(-len(rows) // batch), name, "batch") as count:
             found = evaluate(run.method, run.task.pairs, rows, batch, run.fabric, count)

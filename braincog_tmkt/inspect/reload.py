@@ -42,6 +42,12 @@ class LoadedRun:
     task: TaskData
     method: Method
 
+    @property
+    def kept(self) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """Names of the two checkpoints of every run, and what the record says of each."""
+        best = self.record["best_val"] or self.record["best_test"]
+        return (checkpoint.LAST, self.record["last"]), (checkpoint.BEST, best)
+
     def load_weights(self, name: str = checkpoint.LAST) -> None:
         """Take the weights of a checkpoint: `last.pt`, `best.pt`, or one that `train.keep_every` kept.
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One block of TMKT's Table 1 at its full settings, on simulated recordings: all 1,623 characters of Omniglot through our
-# event camera simulator, SCNN, T 12, 50 epochs. Simulating takes 8 minutes and 11 GB, frames 10 minutes and 2.5 GB, a run 45 to
-# 90 minutes of one core; the same command goes on where it was stopped.
+# event camera simulator, SCNN, T 12, 50 epochs. Simulating takes 8 minutes and 11 GB, frames 10 minutes and 2.5 GB, a run
+# up to two hours of one core beside other programs; the same command goes on where it was stopped.
 #   OMNIGLOT=./data   folder with images_background/ and images_evaluation/   TWIN=./data/nomniglot_twin   where recordings go
 #   RUNS=runs/nomniglot_simulated   SEEDS=42
 source "$(dirname "$0")/../../env.sh"
