@@ -225,7 +225,7 @@ def _add_choice(command: argparse.ArgumentParser) -> None:
     words = "show the accuracy of the last epoch, or of the best one on validation or test recordings (default: last)"
     command.add_argument("--select", default="last", choices=choices, help=words)
     for name, former, value, words in (
-        ("--dataset", "--on", "SET", "use the recipes of this data set instead of the paper's"),
+        ("--dataset", "--on", "SET", "show the rows on this data set; a table without any takes its recipes for them"),
         ("--reference", "--against", "RECIPE", "show differences to this recipe, over the seeds that both have"),
     ):
         command.add_argument(name, metavar=value, help=words)

@@ -134,13 +134,13 @@ class Table:
 
 
 def rows_on(table: PaperTable, on: str | None) -> list[PaperRow]:
-    """The rows of a table, or those whose recipes of another data set stand in for them, each recipe once.
+    """The rows of a table on one data set, or, where it has none, those whose recipes stand in, each recipe once.
 
     Raises:
         RecipeError: if the other data set has no recipe for any of them.
     """
-    if on is None:
-        return list(table.rows)
+    if own := [row for row in table.rows if on in (None, row.dataset)]:
+        return own
     rows = [row for row in table.rows if row.dataset == table.rows[0].dataset]
     for row in table.rows:
         if row.recipe not in {None, *(other.recipe for other in rows)}:
@@ -178,7 +178,8 @@ def make_table(
         paper: the paper's table.
         records: as `store.read_records` gives them; those of other recipes are passed over.
         select: `last`, `best_val`, or `best_test` (selected on the test set, as the papers report).
-        on: a data set that stands in for the paper's own: its recipes of the same names.
+        on: show the paper's rows on this data set only; where it has none, the data set stands in for the paper's own:
+            its recipes of the same names.
         against: the recipe (its last part) to compare with, instead of the table's own choice.
         given: results that files give; those on other data sets are passed over.
 
@@ -187,6 +188,8 @@ def make_table(
     """
     require_selection(select)
     rows = rows_on(paper, on)
+    if on in {row.dataset for row in rows}:  # nothing stands in
+        on = None
     against = against or paper.against
     if against is not None and against not in {row.recipe for row in rows}:
         known = ", ".join(dict.fromkeys(row.recipe for row in rows if row.recipe))

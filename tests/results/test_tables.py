@@ -186,6 +186,17 @@ def test_recipes_of_a_table_come_once_and_on_another_set_as_far_as_it_has_them()
     assert recipes_of(find_table("hsd-figure1")) == ["cifar10dvs/tet", "cifar10dvs/tet_t5"]
 
 
+def test_a_data_set_of_the_paper_keeps_to_its_own_rows():
+    made = [*runs("nomniglot/baseline", (60.0, 61.0)), *runs("nomniglot/tmkt", (62.0,)), *runs("cepdvs/tmkt", (30.0,))]
+    table = make_table(find_table("1"), made, on="nomniglot")
+    assert [line.paper.method for line in table.lines] == ["plain", "Knowledge-Transfer", "TMKT"]
+    assert table.lines[0].ours.difference == pytest.approx(0.5)
+    assert "do not compare" not in render_table(table)
+    assert recipes_of(find_table("1"), "nomniglot") == [
+        f"nomniglot/{name}" for name in ("baseline", "knowledge_transfer", "tmkt")
+    ]
+
+
 def test_mistakes_are_one_sentence():
     mixed = [*runs("nmnist/tmkt", (80.0,)), *runs("nmnist/tmkt", (80.0,), overrides=["data.train_per_class=20"])]
     with pytest.raises(RecipeError, match=r"runs of nmnist/tmkt differ in data\.train_per_class: choose"):

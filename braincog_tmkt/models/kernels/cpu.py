@@ -20,13 +20,15 @@ BLOCK = 2048
 WORTH_THREADS = 1 << 22
 """Neurons times steps from which a second thread pays: torch's own keep their cores busy for a while after work."""
 
+LANES = 256
+"""Length of the inner loops, about, in numbers: a few channels alone take up to twice the time."""
+
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """See `Kernels.moments`."""
-    steps, streams, rows, channels = x.shape
-    sums = np.zeros((torch.get_num_threads(), 2, steps, streams, channels))
-    _run(add_moments, x, channels, [(_flat(x), part) for part in sums])
-    mean, square = torch.from_numpy(sums.sum(0)) / rows
+    sums = _sums_of(x, x)
+    _run(add_moments, x, sums.shape[-1], [(_flat(x), part) for part in sums])
+    mean, square = _folded(sums, x) / x.shape[2]
     return mean, (square - mean.square()).clamp_(min=0)
 
 
@@ -34,10 +36,9 @@ def forward(x: Tensor, scale: Tensor | None, shift: Tensor | None, neuron: Neuro
     """See `Kernels.forward`."""
     spike = torch.empty_like(x)
     membrane = torch.empty_like(x, dtype=torch.float32) if keep else torch.empty(0)
-    none = torch.empty(*x.shape[:2], 0)
-    norm = _plain(none if scale is None else scale), _plain(none if shift is None else shift)
-    arrays = _flat(x), *norm, _numbers(neuron), _flat(spike), _flat(membrane if keep else none[..., None])
-    _run(walk, x, _unit(x, scale), [arrays] * torch.get_num_threads())
+    norm = _repeated(scale, x), _repeated(shift, x)
+    arrays = _flat(x), *norm, _numbers(neuron), _flat(spike), _flat(membrane if keep else _nothing(x))
+    _run(walk, x, _unit(norm[0]), [arrays] * torch.get_num_threads())
     return spike, membrane
 
 
@@ -52,24 +53,22 @@ def backward(
     grad_membrane: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See `Kernels.backward`."""
-    threads = torch.get_num_threads()
-    none = torch.empty(*x.shape[:2], 0)
-    norm = [_plain(none if part is None else part) for part in (scale, shift, mean, rstd)]
-    sums, numbers = np.zeros((threads, 2, *norm[0].shape)), np.zeros((threads, 2))
+    norm = [_repeated(part, x) for part in (scale, shift, mean, rstd)]
+    sums, numbers = _sums_of(x, scale), np.zeros((torch.get_num_threads(), 2))
     grad = torch.empty_like(x)
     given = _flat(x), *norm, _numbers(neuron)
     grad_spike = x[..., :0] if grad_spike is None else grad_spike
-    grads = _flat(grad_spike), _flat(none[..., None] if grad_membrane is None else grad_membrane), _flat(grad)
-    _run(walk_back, x, _unit(x, scale), [(*given, *grads, sums[i], numbers[i]) for i in range(threads)])
-    return grad, torch.from_numpy(sums.sum(0)), torch.from_numpy(numbers.sum(0))
+    grads = _flat(grad_spike), _flat(_nothing(x) if grad_membrane is None else grad_membrane), _flat(grad)
+    _run(walk_back, x, _unit(norm[0]), [(*given, *grads, *own) for own in zip(sums, numbers, strict=True)])
+    return grad, _folded(sums, x), torch.from_numpy(numbers.sum(0))
 
 
 def normalise_backward(
     grad: Tensor, x: Tensor, scale: Tensor, mean: Tensor, rstd: Tensor, mean_grad: Tensor, mean_product: Tensor
 ) -> Tensor:
     """See `Kernels.normalise_backward`."""
-    arrays = _flat(grad), _flat(x), *map(_plain, (scale, mean, rstd, mean_grad, mean_product))
-    _run(normalise_back, x, x.shape[3], [arrays] * torch.get_num_threads())
+    numbers = [_repeated(part, x) for part in (scale, mean, rstd, mean_grad, mean_product)]
+    _run(normalise_back, x, _unit(numbers[0]), [(_flat(grad), _flat(x), *numbers)] * torch.get_num_threads())
     return grad
 
 
@@ -79,8 +78,30 @@ def _flat(x: Tensor) -> np.ndarray:
     return bits.numpy().reshape(*x.shape[:2], x.shape[2] * x.shape[3])
 
 
-def _plain(x: Tensor) -> np.ndarray:
-    return x.detach().contiguous().numpy()
+def _nothing(x: Tensor) -> Tensor:
+    """No membranes, for `_flat`."""
+    return torch.empty(*x.shape[:2], 0, 0)
+
+
+def _beside(x: Tensor) -> int:
+    """How many rows of `[T, S, R, C]` the loops take as one row, of that many times the channels."""
+    return math.gcd(x.shape[2], max(1, LANES // x.shape[3]))
+
+
+def _repeated(part: Tensor | None, x: Tensor) -> np.ndarray:
+    """The numbers of the channels `[T, S, C]`, once for each of the rows that are one; nothing without a norm."""
+    return np.empty((*x.shape[:2], 0), np.float32) if part is None else np.tile(part.detach().numpy(), _beside(x))
+
+
+def _sums_of(x: Tensor, norm: Tensor | None) -> np.ndarray:
+    """Zeros `[threads, 2, T, S, C times the rows that are one]`; without a norm there are no sums."""
+    lanes = 0 if norm is None else _beside(x) * x.shape[3]
+    return np.zeros((torch.get_num_threads(), 2, *x.shape[:2], lanes))
+
+
+def _folded(sums: np.ndarray, x: Tensor) -> Tensor:
+    """The sums of all threads and of the rows that were one, `[2, T, S, C]`, C = 0 without a norm."""
+    return torch.from_numpy(sums.sum(0).reshape(*sums.shape[1:-1], _beside(x), -1).sum(-2))
 
 
 def _numbers(neuron: Neuron) -> Numbers:
@@ -94,9 +115,9 @@ def _numbers(neuron: Neuron) -> Numbers:
     return Numbers._make([*map(np.float32, floats), *kind, *neuron.learnt])
 
 
-def _unit(x: Tensor, scale: Tensor | None) -> int:
-    """Neurons that may not be parted: the channels of a pixel, if they have a norm."""
-    return 1 if scale is None else x.shape[3]
+def _unit(scale: np.ndarray) -> int:
+    """Neurons that may not be parted: those of a row, if they have a norm."""
+    return max(1, scale.shape[-1])
 
 
 def _run(kernel: Callable[..., None], x: Tensor, unit: int, arguments: list[Any]) -> None:

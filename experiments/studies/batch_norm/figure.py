@@ -1,6 +1,6 @@
 """What batch norm over time is worth, from the records and `rules.csv`: one picture, and the tables of the page.
 
-Run it as `python experiments/studies/batch_norm/figure.py [SET] [PICTURE]`; prints its tables in Markdown.
+Run it as `python experiments/studies/batch_norm/figure.py [STUDY] [PICTURE]`; prints its tables in Markdown.
 """
 
 import csv
@@ -21,7 +21,10 @@ from braincog_tmkt.results.store import read_records
 
 HERE = Path(__file__).parent
 METHODS = {"baseline": "TET", "knowledge_transfer": "Knowledge-Transfer", "tsm": "TSM", "tmkt": "TMKT"}
-TITLES = {"nmnist": "N-MNIST, real, VGGSNN at 1/4 width, T = 10"}
+TITLES = {
+    "nmnist": "N-MNIST, real, VGGSNN at 1/4 width, T = 10",
+    "ncaltech101": "N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4",
+}
 NORMS = {"step": "one running set (`step`)", "step_own": "a set for each step (`step_own`)", "shared": "`shared`"}
 SELECTIONS = {"last": "last epoch", "best_val": "best on validation", "best_test": "best on test"}
 RULES = {
@@ -36,10 +39,17 @@ LATE = 0.5
 """Share of the epochs that counts as the end of a training, where accuracies should hardly move."""
 
 
-def runs_of(name: str) -> dict[tuple[str, str], list]:
-    """(method, norm) -> records on a data set."""
-    records = [record for record in read_records([HERE]) if record["data"]["set"] == name]
+def runs_of(study: Path) -> dict[tuple[str, str], list]:
+    """(method, norm) -> the longest runs."""
+    records = list(read_records([study]))
+    longest = max(epochs_of(record) for record in records)
+    records = [record for record in records if epochs_of(record) == longest]
     return grouped(records, lambda record: (record["name"].split("/")[1], setting_of(record, "model.norm") or "step"))
+
+
+def epochs_of(record: dict) -> int:
+    """The length of a training."""
+    return record["recipe"]["train"]["epochs"]
 
 
 def percent(records: list, select: str) -> dict[int, float]:
@@ -102,10 +112,10 @@ def gains(found: dict) -> list[dict[str, object]]:
     return rows
 
 
-def by_rule(name: str) -> list[dict[str, str]]:
+def by_rule(study: Path) -> list[dict[str, str]]:
     """One row a rule: the last epoch on the test recordings, a column a method."""
-    with (HERE / "rules.csv").open() as file:
-        lines = [line for line in csv.DictReader(file) if line["run"].startswith(f"{name}/")]
+    with (study / "rules.csv").open() as file:
+        lines = list(csv.DictReader(file))
     rows = []
     for (norm, rule), words in RULES.items():
         row = {"statistics": words}
@@ -140,11 +150,12 @@ def draw(found: dict, title: str) -> plt.Figure:
     return figure
 
 
-def main(name: str = "nmnist", picture: str = "docs/figures/batch_norm_nmnist.png") -> None:
+def main(study: str = str(HERE), picture: str = "docs/figures/batch_norm_nmnist.png") -> None:
     """Draw the picture and print the tables."""
-    found = runs_of(name)
+    found = runs_of(Path(study))
+    name = next(iter(found.values()))[0]["data"]["set"]
     draw(found, TITLES[name]).savefig(picture, dpi=110)
-    for rows in (accuracies(found), gains(found), by_rule(name)):
+    for rows in (accuracies(found), gains(found), by_rule(Path(study))):
         print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True), end="\n\n")
 
 

@@ -1,16 +1,19 @@
 """Finished runs under other rules for the statistics of their batch norms, from the weights that were kept.
 
-Run it as `python experiments/studies/batch_norm/rules.py RUNS OUT.csv`. Norms `step` and `step_own` train alike, so a
+Run it as `python experiments/studies/batch_norm/rules.py RUNS [OUT]`. Norms `step` and `step_own` train alike, so a
 run of `step_own` that kept its weights (`train.keep_every`, as often as `train.eval_every`) also tells what the same
 training gives with `step`: each kept epoch is evaluated with the one running set, and the record that `step` would have
-written is put beside the others. OUT.csv gets the accuracies of the last epoch under every rule. Runs
-that it has already are skipped.
+written is put beside the others. With a folder OUT, its `rules.csv` gets the accuracies of the last epoch under every
+rule, and its `shares.csv` the factor that the step weights of a method with images give to the event loss, epoch by
+epoch. What is there already is skipped.
 """
 
 import csv
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import torch
 
@@ -23,7 +26,8 @@ from braincog_tmkt.recipe import recipe_hash
 from braincog_tmkt.recipe.identity import setting_of
 from braincog_tmkt.results.store import RECORD, read_record, run_folder, write_record
 
-COLUMNS = ("run", "norm", "rule", "val", "test")
+RULES = ("run", "norm", "rule", "val", "test")
+SHARES = ("run", "epoch", "mean", "least", "most")
 REMARK = "evaluated from the kept weights of a run with norm step_own, which trains alike"
 
 
@@ -34,13 +38,19 @@ def accuracies(run: LoadedRun) -> dict[str, Evaluation]:
     return {part: evaluate(run.method, pairs, pairs.rows(part), batch, run.fabric) for part in parts}
 
 
-def record_of_step(run: LoadedRun) -> dict:
-    """The record that the training of a run gives with norm `step`."""
-    record, epochs = run.record, {}
+def kept(run: LoadedRun) -> Iterable[int]:
+    """The epochs whose weights were kept, from 1; each is loaded when it is asked for."""
     for file in sorted((run.folder / "checkpoints").glob("epoch-*.pt")):
         run.load_weights(file.name)
+        yield int(file.stem[-4:])
+
+
+def record_of_step(run: LoadedRun, model: dict) -> dict:
+    """The record that the training of a run gives with norm `step`."""
+    record, epochs = run.record, {}
+    for epoch in kept(run):
         one = with_rule(run, "one")
-        epochs[int(file.stem[-4:]) - 1] = accuracies(one)
+        epochs[epoch - 1] = accuracies(one)
     history = [dict(entry) for entry in record["history"]]
     evaluated = {entry["epoch"] for entry in history if "test" in entry}
     if evaluated != set(epochs):
@@ -58,11 +68,9 @@ def record_of_step(run: LoadedRun) -> dict:
     activity = measure_activity(one.method, one.task.pairs, rows, one.recipe.train.at_once, one.fabric)
     best = max(results.values(), key=lambda result: result["accuracy"])  # the first of equal ones
     chosen = max(results.values(), key=lambda result: result.get("val_accuracy", 0.0))
-    model = {key: value for key, value in record["recipe"]["model"].items() if key != "norm"} | {"norm": "step"}
-    recipe = replace(run.recipe, model=model)
     return record | {
         "recipe": record["recipe"] | {"model": model},
-        "recipe_hash": recipe_hash(recipe),
+        "recipe_hash": recipe_hash(replace(run.recipe, model=model)),
         "history": history,
         "last": results[max(results)],
         "best_val": chosen if "val_accuracy" in chosen else None,
@@ -75,7 +83,7 @@ def record_of_step(run: LoadedRun) -> dict:
 def rules_of(run: LoadedRun) -> dict[str, dict[str, Evaluation]]:
     """The last epoch under every rule."""
     run.load_weights(checkpoint.LAST)
-    norm = setting_of(run.record, "model.norm") or "step"
+    norm = norm_of(run.record)
     found = {"saved": accuracies(run)}
     if norm == "step_own":
         found = {"own, saved": found["saved"], "one, saved": accuracies(with_rule(run, "one"))}
@@ -88,31 +96,60 @@ def rules_of(run: LoadedRun) -> dict[str, dict[str, Evaluation]]:
     return found
 
 
-def main(runs: str, out: str) -> None:
+def shares_of(run: LoadedRun) -> list[tuple]:
+    """Epoch, and `1 - sigmoid(theta)`: mean, least and most of the time steps; nothing where no loss has theta."""
+    if run.recipe.method["name"] == "baseline":
+        return []
+    shares = [(epoch, (1 - torch.sigmoid(run.method.backbone.step_weights.detach())).tolist()) for epoch in kept(run)]
+    return [(epoch, *(f"{of(share):.4f}" for of in (fmean, min, max))) for epoch, share in shares]
+
+
+def norm_of(record: dict) -> str:
+    """The norm that a network was trained with."""
+    return setting_of(record, "model.norm") or "step"
+
+
+def missing(table: Path, columns: tuple[str, ...], run: str) -> bool:
+    """Whether a CSV file has no line of a run yet; a new file gets its head."""
+    if not table.exists():
+        table.write_text(",".join(columns) + "\n")
+    with table.open() as file:
+        return run not in {row["run"] for row in csv.DictReader(file)}
+
+
+def append(table: Path, lines: Iterable[tuple]) -> None:
+    """Add lines to a CSV file."""
+    with table.open("a", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(lines)
+
+
+def columns(found: dict[str, Evaluation]) -> tuple[float | str, ...]:
+    """Accuracy on validation and test recordings; empty where there are none."""
+    return tuple(found[part].accuracy if part in found else "" for part in ("val", "test"))
+
+
+def main(runs: str, out: str | None = None) -> None:
     """Go through all finished runs of a folder."""
     torch.set_num_threads(1)
-    table = Path(out)
-    done = {row["run"] for row in csv.DictReader(table.open())} if table.exists() else set()
-    with table.open("a", newline="") as file:
-        lines = csv.writer(file, lineterminator="\n")
-        if not done:
-            lines.writerow(COLUMNS)
-        for folder in sorted(path.parent for path in Path(runs).rglob(RECORD)):
-            name, record = str(folder.relative_to(runs)), read_record(folder)
-            if name in done or REMARK in record.get("remarks", ()):
-                continue
-            run, norm = load_run(folder), setting_of(record, "model.norm") or "step"
-            if norm == "step_own":
-                of_step = record_of_step(run)
-                place = run_folder(runs, replace(run.recipe, model=of_step["recipe"]["model"]), of_step["seed"])
-                if not (place / RECORD).exists():
-                    write_record(place, of_step)
-            for rule, found in rules_of(run).items():
-                lines.writerow(
-                    [name, norm, rule, *(found[part].accuracy if part in found else "" for part in ("val", "test"))]
-                )
-            file.flush()
-            print(name, flush=True)
+    for folder in sorted(path.parent for path in Path(runs).rglob(RECORD)):
+        record, name = read_record(folder), str(folder.relative_to(runs))
+        if REMARK in record.get("remarks", ()):
+            continue
+        if norm_of(record) == "step_own":
+            run = load_run(folder)
+            model = {key: value for key, value in record["recipe"]["model"].items() if key != "norm"} | {"norm": "step"}
+            place = run_folder(runs, replace(run.recipe, model=model), record["seed"])
+            if not (place / RECORD).exists():
+                write_record(place, record_of_step(run, model))
+                print(place, flush=True)
+        if out is None:
+            continue
+        rules, shares = Path(out, "rules.csv"), Path(out, "shares.csv")
+        if missing(shares, SHARES, name):
+            append(shares, [(name, *line) for line in shares_of(load_run(folder))])
+        if missing(rules, RULES, name):
+            found = rules_of(load_run(folder))
+            append(rules, [(name, norm_of(record), rule, *columns(each)) for rule, each in found.items()])
 
 
 if __name__ == "__main__":
