@@ -90,7 +90,9 @@ def _beside(x: Tensor) -> int:
 
 def _repeated(part: Tensor | None, x: Tensor) -> np.ndarray:
     """The numbers of the channels `[T, S, C]`, once for each of the rows that are one; nothing without a norm."""
-    return np.empty((*x.shape[:2], 0), np.float32) if part is None else np.tile(part.detach().numpy(), _beside(x))
+    if part is None:
+        return np.empty((*x.shape[:2], 0), np.float32)
+    return np.tile(part.detach().contiguous().numpy(), _beside(x))
 
 
 def _sums_of(x: Tensor, norm: Tensor | None) -> np.ndarray:

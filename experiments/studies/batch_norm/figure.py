@@ -40,16 +40,10 @@ LATE = 0.5
 
 
 def runs_of(study: Path) -> dict[tuple[str, str], list]:
-    """(method, norm) -> the longest runs."""
-    records = list(read_records([study]))
-    longest = max(epochs_of(record) for record in records)
-    records = [record for record in records if epochs_of(record) == longest]
-    return grouped(records, lambda record: (record["name"].split("/")[1], setting_of(record, "model.norm") or "step"))
-
-
-def epochs_of(record: dict) -> int:
-    """The length of a training."""
-    return record["recipe"]["train"]["epochs"]
+    """(method, norm) -> records."""
+    return grouped(
+        read_records([study]), lambda record: (record["name"].split("/")[1], setting_of(record, "model.norm") or "step")
+    )
 
 
 def percent(records: list, select: str) -> dict[int, float]:

@@ -4,7 +4,7 @@
 # `shared`. CHECK=1 also trains seven networks with `step` itself, whose numbers must be those of the evaluation.
 # A run takes 2 to 3 minutes of one core; finished runs are skipped.
 # DATA=./data (with nmnist/ and mnist_png/)   RUNS=runs/batch_norm   JOBS=1   SEEDS="42 1024 90210 1 2 3"
-# Writes records.jsonl, rules.csv and the picture of docs/explanations/batch-norm.md.
+# Writes records.jsonl, rules.csv, shares.csv and the picture of docs/explanations/batch-norm.md.
 source "$(dirname "$0")/../../env.sh"
 install_project
 STUDY=experiments/studies/batch_norm RUNS="${RUNS:-runs/batch_norm}"
@@ -26,7 +26,7 @@ if [ -n "${CHECK:-}" ]; then
 fi
 nmnist "baseline knowledge_transfer tsm tmkt" --seeds "${seeds[@]}" model.norm=step_own train.keep_every=3
 nmnist baseline --seeds "${seeds[@]}" model.norm=shared
-python "$STUDY/rules.py" "$RUNS" "$RUNS/rules.csv"
-cp "$RUNS/rules.csv" "$STUDY/rules.csv"
+python "$STUDY/rules.py" "$RUNS" "$RUNS"
+cp "$RUNS"/{rules,shares}.csv "$STUDY"
 python -m braincog_tmkt.results.pack "$RUNS" --into "$STUDY/records.jsonl"
 python "$STUDY/figure.py"

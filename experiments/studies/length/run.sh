@@ -3,7 +3,9 @@
 # 800 Caltech-101 images of 20 classes (VGGSNN at 1/8 width, T 4, 48x48): trained once with `step_own`, which trains
 # as `step`, and evaluated under both rules every tenth epoch. TET takes 6 minutes of one core, the others 11;
 # finished runs are skipped.
-# IMAGES=./data (with 101_ObjectCategories/, 40 images of each of 20 classes)   TWIN=./data/length_twin
+# IMAGES=./data, whose 101_ObjectCategories/ has the first 40 images of these classes and no others: BACKGROUND_Google Faces_easy
+#   Leopards Motorbikes accordion airplanes bonsai car_side dollar_bill grand_piano ketch laptop menorah minaret pizza soccer_ball
+#   stop_sign sunflower watch yin_yang           TWIN=./data/length_twin
 # RUNS=runs/length   JOBS=1   SEEDS="42 1024 90210"
 # Writes records.jsonl, rules.csv, shares.csv and the pictures of docs/results/ncaltech101.md; prints its tables.
 source "$(dirname "$0")/../../env.sh"
@@ -13,7 +15,8 @@ tmkt data simulate ncaltech101 --static "$IMAGES" --out "$TWIN"
 tmkt train ncaltech101/{baseline,knowledge_transfer,tsm,tmkt} --tier small --seeds ${SEEDS:-42 1024 90210} \
   --threads 1 --jobs "${JOBS:-1}" --resume --runs "$RUNS" data.root="$TWIN" data.static_root="$IMAGES" \
   train.epochs=200 train.eval_every=10 train.keep_every=10 train.precision=bf16-mixed model.norm=step_own
-python experiments/studies/batch_norm/rules.py "$RUNS" "$STUDY"
+python experiments/studies/batch_norm/rules.py "$RUNS" "$RUNS"
+cp "$RUNS"/{rules,shares}.csv "$STUDY"
 python -m braincog_tmkt.results.pack "$RUNS" --into "$STUDY/records.jsonl"
 python experiments/studies/batch_norm/figure.py "$STUDY" docs/figures/batch_norm_ncaltech101.png
 python "$STUDY/figure.py"

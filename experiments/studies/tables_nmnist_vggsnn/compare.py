@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from braincog_tmkt.results.frame import mean_std
+from braincog_tmkt.results.frame import Paired, mean_std, paired
 from braincog_tmkt.results.paper import find_table
 from braincog_tmkt.results.store import read_records, records_with
 from braincog_tmkt.results.tables import Ordering, Table, TableRow, make_table
@@ -26,11 +26,19 @@ def accuracy(line: TableRow) -> str:
     return f"{mean:.1f} ± {std:.1f}" if std is not None else f"{mean:.1f}"
 
 
-def verdict(ordering: Ordering) -> str:
-    """The paired difference with Student's interval, and what it says of the paper's order."""
-    ours = ordering.ours
-    reach = "" if ours.t_low is None else f" [{ours.t_low:+.1f}, {ours.t_high:+.1f}]"
-    return f"{ours.mean:+.1f}{reach} {ordering.verdict}"
+def reach(ours: Paired) -> str:
+    """A paired difference with Student's interval."""
+    return f"{ours.mean:+.1f}" if ours.t_low is None else f"{ours.mean:+.1f} [{ours.t_low:+.1f}, {ours.t_high:+.1f}]"
+
+
+def change(tables: dict[str, Table], ordering: Ordering) -> str:
+    """By how much the first norm makes a difference between two methods larger than the second does, paired."""
+    gaps = []
+    for table in tables.values():
+        ours = {line.paper.method: line.ours.accuracy for line in table.lines if line.ours}
+        better, worse = ours[ordering.better], ours[ordering.worse]
+        gaps.append({seed: better[seed] - worse[seed] for seed in better.keys() & worse.keys()})
+    return reach(paired(*gaps))
 
 
 def rows(tables: dict[str, Table]) -> list[dict[str, str]]:
@@ -51,7 +59,8 @@ def orderings(tables: dict[str, Table]) -> list[dict[str, str]]:
     for pair in zip(*(table.orderings for table in tables.values()), strict=True):
         first = pair[0]
         row = {"better in the paper": first.better, "worse": first.worse, "by": f"{first.paper:+.2f}"}
-        found.append(row | {norm: verdict(ordering) for norm, ordering in zip(tables, pair, strict=True)})
+        row |= {norm: f"{reach(ours.ours)} {ours.verdict}" for norm, ours in zip(tables, pair, strict=True)}
+        found.append({**row, "the norm's part": change(tables, first)})
     return found
 
 
