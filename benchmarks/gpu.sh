@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, in one command and LIMIT seconds (480) after set-up and simulation: the tests marked gpu;
-# training steps of VGGSNN and ResNet-18 at batch 120 (step mode, multi-step in fp32 and bf16, bare convolutions) with their peaks of memory; and
-# epochs of the full N-Caltech101 recipes in bf16 until the time is up. Every part writes what it has as it goes.
+# training steps of VGGSNN and ResNet-18 at batch 120 (step mode, multi-step in fp32 and bf16, bare convolutions) with
+# their peaks of memory; and epochs of the full N-Caltech101 recipes in bf16 until the time is up. Every part writes
+# what it has as it goes.
 #   DATA=/path/to/data bash benchmarks/gpu.sh         # folder with NCALTECH101/ and caltech101/
 #   STATIC=/path/to/images bash benchmarks/gpu.sh     # folder with caltech101/: recordings are simulated into ./data/twin
 #   SETUP=0 bash benchmarks/gpu.sh                    # with the Python of the PATH, nothing is installed

@@ -15,4 +15,4 @@ tmkt train nomniglot/{baseline,tmkt,knowledge_transfer} --seeds "${seeds[@]}" --
 tmkt train nomniglot/tmkt --seeds "${seeds[@]}" --threads 1 --resume --runs "$RUNS" data.root="$TWIN" \
   data.static_root="$OMNIGLOT" train.epochs=10 method.loss=ce_mean  # is it the loss?
 python -m braincog_tmkt.results.pack "$RUNS" --into "$STUDY/records.jsonl"
-tmkt table 1 "$STUDY"
+tmkt table 1 "$STUDY" --dataset nomniglot train.epochs=50
