@@ -90,25 +90,25 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def mean_in_words(mean: float, std: float | None, mark: object = None) -> str:
-    """Mean ± standard deviation, to two decimals, with a `MARK` for a true `mark`.
+def mean_in_words(mean: float, std: float | None, mark: object = None, digits: int = 2) -> str:
+    """Mean ± standard deviation, to some decimals, with a `MARK` for a true `mark`.
 
     Example:
         >>> mean_in_words(81.0, 0.5), mean_in_words(81.0, None, mark=True)
         ('81.00 ± 0.50', '81.00 !')
     """
-    return f"{mean:.2f}" + ("" if std is None else f" ± {std:.2f}") + (f" {MARK}" if mark else "")
+    return f"{mean:.{digits}f}" + ("" if std is None else f" ± {std:.{digits}f}") + (f" {MARK}" if mark else "")
 
 
-def interval(mean: float | None, low: float | None, high: float | None) -> str:
-    """A difference and its interval, as far as there are any.
+def interval(mean: float | None, low: float | None, high: float | None, digits: int = 2) -> str:
+    """A difference and its interval, as far as there are any, to some decimals.
 
     Example:
         >>> interval(1.0, 0.5, 1.5), interval(1.0, None, None), interval(None, None, None)
         ('+1.00 [+0.50, +1.50]', '+1.00', '')
     """
-    ends = "" if low is None else f" [{low:+.2f}, {high:+.2f}]"
-    return "" if mean is None else f"{mean:+.2f}{ends}"
+    ends = "" if low is None else f" [{low:+.{digits}f}, {high:+.{digits}f}]"
+    return "" if mean is None else f"{mean:+.{digits}f}{ends}"
 
 
 def grid(rows: Sequence[Mapping[str, str]], style: str) -> str:

@@ -16,6 +16,7 @@ from tabulate import tabulate
 
 from braincog_tmkt.recipe.identity import setting_of
 from braincog_tmkt.results.frame import by_seed, grouped, mean_std, paired
+from braincog_tmkt.results.grids import interval, mean_in_words
 from braincog_tmkt.results.identity import colour_of
 from braincog_tmkt.results.store import read_records
 
@@ -65,15 +66,12 @@ def swing(record: dict) -> float:
 
 def shown(values: dict[int, float]) -> str:
     """Mean and standard deviation."""
-    mean, std = mean_std(values.values())
-    return f"{mean:.1f}" + (f" ± {std:.1f}" if std is not None else "")
+    return mean_in_words(*mean_std(values.values()), digits=1)
 
 
 def reach(difference) -> str:
     """A paired difference with Student's interval."""
-    if difference is None or difference.t_low is None:
-        return "" if difference is None else f"{difference.mean:+.1f}"
-    return f"{difference.mean:+.1f} [{difference.t_low:+.1f}, {difference.t_high:+.1f}]"
+    return "" if difference is None else interval(difference.mean, difference.t_low, difference.t_high, 1)
 
 
 def accuracies(found: dict) -> list[dict[str, object]]:

@@ -22,7 +22,7 @@ from braincog_tmkt.engine.evaluate import Evaluation, evaluate, measure_activity
 from braincog_tmkt.engine.loop import SELECTED_ON_TEST
 from braincog_tmkt.inspect.norms import estimate, with_rule
 from braincog_tmkt.inspect.reload import LoadedRun, load_run
-from braincog_tmkt.recipe import recipe_hash
+from braincog_tmkt.recipe import recipe_from_dict, recipe_hash
 from braincog_tmkt.recipe.identity import setting_of
 from braincog_tmkt.results.store import RECORD, read_record, run_folder, write_record
 
@@ -128,6 +128,16 @@ def columns(found: dict[str, Evaluation]) -> tuple[float | str, ...]:
     return tuple(found[part].accuracy if part in found else "" for part in ("val", "test"))
 
 
+def derive(folder: Path, record: dict, runs: str) -> None:
+    """Put the record of `step` beside that of a run with `step_own`."""
+    model = {key: value for key, value in record["recipe"]["model"].items() if key != "norm"} | {"norm": "step"}
+    recipe = recipe_from_dict(record["recipe"] | {"model": model}, str(folder))
+    place = run_folder(runs, recipe, record["seed"])
+    if not (place / RECORD).exists():
+        write_record(place, record_of_step(load_run(folder), model))
+        print(place, flush=True)
+
+
 def main(runs: str, out: str | None = None) -> None:
     """Go through all finished runs of a folder."""
     torch.set_num_threads(1)
@@ -136,12 +146,7 @@ def main(runs: str, out: str | None = None) -> None:
         if REMARK in record.get("remarks", ()):
             continue
         if norm_of(record) == "step_own":
-            run = load_run(folder)
-            model = {key: value for key, value in record["recipe"]["model"].items() if key != "norm"} | {"norm": "step"}
-            place = run_folder(runs, replace(run.recipe, model=model), record["seed"])
-            if not (place / RECORD).exists():
-                write_record(place, record_of_step(run, model))
-                print(place, flush=True)
+            derive(folder, record, runs)
         if out is None:
             continue
         rules, shares = Path(out, "rules.csv"), Path(out, "shares.csv")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from braincog_tmkt.results.frame import Paired, accuracies, grouped, mean_std, paired
+from braincog_tmkt.results.grids import interval, mean_in_words
 from braincog_tmkt.results.stages import split_by_stage, steps_of
 from braincog_tmkt.results.store import read_records
 
@@ -37,16 +38,13 @@ def in_words(difference: Paired | None) -> str:
     """A paired difference with Student's interval; in bold where that excludes 0."""
     if difference is None:
         return ""
-    if difference.t_low is None:
-        return f"{difference.mean:+.1f}"
-    text = f"{difference.mean:+.1f} [{difference.t_low:+.1f}, {difference.t_high:+.1f}]"
+    text = interval(difference.mean, difference.t_low, difference.t_high, 1)
     return text if difference.verdict == "open" else f"**{text}**"
 
 
 def accuracy(cell: dict[int, float]) -> str:
     """Mean and deviation."""
-    mean, std = mean_std(cell.values())
-    return f"{mean:.1f}" + ("" if std is None else f" ± {std:.1f}")
+    return mean_in_words(*mean_std(cell.values()), digits=1)
 
 
 def table(records: list[dict]) -> str:

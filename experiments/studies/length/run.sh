@@ -3,17 +3,26 @@
 # 800 Caltech-101 images of 20 classes (VGGSNN at 1/8 width, T 4, 48x48): trained once with `step_own`, which trains
 # as `step`, and evaluated under both rules every tenth epoch. TET takes 6 minutes of one core, the others 11;
 # finished runs are skipped.
-# IMAGES=./data, whose 101_ObjectCategories/ has the first 40 images of these classes and no others: BACKGROUND_Google Faces_easy
-#   Leopards Motorbikes accordion airplanes bonsai car_side dollar_bill grand_piano ketch laptop menorah minaret pizza soccer_ball
-#   stop_sign sunflower watch yin_yang           TWIN=./data/length_twin
+# IMAGES=./data   folder with 101_ObjectCategories/     TWIN=./data/length_twin   where images and recordings go
 # RUNS=runs/length   JOBS=1   SEEDS="42 1024 90210"
 # Writes records.jsonl, rules.csv, shares.csv and the pictures of docs/results/ncaltech101.md; prints its tables.
 source "$(dirname "$0")/../../env.sh"
 install_project
-STUDY=experiments/studies/length RUNS="${RUNS:-runs/length}" IMAGES="${IMAGES:-./data}" TWIN="${TWIN:-./data/length_twin}"
-tmkt data simulate ncaltech101 --static "$IMAGES" --out "$TWIN"
+STUDY=experiments/studies/length RUNS="${RUNS:-runs/length}"
+IMAGES="${IMAGES:-./data}" TWIN="${TWIN:-./data/length_twin}"
+CLASSES="BACKGROUND_Google Faces_easy Leopards Motorbikes accordion airplanes bonsai car_side dollar_bill grand_piano ketch \
+  laptop menorah minaret pizza soccer_ball stop_sign sunflower watch yin_yang"
+
+# The first 40 images of each class as a tree of their own, and their simulated recordings.
+for class in $CLASSES; do
+  mkdir -p "$TWIN/101_ObjectCategories/$class"
+  for number in $(seq -f %04g 40); do
+    ln -sfn "$(realpath "$IMAGES")/101_ObjectCategories/$class/image_$number.jpg" "$TWIN/101_ObjectCategories/$class/"
+  done
+done
+tmkt data simulate ncaltech101 --static "$TWIN" --out "$TWIN"
 tmkt train ncaltech101/{baseline,knowledge_transfer,tsm,tmkt} --tier small --seeds ${SEEDS:-42 1024 90210} \
-  --threads 1 --jobs "${JOBS:-1}" --resume --runs "$RUNS" data.root="$TWIN" data.static_root="$IMAGES" \
+  --threads 1 --jobs "${JOBS:-1}" --resume --runs "$RUNS" data.root="$TWIN" \
   train.epochs=200 train.eval_every=10 train.keep_every=10 train.precision=bf16-mixed model.norm=step_own
 python experiments/studies/batch_norm/rules.py "$RUNS" "$RUNS"
 cp "$RUNS"/{rules,shares}.csv "$STUDY"

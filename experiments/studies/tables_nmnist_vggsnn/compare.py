@@ -10,25 +10,20 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from braincog_tmkt.results.frame import Paired, mean_std, paired
+from braincog_tmkt.results.frame import Paired, paired
+from braincog_tmkt.results.grids import interval, mean_in_words
 from braincog_tmkt.results.paper import find_table
 from braincog_tmkt.results.store import read_records, records_with
-from braincog_tmkt.results.tables import Ordering, Table, TableRow, make_table
+from braincog_tmkt.results.tables import Ordering, Table, make_table
 
 HERE = Path(__file__).parent
 PLACES = HERE, HERE.with_name("batch_norm")
 NORMS = "step", "step_own"
 
 
-def accuracy(line: TableRow) -> str:
-    """Mean and standard deviation over the seeds."""
-    mean, std = mean_std(line.ours.accuracy.values())
-    return f"{mean:.1f} ± {std:.1f}" if std is not None else f"{mean:.1f}"
-
-
 def reach(ours: Paired) -> str:
     """A paired difference with Student's interval."""
-    return f"{ours.mean:+.1f}" if ours.t_low is None else f"{ours.mean:+.1f} [{ours.t_low:+.1f}, {ours.t_high:+.1f}]"
+    return interval(ours.mean, ours.t_low, ours.t_high, 1)
 
 
 def change(tables: dict[str, Table], ordering: Ordering) -> str:
@@ -48,7 +43,10 @@ def rows(tables: dict[str, Table]) -> list[dict[str, str]]:
         if all(line.ours for line in lines):
             first = lines[0].paper
             seeds = len(lines[0].ours.accuracy)
-            ours = {norm: accuracy(line) for norm, line in zip(tables, lines, strict=True)}
+            ours = {
+                norm: mean_in_words(line.ours.mean, line.ours.std, digits=1)
+                for norm, line in zip(tables, lines, strict=True)
+            }
             found.append({"method": first.method, "paper": f"{first.accuracy:.2f}", **ours, "n": seeds})
     return found
 
