@@ -97,9 +97,7 @@ def rules_of(run: LoadedRun) -> dict[str, dict[str, Evaluation]]:
 
 
 def shares_of(run: LoadedRun) -> list[tuple]:
-    """Epoch, and `1 - sigmoid(theta)`: mean, least and most of the time steps; nothing where no loss has theta."""
-    if run.recipe.method["name"] == "baseline":
-        return []
+    """Epoch, and `1 - sigmoid(theta)`: mean, least and most of the time steps."""
     shares = [(epoch, (1 - torch.sigmoid(run.method.backbone.step_weights.detach())).tolist()) for epoch in kept(run)]
     return [(epoch, *(f"{of(share):.4f}" for of in (fmean, min, max))) for epoch, share in shares]
 
@@ -150,7 +148,7 @@ def main(runs: str, out: str | None = None) -> None:
         if out is None:
             continue
         rules, shares = Path(out, "rules.csv"), Path(out, "shares.csv")
-        if missing(shares, SHARES, name):
+        if record["recipe"]["method"]["name"] != "baseline" and missing(shares, SHARES, name):  # it has no theta
             append(shares, [(name, *line) for line in shares_of(load_run(folder))])
         if missing(rules, RULES, name):
             found = rules_of(load_run(folder))
