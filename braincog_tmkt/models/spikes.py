@@ -6,6 +6,7 @@ dropout, another node) makes a tensor without the note, which is treated as any 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -46,13 +47,20 @@ class SpikeConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """`[N, C, H, W]` -> `[N, C', H', W']`."""
         x, weight, bias, levels = self._safe(input), self.weight, self.bias, levels_of(input)
+        kind = x.device.type
+        if not torch.is_autocast_enabled(kind):
+            return self._convolve(x, weight, bias, levels)
+        dtype = torch.get_autocast_dtype(kind)
+        x, weight, bias = _cast(dtype, x, weight, bias)
+        if dtype != torch.bfloat16 or kind != "cpu" or _fast_bfloat16():
+            return self._convolve(x, weight, bias, levels)
+        with torch.autocast(kind, enabled=False):
+            return self._convolve(*_cast(torch.float32, x, weight, bias), levels).to(dtype)
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, levels: int | None) -> Tensor:
         plain = self.padding_mode == "zeros" and not isinstance(self.padding, str)
         if levels is None or not plain or not (torch.is_grad_enabled() and weight.requires_grad):
-            return super().forward(x)
-        if torch.is_autocast_enabled(x.device.type):
-            dtype = torch.get_autocast_dtype(x.device.type)
-            x, weight = x.to(dtype), weight.to(dtype)
-            bias = bias if bias is None else bias.to(dtype)
+            return self._conv_forward(x, weight, bias)
         geometry = list(self.stride), list(self.padding), list(self.dilation), self.groups
         return _Convolve.apply(x, weight, bias, geometry, levels)
 
@@ -64,6 +72,19 @@ class SpikeConv2d(nn.Conv2d):
         """
         hit = x.device.type == "cpu" and set(self.kernel_size) == {1} and set(self.stride) != {1}
         return x.contiguous() if hit and x.shape[1] < 16 else x
+
+
+def _cast(dtype: torch.dtype, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    return x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+
+
+@cache
+def _fast_bfloat16() -> bool:
+    """Whether oneDNN takes bfloat16 on this CPU; elsewhere torch's own loops need ten times as long as those of float32.
+
+    A product of two bfloat16 is exact in float32, in which the products are summed either way.
+    """
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class _Convolve(torch.autograd.Function):
