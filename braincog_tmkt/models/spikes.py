@@ -80,9 +80,9 @@ def _cast(dtype: torch.dtype, x: Tensor, weight: Tensor, bias: Tensor | None) ->
 
 @cache
 def _fast_bfloat16() -> bool:
-    """Whether oneDNN takes bfloat16 on this CPU; elsewhere torch's own loops need ten times as long as those of float32.
+    """Whether oneDNN takes bfloat16 on this CPU. Elsewhere PyTorch's own loops take far longer than oneDNN in float32.
 
-    A product of two bfloat16 is exact in float32, in which the products are summed either way.
+    Both give the numbers of bfloat16: the product of two is exact in float32, in which the products are summed.
     """
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
