@@ -91,9 +91,15 @@ def features(
         The figure, and rows of run, modality, class, key, x, y, and the run's numbers.
 
     Raises:
-        RecipeError: for fewer than two classes.
+        RecipeError: for fewer than two classes, or a network of one stream, which cannot see both at once.
         DataError: if an image cannot be read.
     """
+    for run in runs:
+        if not hasattr(run.method.backbone, "streams"):
+            raise RecipeError(
+                f"features shows the event stream and the static stream, but {run} has a network of one stream"
+                f" ('{run.recipe.model['name']}'): leave this run out"
+            )
     rows = chosen_rows(runs[0], recordings)
     found = [measure_points(run, rows) for run in runs]
     count = len(found[0].label)

@@ -128,6 +128,12 @@ def test_settings_out_of_range_are_refused(loaded, tmp_path, settings, words):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_networks_of_one_stream_are_refused(loaded, with_model, tmp_path):
+    with pytest.raises(RecipeError, match=r"a network of one stream \('plif_snn4'\): leave this run out"):
+        features([loaded[1], with_model(loaded[0], name="plif_snn4")], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_known_images_the_recordings_stand_alone(loaded, tmp_path, monkeypatch):
     monkeypatch.setattr(Digits, "index", lambda self, index=Digits.index: replace(index(self), twins_known=False))
     _, table = features(loaded[:1], tmp_path, recordings=40, perplexity=5)
