@@ -47,20 +47,18 @@ class SpikeConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """`[N, C, H, W]` -> `[N, C', H', W']`."""
         x, weight, bias, levels = self._safe(input), self.weight, self.bias, levels_of(input)
-        kind = x.device.type
-        if not torch.is_autocast_enabled(kind):
-            return self._convolve(x, weight, bias, levels)
-        dtype = torch.get_autocast_dtype(kind)
-        x, weight, bias = _cast(dtype, x, weight, bias)
-        if dtype != torch.bfloat16 or kind != "cpu" or _fast_bfloat16():
-            return self._convolve(x, weight, bias, levels)
-        with torch.autocast(kind, enabled=False):
-            return self._convolve(*_cast(torch.float32, x, weight, bias), levels).to(dtype)
+        if x.device.type == "cpu" and _autocast_to_slow_bfloat16():
+            rounded = _cast(torch.float32, *_cast(torch.bfloat16, x, weight, bias))
+            with torch.autocast("cpu", enabled=False):
+                return self._convolve(*rounded, levels).to(torch.bfloat16)
+        return self._convolve(x, weight, bias, levels)
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, levels: int | None) -> Tensor:
         plain = self.padding_mode == "zeros" and not isinstance(self.padding, str)
         if levels is None or not plain or not (torch.is_grad_enabled() and weight.requires_grad):
             return self._conv_forward(x, weight, bias)
+        if torch.is_autocast_enabled(x.device.type):
+            x, weight, bias = _cast(torch.get_autocast_dtype(x.device.type), x, weight, bias)
         geometry = list(self.stride), list(self.padding), list(self.dilation), self.groups
         return _Convolve.apply(x, weight, bias, geometry, levels)
 
@@ -78,13 +76,20 @@ def _cast(dtype: torch.dtype, x: Tensor, weight: Tensor, bias: Tensor | None) ->
     return x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
 
 
+def _autocast_to_slow_bfloat16() -> bool:
+    """Whether autocast asks for bfloat16 where PyTorch's own loops take far longer than oneDNN in float32.
+
+    Convolving rounded numbers in float32 gives the numbers of bfloat16: products of two are exact in float32, in which
+    they are summed anyway.
+    """
+    asked = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return asked and not _fast_bfloat16()
+
+
 @cache
 def _fast_bfloat16() -> bool:
-    """Whether oneDNN takes bfloat16 on this CPU. Elsewhere PyTorch's own loops take far longer than oneDNN in float32.
-
-    Both give the numbers of bfloat16: the product of two is exact in float32, in which the products are summed.
-    """
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    """Whether oneDNN takes bfloat16 on this CPU."""
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class _Convolve(torch.autograd.Function):

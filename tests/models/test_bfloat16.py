@@ -88,3 +88,8 @@ def test_float16_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.rand(2, 8, 5, 5)
     with torch.autocast("cpu", dtype=torch.float16):
         assert torch.equal(layer(x), torch.nn.functional.conv2d(x, layer.weight, layer.bias))
+
+
+def test_shapes_alone_can_be_computed() -> None:
+    layer = SpikeConv2d(8, 16, 3, device="meta")
+    assert layer(torch.zeros(2, 8, 5, 5, device="meta")).shape == (2, 16, 3, 3)

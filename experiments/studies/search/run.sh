@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Is there a setting of TMKT that beats Knowledge-Transfer and TET? Candidates beside those of ../tables_nmnist_vggsnn, on
+# the same recordings and settings (real N-MNIST, VGGSNN at a quarter of its width, norm `step_own`), three seeds each;
+# `choose.py` takes the one of the highest validation accuracy, which alone gets three more seeds and its test accuracy read.
+# A run takes 2 to 3 minutes of one core with bfloat16 in hardware, 13 without; finished runs are skipped.
+# DATA=./data (with nmnist/ and mnist_png/)   RUNS=runs/search   JOBS=1
+# Writes records.jsonl; prints the tables of docs/results/search.md.
+source "$(dirname "$0")/../../env.sh"
+install_project
+STUDY=experiments/studies/search RUNS="${RUNS:-runs/search}"
+
+# nmnist SEEDS RECIPES..
+nmnist() {
+  local seeds
+  read -ra seeds <<< "$1"
+  shift
+  tmkt train "${@/#/nmnist/}" --tier vggsnn --seeds "${seeds[@]}" --threads 1 --jobs "${JOBS:-1}" --resume --runs "$RUNS" \
+    data.root="${DATA:-./data}" data.static_pool=open data.train_per_class=20 data.val_portion=0.5 \
+    train.epochs=60 train.eval_every=3 train.keep_every=3 train.precision=bf16-mixed model.norm=step_own
+}
+
+nmnist "42 1024 90210" tsm_cubic tsm_event1 tsm_cubic_event1
+python -m braincog_tmkt.results.pack "$RUNS" --into "$STUDY/records.jsonl"
