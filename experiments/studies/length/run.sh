@@ -9,18 +9,9 @@
 source "$(dirname "$0")/../../env.sh"
 install_project
 STUDY=experiments/studies/length RUNS="${RUNS:-runs/length}"
-IMAGES="${IMAGES:-./data}" TWIN="${TWIN:-./data/length_twin}"
-CLASSES="BACKGROUND_Google Faces_easy Leopards Motorbikes accordion airplanes bonsai car_side dollar_bill grand_piano ketch \
-  laptop menorah minaret pizza soccer_ball stop_sign sunflower watch yin_yang"
+source "$STUDY/twin.sh"
 
-# The first 40 images of each class as a tree of their own, and their simulated recordings.
-for class in $CLASSES; do
-  mkdir -p "$TWIN/101_ObjectCategories/$class"
-  for number in $(seq -f %04g 40); do
-    ln -sfn "$(realpath "$IMAGES")/101_ObjectCategories/$class/image_$number.jpg" "$TWIN/101_ObjectCategories/$class/"
-  done
-done
-tmkt data simulate ncaltech101 --static "$TWIN" --out "$TWIN"
+make_twin
 tmkt train ncaltech101/{baseline,knowledge_transfer,tsm,tmkt} --tier small --seeds ${SEEDS:-42 1024 90210} \
   --threads 1 --jobs "${JOBS:-1}" --resume --runs "$RUNS" data.root="$TWIN" \
   train.epochs=200 train.eval_every=10 train.keep_every=10 train.precision=bf16-mixed model.norm=step_own

@@ -1,0 +1,23 @@
+# Sourced by the scripts of `length` and `search`. IMAGES: folder with 101_ObjectCategories/. TWIN: where links to the images
+# and the simulated recordings go.
+IMAGES="${IMAGES:-./data}" TWIN="${TWIN:-./data/length_twin}"
+CLASSES="BACKGROUND_Google Faces_easy Leopards Motorbikes accordion airplanes bonsai car_side dollar_bill grand_piano ketch \
+  laptop menorah minaret pizza soccer_ball stop_sign sunflower watch yin_yang"
+
+# link_images FOLDER COUNT: the first images of each class, as far as there are that many, as a tree of their own
+link_images() {
+  local class number image
+  for class in $CLASSES; do
+    mkdir -p "$1/101_ObjectCategories/$class"
+    for number in $(seq -f %04g "$2"); do
+      image="$IMAGES/101_ObjectCategories/$class/image_$number.jpg"
+      [ ! -e "$image" ] || ln -sfn "$(realpath "$image")" "$1/101_ObjectCategories/$class/"
+    done
+  done
+}
+
+# make_twin: recordings of the first 40 images of each class
+make_twin() {
+  link_images "$TWIN" 40
+  tmkt data simulate ncaltech101 --static "$TWIN" --out "$TWIN"
+}
