@@ -29,6 +29,7 @@ METHODS = {
     "tsm": ("TSM", "tmkt", "s"),
     "tmkt": ("TMKT, Eq. 17", "tmkt", "^"),
     "tsm_cubic": ("cubic mixing, no MAG, no MRP", "ckd", "D"),
+    "tsm_cubic_event1": ("the same, event loss at weight 1", "r2etl", "P"),
 }
 
 
@@ -37,29 +38,29 @@ class Setting(NamedTuple):
 
     Args:
         title: as the picture has it.
-        study: folder of the records.
         chosen: settings that they share.
+        studies: folders of the records.
     """
 
     title: str
-    study: str
     chosen: tuple[str, ...]
+    studies: tuple[str, ...]
 
 
 SETTINGS = (
     *(
-        Setting(f"N-MNIST, SCNN, {count} a class", "nmnist", (f"data.train_per_class={count}",))
+        Setting(f"N-MNIST, SCNN, {count} a class", (f"data.train_per_class={count}",), ("nmnist",))
         for count in (5, 10, 20, 30)
     ),
-    Setting("N-MNIST, VGGSNN, 10 a class", "batch_norm", ("model.norm=step_own",)),
-    Setting("N-Caltech101*, 36 epochs", "search", ("data.name=ncaltech101",)),
-    Setting("N-Caltech101*, 200 epochs", "length", ("model.norm=step_own",)),
+    Setting("N-MNIST, VGGSNN, 10 a class", ("data.name=nmnist", "model.norm=step_own"), ("batch_norm", "search")),
+    Setting("N-Caltech101*, 36 epochs", ("data.name=ncaltech101",), ("search",)),
+    Setting("N-Caltech101*, 200 epochs", ("model.norm=step_own",), ("length",)),
 )
 
 
 def gains(setting: Setting) -> dict[tuple[str, str], Paired]:
     """(Method, images) -> points above TET at the last epoch."""
-    records = records_with(read_records([STUDIES / setting.study]), setting.chosen)
+    records = records_with(read_records([STUDIES / study for study in setting.studies]), setting.chosen)
     found = {
         key: {seed: 100 * value for seed, value in by_seed(runs, lambda record: record["last"]["accuracy"]).items()}
         for key, runs in grouped(
@@ -73,13 +74,13 @@ def gains(setting: Setting) -> dict[tuple[str, str], Paired]:
 
 def draw(found: dict[str, dict[tuple[str, str], Paired]]) -> plt.Figure:
     """A panel for each kind of images, a line a setting, a mark a method."""
-    figure, grid = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained", sharex=True, sharey=True)
+    figure, grid = plt.subplots(1, 2, figsize=(11, 5.4), layout="constrained", sharex=True, sharey=True)
     for axes, (pool, words) in zip(grid, POOLS.items(), strict=True):
         axes.axvline(0, color="black", linewidth=0.8)
         for place, gaps in enumerate(found.values()):
             for number, (method, (label, colour, mark)) in enumerate(METHODS.items()):
                 if gap := gaps.get((method, pool)):
-                    y, shade = place + 0.18 * (number - 1.5), colour_of(method, colour)
+                    y, shade = place + 0.16 * (number - (len(METHODS) - 1) / 2), colour_of(method, colour)
                     axes.plot(gap.mean, y, mark, color=shade, markersize=5, label=label)
                     if gap.t_low is not None:
                         axes.plot([gap.t_low, gap.t_high], [y, y], color=shade, linewidth=1.3)
@@ -88,7 +89,7 @@ def draw(found: dict[str, dict[tuple[str, str], Paired]]) -> plt.Figure:
     grid[0].set_yticks(range(len(found)), list(found))
     grid[0].invert_yaxis()
     marks = {label: mark for axes in grid for mark, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(marks.values(), marks, loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(marks.values(), marks, loc="outside lower center", ncols=5, frameon=False)
     return figure
 
 

@@ -17,7 +17,7 @@ from braincog_tmkt.results.store import read_records, records_with
 
 HERE = Path(__file__).parent
 PLACES = HERE, HERE.with_name("batch_norm"), HERE.with_name("tables_nmnist_vggsnn")
-RIVALS = "nmnist/baseline", "nmnist/knowledge_transfer"
+RIVALS = "baseline", "knowledge_transfer"
 FIRST = 42, 1024, 90210
 
 
@@ -44,37 +44,47 @@ def shown(records: list, part: str) -> str:
     return mean_in_words(*mean_std(percent(records, part).values()), digits=1)
 
 
+def above(records: list, reference: list) -> str:
+    """Points on the test recordings above others, paired over the seeds."""
+    gap = paired(percent(records, "test"), percent(reference, "test"))
+    return interval(gap.mean, gap.t_low, gap.t_high, 1) if gap else ""
+
+
 def compare(groups: dict[str, list]) -> None:
-    """Print the last group beside all of them."""
-    rows, ours = [], percent([*groups.values()][-1], "test")
-    for name, records in groups.items():
-        gap = paired(ours, percent(records, "test"))
-        rows.append(
-            {
-                "row": name,
-                "seeds": len(records),
-                "validation": shown(records, "val"),
-                "test": shown(records, "test"),
-                "last row minus this": interval(gap.mean, gap.t_low, gap.t_high, 1) if gap else "",
-            }
-        )
+    """Print groups of runs, each beside the rivals among them."""
+    references = [name for name in groups if name.startswith(RIVALS)]
+    rows = [
+        {"row": name, "seeds": len(records), "validation": shown(records, "val"), "test": shown(records, "test")}
+        | {f"minus {other}": above(records, groups[other]) for other in references if other != name}
+        for name, records in groups.items()
+    ]
     print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True), end="\n\n")
 
 
 def main() -> None:
     """Print the candidates by validation accuracy, and the chosen one beside its rivals."""
     records = records_with(read_records(PLACES), ["model.norm=step_own"])
-    found = grouped(records_with(records, ["data.name=nmnist"]), lambda record: record["name"])
+    found = grouped(records_with(records, ["data.name=nmnist"]), method_of)
     ordered = sorted(found, key=lambda name: merit(found[name]), reverse=True)
     rows = []
     for name in ordered:
         accuracy, loss = merit(found[name])
         rows.append({"recipe": name, "validation": f"{100 * accuracy:.1f}", "loss": f"{-loss:.3f}"})
     print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True), end="\n\n")
-    chosen = next(name for name in ordered if setting_of(found[name][0], "method.name") == "tmkt")
-    compare({name: found[name] for name in (*RIVALS, chosen)})
-    carried = records_with(records, ["data.name=ncaltech101"])
-    compare(grouped(carried, lambda record: f"{record['name']}, {setting_of(record, 'data.static_pool')}"))
+    chosen = next(name for name in ordered if name not in RIVALS)
+    compare({name: found[name] for name in (*RIVALS, "tmkt", chosen)})
+    compare(grouped(records_with(records, ["data.name=ncaltech101"]), with_images))
+
+
+def method_of(record: dict) -> str:
+    """The recipe's name without its data set."""
+    return str(record["name"].split("/")[1])
+
+
+def with_images(record: dict) -> str:
+    """The same, and which images a method draws."""
+    further = setting_of(record, "data.static_pool") == "open"
+    return method_of(record) + ", further images" * further
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Is there a setting of TMKT that beats Knowledge-Transfer and TET? Candidates beside those of ../tables_nmnist_vggsnn, on
 # the same recordings and settings (real N-MNIST, VGGSNN at a quarter of its width, norm `step_own`), three seeds each;
-# `choose.py` takes the one of the highest validation accuracy, which alone gets three more seeds and its test accuracy read.
+# `choose.py` takes the one of the highest validation accuracy, which gets three more seeds.
 # A run takes 2 to 3 minutes of one core with bfloat16 in hardware, 13 without; finished runs are skipped.
-# Then that setting on the simulated N-Caltech101 of ../length for 36 epochs, with the images of the training recordings and
-# with up to 100 further images of each class. A run takes 2 to 3 minutes of one core that has bfloat16, 10 without;
-# finished runs are skipped.
+# Then that setting on the simulated N-Caltech101 of ../length for 36 epochs, with the images of the training recordings,
+# with up to 100 further images of each class, and with the event loss at full weight. A run takes 4 to 14 minutes of one
+# core without bfloat16; finished runs are skipped.
 # DATA=./data (with nmnist/ and mnist_png/)   IMAGES=./data (with 101_ObjectCategories/)   TWIN=./data/length_twin
 # RUNS=runs/search   JOBS=1
 # Writes records.jsonl; prints the tables of docs/results/search.md.
@@ -38,7 +38,7 @@ nmnist "42 1024 90210" tsm_cubic tsm_event1 tsm_cubic_event1
 nmnist "1 2 3" tsm_cubic
 make_twin
 link_images "$TWIN/further" 140
-ncaltech101 "baseline knowledge_transfer tsm_cubic"
-ncaltech101 "knowledge_transfer tsm_cubic" data.static_root="$TWIN/further" data.static_pool=open
+ncaltech101 "baseline knowledge_transfer tsm_cubic tsm_cubic_event1"
+ncaltech101 tsm_cubic data.static_root="$TWIN/further" data.static_pool=open
 python -m braincog_tmkt.results.pack "$RUNS" --into "$STUDY/records.jsonl"
 python "$STUDY/choose.py"
