@@ -47,7 +47,7 @@ class SpikeConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """`[N, C, H, W]` -> `[N, C', H', W']`."""
         x, weight, bias, levels = self._safe(input), self.weight, self.bias, levels_of(input)
-        if x.device.type == "cpu" and _autocast_to_slow_bfloat16():
+        if x.device.type == "cpu" and x.dtype != torch.float64 and _autocast_to_slow_bfloat16():
             rounded = _cast(torch.float32, *_cast(torch.bfloat16, x, weight, bias))
             with torch.autocast("cpu", enabled=False):
                 return self._convolve(*rounded, levels).to(torch.bfloat16)
@@ -79,8 +79,8 @@ def _cast(dtype: torch.dtype, x: Tensor, weight: Tensor, bias: Tensor | None) ->
 def _autocast_to_slow_bfloat16() -> bool:
     """Whether autocast asks for bfloat16 where PyTorch's own loops take far longer than oneDNN in float32.
 
-    Convolving rounded numbers in float32 gives the numbers of bfloat16: products of two are exact in float32, in which
-    they are summed anyway.
+    Convolving rounded numbers in float32 gives the numbers of bfloat16, up to the order of summation: products of two
+    are exact in float32, in which they are summed anyway.
     """
     asked = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
     return asked and not _fast_bfloat16()

@@ -24,7 +24,7 @@ from braincog_tmkt.results.store import read_records, records_with
 HERE = Path(__file__).resolve().parent
 STUDIES = HERE.parents[1] / "experiments/studies"
 POOLS = {"partners": "images of the training recordings only", "open": "further images, too"}
-METHODS = {
+METHODS = {  # label, the method whose colour it has, mark
     "knowledge_transfer": ("Knowledge-Transfer", "knowledge_transfer", "o"),
     "tsm": ("TSM", "tmkt", "s"),
     "tmkt": ("TMKT, Eq. 17", "tmkt", "^"),
@@ -98,7 +98,7 @@ def main() -> None:
     found = {setting.title: gains(setting) for setting in SETTINGS}
     draw(found).savefig(HERE / "transfer.png", dpi=110)
     rows = [
-        {"setting": title, "images": pool, "n": max(gap.seeds for gap in ours.values())}
+        {"setting": title, "images": pool, "n": "/".join(str(gap.seeds) for gap in ours.values())}
         | {METHODS[method][0]: interval(gap.mean, gap.t_low, gap.t_high, 1) for method, gap in ours.items()}
         for title, gaps in found.items()
         for pool in POOLS

@@ -90,6 +90,15 @@ def test_float16_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
         assert torch.equal(layer(x), torch.nn.functional.conv2d(x, layer.weight, layer.bias))
 
 
-def test_shapes_alone_can_be_computed() -> None:
+def test_shapes_alone_can_be_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spikes, "_fast_bfloat16", lambda: False)
     layer = SpikeConv2d(8, 16, 3, device="meta")
-    assert layer(torch.zeros(2, 8, 5, 5, device="meta")).shape == (2, 16, 3, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layer(torch.zeros(2, 8, 5, 5, device="meta")).shape == (2, 16, 3, 3)
+
+
+def test_float64_stays_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spikes, "_fast_bfloat16", lambda: False)
+    layer = SpikeConv2d(8, 16, 3, dtype=torch.float64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layer(torch.rand(2, 8, 5, 5, dtype=torch.float64)).dtype == torch.float64

@@ -2,10 +2,9 @@
 # Is there a setting of TMKT that beats Knowledge-Transfer and TET? Candidates beside those of ../tables_nmnist_vggsnn, on
 # the same recordings and settings (real N-MNIST, VGGSNN at a quarter of its width, norm `step_own`), three seeds each;
 # `choose.py` takes the one of the highest validation accuracy, which gets three more seeds.
-# A run takes 2 to 3 minutes of one core with bfloat16 in hardware, 13 without; finished runs are skipped.
 # Then that setting on the simulated N-Caltech101 of ../length for 36 epochs, with the images of the training recordings,
 # with up to 100 further images of each class, and with the event loss at full weight. A run takes 4 to 14 minutes of one
-# core without bfloat16; finished runs are skipped.
+# core that has no bfloat16; finished runs are skipped.
 # DATA=./data (with nmnist/ and mnist_png/)   IMAGES=./data (with 101_ObjectCategories/)   TWIN=./data/length_twin
 # RUNS=runs/search   JOBS=1
 # Writes records.jsonl; prints the tables of docs/results/search.md.
