@@ -95,7 +95,7 @@ def features(
         DataError: if an image cannot be read.
     """
     for run in runs:
-        if not hasattr(run.method.backbone, "streams"):
+        if not run.method.needs_static and not hasattr(run.method.backbone, "streams"):
             raise RecipeError(
                 f"features shows the event stream and the static stream, but {run} has a network of one stream"
                 f" ('{run.recipe.model['name']}'): leave this run out"
