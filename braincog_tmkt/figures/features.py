@@ -26,6 +26,7 @@ from .inputs import (
     names_of,
     partners,
     require_range,
+    require_streams,
     setting_in_words,
     titles_of,
     warnings_in_words,
@@ -91,15 +92,11 @@ def features(
         The figure, and rows of run, modality, class, key, x, y, and the run's numbers.
 
     Raises:
-        RecipeError: for fewer than two classes, or a network of one stream, which cannot see both at once.
+        RecipeError: for fewer than two classes, or a network that cannot show images in the place of events.
         DataError: if an image cannot be read.
     """
     for run in runs:
-        if not run.method.needs_static and not hasattr(run.method.backbone, "streams"):
-            raise RecipeError(
-                f"features shows the event stream and the static stream, but {run} has a network of one stream"
-                f" ('{run.recipe.model['name']}'): leave this run out"
-            )
+        require_streams(run)
     rows = chosen_rows(runs[0], recordings)
     found = [measure_points(run, rows) for run in runs]
     count = len(found[0].label)

@@ -124,6 +124,19 @@ def evenly(count: int, total: int) -> list[int]:
     return sorted({round(place) for place in np.linspace(0, total - 1, min(count, total))})
 
 
+def require_streams(run: LoadedRun) -> None:
+    """Refuse a network that does not show images in the place of events.
+
+    Raises:
+        RecipeError: if it has one stream, or a layer of its own for images.
+    """
+    if not hasattr(run.method.backbone, "streams"):
+        model = run.recipe.model["name"]
+        raise RecipeError(
+            f"{run}: the figure needs a tmkt_* network, '{model}' does not show images in the place of events"
+        )
+
+
 def partners(run: LoadedRun, rows: Tensor) -> tuple[Tensor, Tensor]:
     """The static images that recordings show, as the network gets them.
 
@@ -141,11 +154,8 @@ def partners(run: LoadedRun, rows: Tensor) -> tuple[Tensor, Tensor]:
         RecipeError: for a network that learns from images and cannot show them in the place of events.
     """
     data, backbone = run.recipe.data, run.method.backbone
-    if run.method.needs_static and not hasattr(backbone, "streams"):
-        model = run.recipe.model["name"]
-        raise RecipeError(
-            f"{run}: the figure needs a tmkt_* network, '{model}' shows images through a layer of their own"
-        )
+    if run.method.needs_static:
+        require_streams(run)
     dataset, index = open_dataset(data)
     statics = {item.key: item for item in index.statics} if index.twins_known else {}
     found = [statics.get(index.recordings[row].key) for row in rows.tolist()]

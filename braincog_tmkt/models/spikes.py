@@ -47,7 +47,7 @@ class SpikeConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """`[N, C, H, W]` -> `[N, C', H', W']`."""
         x, weight, bias, levels = self._safe(input), self.weight, self.bias, levels_of(input)
-        if x.device.type == "cpu" and x.dtype != torch.float64 and _autocast_to_slow_bfloat16():
+        if _goes_to_slow_bfloat16(x):
             rounded = _cast(torch.float32, *_cast(torch.bfloat16, x, weight, bias))
             with torch.autocast("cpu", enabled=False):
                 return self._convolve(*rounded, levels).to(torch.bfloat16)
@@ -76,14 +76,15 @@ def _cast(dtype: torch.dtype, x: Tensor, weight: Tensor, bias: Tensor | None) ->
     return x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
 
 
-def _autocast_to_slow_bfloat16() -> bool:
-    """Whether autocast asks for bfloat16 where PyTorch's own loops take far longer than oneDNN in float32.
+def _goes_to_slow_bfloat16(x: Tensor) -> bool:
+    """Whether autocast, which leaves float64 alone, takes a tensor to loops far slower than oneDNN in float32.
 
     Convolving rounded numbers in float32 gives the numbers of bfloat16, up to the order of summation: products of two
     are exact in float32, in which they are summed anyway.
     """
-    asked = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    return asked and not _fast_bfloat16()
+    if x.device.type != "cpu" or x.dtype == torch.float64 or not torch.is_autocast_enabled("cpu"):
+        return False
+    return torch.get_autocast_dtype("cpu") == torch.bfloat16 and not _fast_bfloat16()
 
 
 @cache

@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 from tabulate import tabulate
 
 from braincog_tmkt.recipe.identity import setting_of
-from braincog_tmkt.results.frame import Paired, by_seed, grouped, paired
+from braincog_tmkt.results.frame import Paired, accuracies, grouped, paired
 from braincog_tmkt.results.grids import interval
 from braincog_tmkt.results.identity import colour_of
 from braincog_tmkt.results.store import read_records, records_with
@@ -62,7 +62,7 @@ def gains(setting: Setting) -> dict[tuple[str, str], Paired]:
     """(Method, images) -> points above TET at the last epoch."""
     records = records_with(read_records([STUDIES / study for study in setting.studies]), setting.chosen)
     found = {
-        key: {seed: 100 * value for seed, value in by_seed(runs, lambda record: record["last"]["accuracy"]).items()}
+        key: accuracies(runs, "last")
         for key, runs in grouped(
             records, lambda record: (record["name"].split("/")[1], setting_of(record, "data.static_pool") or "partners")
         ).items()

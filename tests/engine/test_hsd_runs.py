@@ -70,7 +70,7 @@ def test_r2etl_runs_on_its_own_network_which_has_no_picture_of_images_as_events(
     assert {"static", "events", "encoder", "feature"} < read_record(folder)["history"][0]["train"].keys()
     assert re_evaluate(folder) is True
     assert main(["figure", "features", str(folder), "recordings=4", "perplexity=1"]) == 2
-    assert "the figure needs a tmkt_* network, 'r2etl_vggsnn' shows images" in capsys.readouterr().err
+    assert "the figure needs a tmkt_* network, 'r2etl_vggsnn' does not show images" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_settings_out_of_range_are_refused(loaded, tmp_path, settings, words):
 
 
 def test_networks_of_one_stream_are_refused(loaded, with_model, tmp_path):
-    with pytest.raises(RecipeError, match=r"a network of one stream \('plif_snn4'\): leave this run out"):
+    with pytest.raises(RecipeError, match=r"needs a tmkt_\* network, 'plif_snn4' does not show images"):
         features([loaded[1], with_model(loaded[0], name="plif_snn4")], tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -19,5 +19,9 @@ link_images() {
 # make_twin: recordings of the first 40 images of each class
 make_twin() {
   link_images "$TWIN" 40
+  if [ "$(find "$TWIN/101_ObjectCategories" -name '*.jpg' | wc -l)" != 800 ]; then
+    echo "error: not all 20 classes have image_0001.jpg to image_0040.jpg under $IMAGES/101_ObjectCategories: give IMAGES=" >&2
+    exit 1
+  fi
   tmkt data simulate ncaltech101 --static "$TWIN" --out "$TWIN"
 }

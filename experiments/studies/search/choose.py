@@ -5,13 +5,14 @@ norm `step_own`. The choice is made on three seeds; equal ones are told apart by
 table has the chosen one on simulated N-Caltech101, with the images of training recordings and with further ones.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
 from tabulate import tabulate
 
 from braincog_tmkt.recipe.identity import setting_of
-from braincog_tmkt.results.frame import by_seed, grouped, mean_std, paired
+from braincog_tmkt.results.frame import accuracies, by_seed, grouped, mean_std, paired
 from braincog_tmkt.results.grids import interval, mean_in_words
 from braincog_tmkt.results.store import read_records, records_with
 
@@ -19,12 +20,7 @@ HERE = Path(__file__).parent
 PLACES = HERE, HERE.with_name("batch_norm"), HERE.with_name("tables_nmnist_vggsnn")
 RIVALS = "baseline", "knowledge_transfer"
 FIRST = 42, 1024, 90210
-
-
-def percent(records: list, part: str) -> dict[int, float]:
-    """Seed -> accuracy of the last epoch in percent."""
-    key = "accuracy" if part == "test" else "val_accuracy"
-    return {seed: 100 * value for seed, value in by_seed(records, lambda record: record["last"][key]).items()}
+WEIGHT_1 = "tsm_cubic_event1"
 
 
 def merit(records: list) -> tuple[float, float]:
@@ -34,26 +30,37 @@ def merit(records: list) -> tuple[float, float]:
     return accuracy, -fmean(record["history"][-1]["val"]["loss"] for record in first)
 
 
-def shown(records: list, part: str) -> str:
+def validation(records: list) -> dict[int, float]:
+    """Seed -> validation accuracy of the last epoch in percent."""
+    return {
+        seed: 100 * value for seed, value in by_seed(records, lambda record: record["last"]["val_accuracy"]).items()
+    }
+
+
+def shown(values: dict[int, float]) -> str:
     """Mean and standard deviation over the seeds."""
-    return mean_in_words(*mean_std(percent(records, part).values()), digits=1)
+    return mean_in_words(*mean_std(values.values()), digits=1)
 
 
-def above(records: list, reference: list) -> str:
+def above(records: list, reference: list, select: str) -> str:
     """Points on the test recordings above others, paired over the seeds."""
-    gap = paired(percent(records, "test"), percent(reference, "test"))
+    gap = paired(accuracies(records, select), accuracies(reference, select))
     return interval(gap.mean, gap.t_low, gap.t_high, 1) if gap else ""
 
 
-def compare(groups: dict[str, list]) -> None:
-    """Print groups of runs, each beside the rivals among them."""
-    references = [name for name in groups if name.startswith(RIVALS)]
+def compare(title: str, groups: dict[str, list], references: Sequence[str], select: str = "last") -> None:
+    """Print groups of runs, each beside some of them."""
     rows = [
-        {"row": name, "seeds": len(records), "validation": shown(records, "val"), "test": shown(records, "test")}
-        | {f"minus {other}": above(records, groups[other]) for other in references if other != name}
-        for name, records in groups.items()
+        {
+            "row": name,
+            "n": len(runs),
+            "validation, last": shown(validation(runs)),
+            "test": shown(accuracies(runs, select)),
+        }
+        | {f"minus {other}": above(runs, groups[other], select) for other in references if other != name}
+        for name, runs in groups.items()
     ]
-    print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True), end="\n\n")
+    print(f"{title}\n\n{tabulate(rows, headers='keys', tablefmt='github', disable_numparse=True)}\n")
 
 
 def main() -> None:
@@ -67,8 +74,14 @@ def main() -> None:
         rows.append({"recipe": name, "validation": f"{100 * accuracy:.1f}", "loss": f"{-loss:.3f}"})
     print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True), end="\n\n")
     chosen = next(name for name in ordered if name not in RIVALS)
-    compare({name: found[name] for name in (*RIVALS, "tmkt", "tsm", chosen)})
-    compare(grouped(records_with(records, ["data.name=ncaltech101"]), with_images))
+    rivals = *RIVALS, "tmkt", "tsm", chosen
+    beside = {name: found[name] for name in (*rivals, WEIGHT_1)}
+    for select in ("last", "best_val", "best_test"):
+        compare(f"N-MNIST, {select}", beside, rivals, select)
+    new = {name: [record for record in found[name] if record["seed"] not in FIRST] for name in rivals}
+    compare("N-MNIST, the seeds that had no part in the choice", new, rivals)
+    carried = grouped(records_with(records, ["data.name=ncaltech101"]), with_images)
+    compare("N-Caltech101", carried, (*RIVALS, chosen))
 
 
 def method_of(record: dict) -> str:
