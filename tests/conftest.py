@@ -1,6 +1,7 @@
 """What every test may rest on: one thread, fixed seeds, a folder and a home of its own, the same environment."""
 
 import atexit
+import gc
 import os
 import random
 import shutil
@@ -60,7 +61,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """The server of `tests/children.py` imports what it needs while the first tests run."""
+    """The server of `tests/children.py` imports what it needs while the first tests run.
+
+    What was imported until here stays; every run collects garbage first, and need not look through that.
+    """
+    gc.collect()
+    gc.freeze()
     if "tests.children" in sys.modules and not session.config.option.collectonly:
         forkserver.ensure_running()
 

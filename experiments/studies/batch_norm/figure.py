@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 from tabulate import tabulate
 
 from braincog_tmkt.recipe.identity import setting_of
-from braincog_tmkt.results.frame import by_seed, grouped, mean_std, paired
+from braincog_tmkt.results.frame import accuracies, grouped, mean_std, paired
 from braincog_tmkt.results.grids import interval, mean_in_words
 from braincog_tmkt.results.identity import colour_of
 from braincog_tmkt.results.store import read_records
@@ -23,8 +23,9 @@ from braincog_tmkt.results.store import read_records
 HERE = Path(__file__).parent
 METHODS = {"baseline": "TET", "knowledge_transfer": "Knowledge-Transfer", "tsm": "TSM", "tmkt": "TMKT"}
 TITLES = {
-    "nmnist": "N-MNIST, real, VGGSNN at 1/4 width, T = 10",
-    "ncaltech101": "N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4",
+    "batch_norm": "N-MNIST, real, VGGSNN at 1/4 width, T = 10",
+    "batch_norm_resnet18": "N-MNIST, real, ResNet-18 at 1/4 width, T = 10",
+    "length": "N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4",
 }
 NORMS = {"step": "one running set (`step`)", "step_own": "a set for each step (`step_own`)", "shared": "`shared`"}
 SELECTIONS = {"last": "last epoch", "best_val": "best on validation", "best_test": "best on test"}
@@ -45,11 +46,6 @@ def runs_of(study: Path) -> dict[tuple[str, str], list]:
     return grouped(
         read_records([study]), lambda record: (record["name"].split("/")[1], setting_of(record, "model.norm") or "step")
     )
-
-
-def percent(records: list, select: str) -> dict[int, float]:
-    """Seed -> accuracy in percent."""
-    return {seed: 100 * value for seed, value in by_seed(records, lambda record: record[select]["accuracy"]).items()}
 
 
 def curve(record: dict) -> list[tuple[int, float]]:
@@ -74,14 +70,14 @@ def reach(difference) -> str:
     return "" if difference is None else interval(difference.mean, difference.t_low, difference.t_high, 1)
 
 
-def accuracies(found: dict) -> list[dict[str, object]]:
+def by_selection(found: dict) -> list[dict[str, object]]:
     """One row a method and norm: by selection, and how far the end of the training swings."""
     rows = []
     for method, label in METHODS.items():
         for norm, words in NORMS.items():
             if records := found.get((method, norm)):
                 row = {"method": label, "norm": words, "seeds": len(records)}
-                row |= {title: shown(percent(records, key)) for key, title in SELECTIONS.items() if records[0][key]}
+                row |= {title: shown(accuracies(records, key)) for key, title in SELECTIONS.items() if records[0][key]}
                 rows.append({**row, "swing": f"{fmean(map(swing, records)):.1f}"})
     return rows
 
@@ -95,7 +91,7 @@ def gains(found: dict) -> list[dict[str, object]]:
             for norm, words in NORMS.items():
                 ours, theirs = found.get((method, norm)), found.get(("baseline", norm))
                 if ours and theirs and ours[0][key]:
-                    one, other = percent(ours, key), percent(theirs, key)
+                    one, other = accuracies(ours, key), accuracies(theirs, key)
                     above[norm] = {seed: one[seed] - other[seed] for seed in one.keys() & other.keys()}
                     row[words] = reach(paired(one, other))
             if {"step", "step_own"} <= above.keys():
@@ -145,9 +141,8 @@ def draw(found: dict, title: str) -> plt.Figure:
 def main(study: str = str(HERE), picture: str = "docs/figures/batch_norm_nmnist.png") -> None:
     """Draw the picture and print the tables."""
     found = runs_of(Path(study))
-    name = next(iter(found.values()))[0]["data"]["set"]
-    draw(found, TITLES[name]).savefig(picture, dpi=110)
-    for rows in (accuracies(found), gains(found), by_rule(Path(study))):
+    draw(found, TITLES[Path(study).resolve().name]).savefig(picture, dpi=110)
+    for rows in (by_selection(found), gains(found), by_rule(Path(study))):
         print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True), end="\n\n")
 
 

@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# What is batch norm over time worth? TET, Knowledge-Transfer, TSM and TMKT on real N-MNIST with VGGSNN at a quarter of its
-# width: trained once with `step_own`, which trains as `step`, and evaluated under both rules every third epoch; and with
-# `shared`, the methods with images on the first three seeds. CHECK=1 also trains seven networks with `step` itself, whose
-# numbers must be those of the evaluation.
-# A run takes 2 to 3 minutes of one core; finished runs are skipped.
-# DATA=./data (with nmnist/ and mnist_png/)   RUNS=runs/batch_norm   JOBS=1   SEEDS="42 1024 90210 1 2 3"
-# Writes records.jsonl, rules.csv, shares.csv and the picture of docs/explanations/batch-norm.md.
+# What is batch norm over time worth? TET, Knowledge-Transfer, TSM and TMKT on real N-MNIST with VGGSNN or ResNet-18 at a
+# quarter of its width: trained once with `step_own`, which trains as `step`, and evaluated under both rules every third
+# epoch; and, VGGSNN only, with `shared`, the methods with images on the first three seeds. CHECK=1 also trains seven
+# networks with `step` itself, whose numbers must be those of the evaluation.
+# A run takes 2 to 6 minutes of one core; finished runs are skipped.
+# NETWORK=   empty for VGGSNN, or resnet18     DATA=./data (with nmnist/ and mnist_png/)
+# RUNS=runs/batch_norm   JOBS=1   SEEDS="42 1024 90210 1 2 3"
+# Writes records.jsonl, rules.csv, shares.csv of this folder, or of ../batch_norm_resnet18, and a picture of
+# docs/explanations/batch-norm.md.
 source "$(dirname "$0")/../../env.sh"
 install_project
-STUDY=experiments/studies/batch_norm RUNS="${RUNS:-runs/batch_norm}"
+NETWORK="${NETWORK:-}" HERE=experiments/studies/batch_norm STUDY="experiments/studies/batch_norm${NETWORK:+_$NETWORK}"
+RUNS="${RUNS:-runs/$(basename "$STUDY")}"
 read -ra seeds <<< "${SEEDS:-42 1024 90210 1 2 3}"
 
 # nmnist RECIPES SETTINGS..
@@ -18,7 +21,7 @@ nmnist() {
   shift
   tmkt train "${recipes[@]/#/nmnist/}" --tier vggsnn --threads 1 --jobs "${JOBS:-1}" --resume --runs "$RUNS" \
     data.root="${DATA:-./data}" data.static_pool=open data.train_per_class=20 data.val_portion=0.5 \
-    train.epochs=60 train.eval_every=3 train.precision=bf16-mixed "$@"
+    train.epochs=60 train.eval_every=3 train.precision=bf16-mixed ${NETWORK:+model.name=tmkt_$NETWORK} "$@"
 }
 
 if [ -n "${CHECK:-}" ]; then
@@ -26,9 +29,12 @@ if [ -n "${CHECK:-}" ]; then
   nmnist tmkt --seeds 42
 fi
 nmnist "baseline knowledge_transfer tsm tmkt" --seeds "${seeds[@]}" model.norm=step_own train.keep_every=3
-nmnist baseline --seeds "${seeds[@]}" model.norm=shared
-nmnist "knowledge_transfer tsm tmkt" --seeds "${seeds[@]:0:3}" model.norm=shared
-python "$STUDY/rules.py" "$RUNS" "$RUNS"
+if [ -z "$NETWORK" ]; then
+  nmnist baseline --seeds "${seeds[@]}" model.norm=shared
+  nmnist "knowledge_transfer tsm tmkt" --seeds "${seeds[@]:0:3}" model.norm=shared
+fi
+python "$HERE/rules.py" "$RUNS" "$RUNS"
+mkdir -p "$STUDY"
 cp "$RUNS"/{rules,shares}.csv "$STUDY"
 python -m braincog_tmkt.results.pack "$RUNS" --into "$STUDY/records.jsonl"
-python "$STUDY/figure.py"
+python "$HERE/figure.py" "$STUDY" "docs/figures/batch_norm_${NETWORK:-nmnist}.png"
