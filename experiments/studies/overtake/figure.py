@@ -50,9 +50,14 @@ def gap(ours: dict[int, float] | None, theirs: dict[int, float] | None) -> str:
     return f"{interval(found.mean, found.t_low, found.t_high, 1)} ({found.seeds})" if found else ""
 
 
+def lengths_of(found: Found) -> list[int]:
+    """The epochs of the trainings."""
+    return sorted({epochs for _, epochs, _ in found})
+
+
 def by_length(found: Found, norm: str) -> list[dict[str, str]]:
     """A row a method, and a row two methods with their difference; a column a length."""
-    lengths = sorted({epochs for _, epochs, _ in found})
+    lengths = lengths_of(found)
     rows = []
     for method, label in METHODS.items():
         runs = {epochs: found.get((norm, epochs, method), {}) for epochs in lengths}
@@ -69,12 +74,24 @@ def by_length(found: Found, norm: str) -> list[dict[str, str]]:
     return rows
 
 
+def by_norm(found: Found) -> list[dict[str, str]]:
+    """A row a method, a column a length: what a set for each step adds to one running set, with the same weights."""
+    return [
+        {"epochs": label}
+        | {
+            epochs: gap(found.get(("step_own", epochs, method)), found.get(("step", epochs, method)))
+            for epochs in lengths_of(found)
+        }
+        for method, label in METHODS.items()
+    ]
+
+
 def leaks(leaky: Found, control: Found) -> list[dict[str, str]]:
     """A row a method and norm: with the leak, without it, the difference, and what TET, which draws no image, has."""
     rows = []
     for norm in NORMS:
         for method, label in METHODS.items():
-            for epochs in sorted({epochs for _, epochs, _ in leaky}):
+            for epochs in lengths_of(leaky):
                 key = (norm, epochs, method)
                 events_only = leaky.get((norm, epochs, "baseline"))
                 rows.append(
@@ -93,9 +110,9 @@ def leaks(leaky: Found, control: Found) -> list[dict[str, str]]:
 
 
 def draw(found: Found) -> plt.Figure:
-    """A panel a norm, a line a method over the lengths: the mean of the last epochs, shaded from the least to the most."""
+    """A panel a norm, a line a method: the mean of the last epochs by length, shaded from the least to the most."""
     figure, grid = plt.subplots(1, len(NORMS), figsize=(11, 4), layout="constrained", sharey=True)
-    lengths = sorted({epochs for _, epochs, _ in found})
+    lengths = lengths_of(found)
     for axes, (norm, words) in zip(grid, NORMS.items(), strict=True):
         for method, label in METHODS.items():
             known = [epochs for epochs in lengths if (norm, epochs, method) in found]
@@ -118,9 +135,11 @@ def main(picture: str = "docs/figures/overtake_ncaltech101.png") -> None:
     """Draw the picture and print the tables."""
     found = runs_under("clean")
     draw(found).savefig(picture, dpi=110)
-    for norm, words in NORMS.items():
-        print(f"{words}\n\n{tabulate(by_length(found, norm), headers='keys', tablefmt='github', disable_numparse=True)}\n")
-    print(tabulate(leaks(runs_under(LEAKY), runs_under(CONTROL)), headers="keys", tablefmt="github", disable_numparse=True))
+    tables = {words: by_length(found, norm) for norm, words in NORMS.items()}
+    tables["a set for each step minus one running set"] = by_norm(found)
+    tables["a leak"] = leaks(runs_under(LEAKY), runs_under(CONTROL))
+    for title, rows in tables.items():
+        print(f"{title}\n\n{tabulate(rows, headers='keys', tablefmt='github', disable_numparse=True)}\n")
 
 
 if __name__ == "__main__":
