@@ -96,6 +96,15 @@ def train(arguments: argparse.Namespace) -> None:
         print(f"  tmkt table {quote(str(results))}  # mean and deviation over the seeds")
         run = quote(str(cells[-1].folder(arguments.runs)))
         print(f"  tmkt eval {run}  # evaluate the checkpoints of this run again")
+        if _one_running_set(cells[-1].recipe.model):
+            print(f"  tmkt eval {run} --norms own  # with statistics of batch norm for each time step")
+
+
+def _one_running_set(model: Mapping[str, Any]) -> bool:
+    """Whether batch norm takes the statistics of each step in training, and one set for all of them in evaluation."""
+    from ..models import MODELS
+
+    return (model.get("norm") or getattr(MODELS.get(model["name"]), "default_norm", None)) == "step"
 
 
 def _planned(recipes: list[str], arguments: argparse.Namespace) -> list[RunSpec]:

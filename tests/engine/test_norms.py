@@ -56,6 +56,17 @@ def test_spoilt_statistics_are_made_good(trained, capsys, norm):
         assert "estimated again from 15 training recordings" in said[0]
 
 
+@pytest.mark.parametrize(("settings", "offered"), [((), True), (("model.norm=shared",), False)])
+def test_after_a_training_with_one_running_set_the_command_is_offered_and_works(recipes, capsys, settings, offered):
+    assert main(["train", str(recipes[0]), *VGG, "train.epochs=1", *settings, "--seeds", "1"]) == 0
+    advice = capsys.readouterr().out.partition("Next:")[2].splitlines()
+    found = [line.partition("#")[0].split()[1:] for line in advice if "--norms" in line]
+    assert len(found) == offered
+    for argv in found:
+        assert main(argv) == 0
+        assert "estimated again" in capsys.readouterr().out
+
+
 def test_own_statistics_are_those_that_each_step_has_over_the_training_recordings(trained):
     run = load_run(trained("model.norm=step"))
     own = with_rule(run, "own")
