@@ -114,7 +114,8 @@ def by_rule(study: Path) -> list[dict[str, str]]:
                 if (line["run"].split("/")[1], line["norm"], line["rule"]) == (method, norm, rule)
             }
             row[label] = f"{shown(values)} ({len(values)})" if values else ""
-        rows.append(row)
+        if any(row[label] for label in METHODS.values()):
+            rows.append(row)
     return rows
 
 

@@ -44,6 +44,11 @@ def runs_under(protocol: str) -> Found:
     return {key: accuracies(runs, "last") for key, runs in groups.items()}
 
 
+def shown(values: dict[int, float]) -> str:
+    """Mean and standard deviation, and how many seeds."""
+    return f"{mean_in_words(*mean_std(values.values()), digits=1)} ({len(values)})" if values else ""
+
+
 def gap(ours: dict[int, float] | None, theirs: dict[int, float] | None) -> str:
     """A difference in points, paired over the seeds, with Student's interval."""
     found = paired(ours, theirs) if ours and theirs else None
@@ -61,11 +66,7 @@ def by_length(found: Found, norm: str) -> list[dict[str, str]]:
     rows = []
     for method, label in METHODS.items():
         runs = {epochs: found.get((norm, epochs, method), {}) for epochs in lengths}
-        shown = {
-            epochs: f"{mean_in_words(*mean_std(values.values()), digits=1)} ({len(values)})" if values else ""
-            for epochs, values in runs.items()
-        }
-        rows.append({"epochs": label} | shown)
+        rows.append({"epochs": label} | {epochs: shown(values) for epochs, values in runs.items()})
     for one, other in combinations(METHODS, 2):
         row = {"epochs": f"{METHODS[other]} minus {METHODS[one]}"}
         rows.append(
@@ -87,25 +88,16 @@ def by_norm(found: Found) -> list[dict[str, str]]:
 
 
 def leaks(leaky: Found, control: Found) -> list[dict[str, str]]:
-    """A row a method and norm: with the leak, without it, the difference, and what TET, which draws no image, has."""
+    """A row a norm and method: with the leak, without it, and both above TET, which draws no image."""
     rows = []
-    for norm in NORMS:
-        for method, label in METHODS.items():
-            for epochs in lengths_of(leaky):
-                key = (norm, epochs, method)
-                events_only = leaky.get((norm, epochs, "baseline"))
-                rows.append(
-                    {"norm": norm, "method": label, "epochs": epochs}
-                    | {
-                        name: mean_in_words(*mean_std(values[key].values()), digits=1) if key in values else ""
-                        for name, values in ((LEAKY, leaky), (CONTROL, control))
-                    }
-                    | {
-                        "the leak": gap(leaky.get(key), control.get(key)),
-                        "with it, minus TET": "" if method == "baseline" else gap(leaky.get(key), events_only),
-                        "without it, minus TET": gap(control.get(key), events_only),
-                    }
-                )
+    for norm, epochs, method in sorted(leaky):
+        key, events_only = (norm, epochs, method), leaky[norm, epochs, "baseline"]
+        row = {"norm": norm, "epochs": str(epochs), "method": METHODS[method], LEAKY: shown(leaky[key])}
+        if method != "baseline":
+            row |= {CONTROL: shown(control[key]), "the leak": gap(leaky[key], control[key])}
+            row |= {"with it, minus TET": gap(leaky[key], events_only)}
+            row |= {"without it, minus TET": gap(control[key], events_only)}
+        rows.append(row)
     return rows
 
 
