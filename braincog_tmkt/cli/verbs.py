@@ -102,9 +102,9 @@ def train(arguments: argparse.Namespace) -> None:
 
 def _one_running_set(model: Mapping[str, Any]) -> bool:
     """Whether batch norm takes the statistics of each step in training, and one set for all of them in evaluation."""
-    from ..models import MODELS
+    from ..models import target_of
 
-    return (model.get("norm") or getattr(MODELS.get(model["name"]), "default_norm", None)) == "step"
+    return (model.get("norm") or getattr(target_of(model["name"]), "default_norm", None)) == "step"
 
 
 def _planned(recipes: list[str], arguments: argparse.Namespace) -> list[RunSpec]:

@@ -49,7 +49,7 @@ def build_backbone(
     """
     from .keywords import checked
 
-    target = _target(name)
+    target = target_of(name)
     if isinstance(target, type) and not hasattr(target, "event_logits"):
         return _module_network(name, target, num_classes, steps, img_size, usual, kwargs)
     settings = checked(name, target, kwargs, usual)
@@ -86,7 +86,7 @@ def _module_network(
     return ModuleNetwork(made, classes, steps, size, channels)
 
 
-def _target(name: str) -> Callable[..., Any]:
+def target_of(name: str) -> Callable[..., Any]:
     """What is called to build the network `name`."""
     from timm.models import is_model, model_entrypoint
 

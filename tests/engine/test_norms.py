@@ -56,7 +56,15 @@ def test_spoilt_statistics_are_made_good(trained, capsys, norm):
         assert "estimated again from 15 training recordings" in said[0]
 
 
-@pytest.mark.parametrize(("settings", "offered"), [((), True), (("model.norm=shared",), False)])
+@pytest.mark.parametrize(
+    ("settings", "offered"),
+    [
+        ((), True),
+        (("model.name=braincog_tmkt.models.vggsnn.TwoStreamVGGSNN",), True),
+        (("model.norm=shared",), False),
+        (("model.norm=step_own",), False),
+    ],
+)
 def test_after_a_training_with_one_running_set_the_command_is_offered_and_works(recipes, capsys, settings, offered):
     assert main(["train", str(recipes[0]), *VGG, "train.epochs=1", *settings, "--seeds", "1"]) == 0
     advice = capsys.readouterr().out.partition("Next:")[2].splitlines()

@@ -12,6 +12,10 @@ source "$(dirname "$0")/../../env.sh"
 install_project
 NETWORK="${NETWORK:-}" HERE=experiments/studies/batch_norm STUDY="experiments/studies/batch_norm${NETWORK:+_$NETWORK}"
 RUNS="${RUNS:-runs/$(basename "$STUDY")}"
+case "$NETWORK" in
+  "" | resnet18) ;;
+  *) echo "error: NETWORK must be empty or resnet18, not $NETWORK" >&2 && exit 1 ;;
+esac
 read -ra seeds <<< "${SEEDS:-42 1024 90210 1 2 3}"
 
 # nmnist RECIPES SETTINGS..

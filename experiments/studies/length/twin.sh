@@ -1,4 +1,4 @@
-# Sourced by the scripts of `length` and `search`. IMAGES: folder with 101_ObjectCategories/. TWIN: where links to the images
+# Sourced by the scripts of `length`, `overtake` and `search`. IMAGES: folder with 101_ObjectCategories/. TWIN: where links to the images
 # and the simulated recordings go.
 IMAGES="${IMAGES:-./data}" TWIN="${TWIN:-./data/length_twin}"
 CLASSES="BACKGROUND_Google Faces_easy Leopards Motorbikes accordion airplanes bonsai car_side dollar_bill grand_piano ketch \

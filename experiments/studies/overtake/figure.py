@@ -1,9 +1,10 @@
-"""From which length on does TMKT overtake TET, and does a leak decide it? One picture, and the tables of the page.
+"""Does TMKT overtake TET in longer trainings, and does a leak decide it? One picture, and the tables of the page.
 
 Run it as `python experiments/studies/overtake/figure.py [PICTURE]`; prints Markdown. Every length is a training with a
 learning-rate schedule of its own, and accuracies are those of its last epoch; 200 epochs come from ../length.
 """
 
+import csv
 import sys
 from itertools import combinations
 from pathlib import Path
@@ -22,37 +23,42 @@ from braincog_tmkt.results.identity import colour_of
 from braincog_tmkt.results.store import read_records, records_with
 
 HERE = Path(__file__).parent
+PLACES = HERE, HERE.with_name("length")
 METHODS = {"baseline": "TET", "knowledge_transfer": "Knowledge-Transfer", "tsm": "TSM", "tmkt": "TMKT"}
-NORMS = {"step": "one running set (`step`)", "step_own": "a set for each step (`step_own`)"}
+RULES = {
+    "step": "one running set (`step`)",
+    "step_own": "a set for each step (`step_own`)",
+    "estimated": "a set for each step, estimated again (`--norms own`)",
+}
+DRAWN = "step", "step_own"
 LEAKY, CONTROL = "published_unsorted", "unsorted_control"
 
-Found = dict[tuple[str, int, str], dict[int, float]]
-"""(Norm, epochs, method) -> seed -> accuracy in percent."""
+Seeds = dict[int, float]
+"""Seed -> accuracy in percent."""
+
+Found = dict[tuple[str, int, str], Seeds]
+"""By rule, epochs and method."""
 
 
 def runs_under(protocol: str) -> Found:
     """The last epochs of all trainings under a protocol."""
-    records = records_with(read_records([HERE, HERE.with_name("length")]), [f"data.protocol={protocol}"])
-    groups = grouped(
-        records,
-        lambda record: (
-            setting_of(record, "model.norm") or "step",
-            setting_of(record, "train.epochs"),
-            record["name"].split("/")[1],
-        ),
-    )
-    return {key: accuracies(runs, "last") for key, runs in groups.items()}
+    records = records_with(read_records(PLACES), [f"data.protocol={protocol}"])
+    groups = grouped(records, lambda record: (setting_of(record, "model.norm"), *training_of(record)))
+    found = {key: accuracies(runs, "last") for key, runs in groups.items()}
+    trained = {(record["recipe_hash"][:8], record["seed"]): training_of(record) for record in records}
+    for place in PLACES:
+        with (place / "rules.csv").open() as file:
+            for line in csv.DictReader(file):
+                folder, seed = line["run"].split("/")[-2:]
+                run = folder, int(seed.removeprefix("seed"))
+                if line["rule"] == "own, estimated" and run in trained:
+                    found.setdefault(("estimated", *trained[run]), {})[run[1]] = 100 * float(line["test"])
+    return found
 
 
-def shown(values: dict[int, float]) -> str:
-    """Mean and standard deviation, and how many seeds."""
-    return f"{mean_in_words(*mean_std(values.values()), digits=1)} ({len(values)})" if values else ""
-
-
-def gap(ours: dict[int, float] | None, theirs: dict[int, float] | None) -> str:
-    """A difference in points, paired over the seeds, with Student's interval."""
-    found = paired(ours, theirs) if ours and theirs else None
-    return f"{interval(found.mean, found.t_low, found.t_high, 1)} ({found.seeds})" if found else ""
+def training_of(record: dict) -> tuple[int, str]:
+    """Epochs and method."""
+    return setting_of(record, "train.epochs"), record["name"].split("/")[1]
 
 
 def lengths_of(found: Found) -> list[int]:
@@ -60,66 +66,109 @@ def lengths_of(found: Found) -> list[int]:
     return sorted({epochs for _, epochs, _ in found})
 
 
-def by_length(found: Found, norm: str) -> list[dict[str, str]]:
+def shown(values: Seeds) -> str:
+    """Mean and standard deviation, and how many seeds."""
+    return f"{mean_in_words(*mean_std(values.values()), digits=1)} ({len(values)})" if values else ""
+
+
+def gap(ours: Seeds, theirs: Seeds) -> str:
+    """A difference in points, paired over the seeds, with Student's interval."""
+    found = paired(ours, theirs)
+    return f"{interval(found.mean, found.t_low, found.t_high, 1)} ({found.seeds})" if found else ""
+
+
+def by_length(found: Found, rule: str) -> list[dict[str, str]]:
     """A row a method, and a row two methods with their difference; a column a length."""
-    lengths = lengths_of(found)
-    rows = []
-    for method, label in METHODS.items():
-        runs = {epochs: found.get((norm, epochs, method), {}) for epochs in lengths}
-        rows.append({"epochs": label} | {epochs: shown(values) for epochs, values in runs.items()})
+    runs = {
+        method: {epochs: found.get((rule, epochs, method), {}) for epochs in lengths_of(found)} for method in METHODS
+    }
+    rows = [
+        {"epochs": METHODS[method]} | {epochs: shown(values) for epochs, values in each.items()}
+        for method, each in runs.items()
+    ]
     for one, other in combinations(METHODS, 2):
-        row = {"epochs": f"{METHODS[other]} minus {METHODS[one]}"}
-        rows.append(
-            row | {epochs: gap(found.get((norm, epochs, other)), found.get((norm, epochs, one))) for epochs in lengths}
-        )
+        differences = {epochs: gap(values, runs[one][epochs]) for epochs, values in runs[other].items()}
+        rows.append({"epochs": f"{METHODS[other]} minus {METHODS[one]}"} | differences)
     return rows
 
 
+def difference(ours: Seeds, theirs: Seeds) -> Seeds:
+    """Seed -> points, where both have the seed."""
+    return {seed: ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()}
+
+
 def by_norm(found: Found) -> list[dict[str, str]]:
-    """A row a method, a column a length: what a set for each step adds to one running set, with the same weights."""
-    return [
-        {"epochs": label}
-        | {
-            epochs: gap(found.get(("step_own", epochs, method)), found.get(("step", epochs, method)))
+    """What a set for each step adds to one running set, with the same weights: to a method, and to its gap to TET."""
+    runs = {
+        method: {epochs: [found.get((rule, epochs, method), {}) for rule in DRAWN] for epochs in lengths_of(found)}
+        for method in METHODS
+    }
+    rows = []
+    for method, label in METHODS.items():
+        rows.append({"epochs": label} | {epochs: gap(own, one) for epochs, (one, own) in runs[method].items()})
+        if method != "baseline":
+            gaps = {
+                epochs: [difference(ours, theirs) for ours, theirs in zip(each, runs["baseline"][epochs], strict=True)]
+                for epochs, each in runs[method].items()
+            }
+            rows.append(
+                {"epochs": f"{label} minus TET"} | {epochs: gap(own, one) for epochs, (one, own) in gaps.items()}
+            )
+    return rows
+
+
+def between_lengths(found: Found) -> list[dict[str, str]]:
+    """How TMKT's gap to TET changes from one length to a longer one."""
+    rows = []
+    for rule in DRAWN:
+        gaps = {
+            epochs: difference(found.get((rule, epochs, "tmkt"), {}), found.get((rule, epochs, "baseline"), {}))
             for epochs in lengths_of(found)
         }
-        for method, label in METHODS.items()
-    ]
+        changes = {f"{one} to {other}": gap(gaps[other], gaps[one]) for one, other in combinations(gaps, 2)}
+        rows.append({"TMKT minus TET": RULES[rule]} | changes)
+    return rows
 
 
 def leaks(leaky: Found, control: Found) -> list[dict[str, str]]:
-    """A row a norm and method: with the leak, without it, and both above TET, which draws no image."""
+    """A row a rule and method: with the leak, without it, and both above TET, which draws no image."""
     rows = []
-    for norm, epochs, method in sorted(leaky):
-        key, events_only = (norm, epochs, method), leaky[norm, epochs, "baseline"]
-        row = {"norm": norm, "epochs": str(epochs), "method": METHODS[method], LEAKY: shown(leaky[key])}
+    for rule, epochs, method in sorted(leaky):
+        own, other = leaky[rule, epochs, method], control.get((rule, epochs, method), {})
+        events_only = leaky.get((rule, epochs, "baseline"), {})
+        row = {"rule": RULES[rule], "epochs": epochs, "method": METHODS[method], LEAKY: shown(own)}
         if method != "baseline":
-            row |= {CONTROL: shown(control[key]), "the leak": gap(leaky[key], control[key])}
-            row |= {"with it, minus TET": gap(leaky[key], events_only)}
-            row |= {"without it, minus TET": gap(control[key], events_only)}
+            row |= {CONTROL: shown(other), "the leak": gap(own, other)}
+            row |= {"with it, minus TET": gap(own, events_only), "without it, minus TET": gap(other, events_only)}
         rows.append(row)
     return rows
 
 
 def draw(found: Found) -> plt.Figure:
-    """A panel a norm, a line a method: the mean of the last epochs by length, shaded from the least to the most."""
-    figure, grid = plt.subplots(1, len(NORMS), figsize=(11, 4), layout="constrained", sharey=True)
+    """A panel a rule, a line a method: the mean of the last epochs by length, shaded from the least to the most."""
+    figure, grid = plt.subplots(1, len(DRAWN), figsize=(11, 4), layout="constrained", sharey=True)
     lengths = lengths_of(found)
-    for axes, (norm, words) in zip(grid, NORMS.items(), strict=True):
+    for axes, rule in zip(grid, DRAWN, strict=True):
         for method, label in METHODS.items():
-            known = [epochs for epochs in lengths if (norm, epochs, method) in found]
-            values = [[*found[norm, epochs, method].values()] for epochs in known]
+            runs = {
+                epochs: [*found[rule, epochs, method].values()] for epochs in lengths if (rule, epochs, method) in found
+            }
             colour = colour_of(method, "tmkt" if method == "tsm" else method)  # TSM is a part of TMKT: dashed
+            several = {epochs: values for epochs, values in runs.items() if len(values) > 1}
             style = "o--" if method == "tsm" else "o-"
-            axes.plot(known, [*map(fmean, values)], style, color=colour, label=label, markersize=4)
-            axes.fill_between(known, [*map(min, values)], [*map(max, values)], color=colour, alpha=0.12)
-        axes.set(title=words.replace("`", ""), xlabel="epochs of the training", xscale="log")
+            axes.plot([*several], [*map(fmean, several.values())], style, color=colour, label=label, markersize=4)
+            low, high = [*map(min, several.values())], [*map(max, several.values())]
+            axes.fill_between([*several], low, high, color=colour, alpha=0.12)
+            single = {epochs: values[0] for epochs, values in runs.items() if len(values) == 1}
+            axes.plot([*single], [*single.values()], "o", color=colour, markerfacecolor="none", markersize=6)
+        axes.set(title=RULES[rule].replace("`", ""), xlabel="epochs of the training", xscale="log")
         axes.set_xticks(lengths, map(str, lengths))
         axes.minorticks_off()
         axes.grid(alpha=0.3)
     grid[0].set_ylabel("test accuracy, last epoch (%)")
     figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    figure.suptitle("N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4: mean and range over the seeds")
+    words = "mean and range over 3 seeds, hollow: one seed"
+    figure.suptitle(f"N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4: {words}")
     return figure
 
 
@@ -127,8 +176,9 @@ def main(picture: str = "docs/figures/overtake_ncaltech101.png") -> None:
     """Draw the picture and print the tables."""
     found = runs_under("clean")
     draw(found).savefig(picture, dpi=110)
-    tables = {words: by_length(found, norm) for norm, words in NORMS.items()}
+    tables = {words: by_length(found, rule) for rule, words in RULES.items()}
     tables["a set for each step minus one running set"] = by_norm(found)
+    tables["TMKT's gap from one length to another"] = between_lengths(found)
     tables["a leak"] = leaks(runs_under(LEAKY), runs_under(CONTROL))
     for title, rows in tables.items():
         print(f"{title}\n\n{tabulate(rows, headers='keys', tablefmt='github', disable_numparse=True)}\n")

@@ -3,10 +3,10 @@
 # simulated N-Caltech101 of ../length, with trainings of 12 and 36 epochs, each with a schedule of its own, and TET and TMKT
 # of 300 (one seed); and for 36 epochs under `published_unsorted`, which draws images of test recordings, beside the same
 # recordings without that leak. All are trained once with `step_own`, which trains as `step`, and evaluated under both rules.
-# 36 epochs take 2 to 4 minutes of one core that has bfloat16; finished runs are skipped.
+# With bfloat16, 36 epochs take 2 to 4 minutes of one core, 300 epochs of TMKT 25; finished runs are skipped.
 # IMAGES=./data   folder with 101_ObjectCategories/     TWIN=./data/length_twin   where images and recordings go
-# RUNS=runs/overtake   JOBS=1
-# Writes records.jsonl and the picture of docs/results/ncaltech101.md; prints its tables.
+# RUNS=runs/overtake   JOBS=1   SEEDS="42 1024 90210"
+# Writes records.jsonl, rules.csv and the picture of docs/results/ncaltech101.md; prints its tables.
 source "$(dirname "$0")/../../env.sh"
 install_project
 STUDY=experiments/studies/overtake RUNS="${RUNS:-runs/overtake}"
@@ -23,13 +23,14 @@ ncaltech101() {
 }
 
 make_twin
-ALL="baseline knowledge_transfer tsm tmkt" SEEDS="42 1024 90210"
+ALL="baseline knowledge_transfer tsm tmkt" SEEDS="${SEEDS:-42 1024 90210}"
 ncaltech101 12 2 "$ALL" --seeds $SEEDS
 ncaltech101 36 3 "$ALL" --seeds $SEEDS
 ncaltech101 36 3 "baseline knowledge_transfer tmkt" --seeds $SEEDS data.protocol=published_unsorted
 ncaltech101 36 3 "knowledge_transfer tmkt" --seeds $SEEDS data.protocol=unsorted_control \
   imports='[experiments.studies.leakage.control]'  # TET draws no image: nothing to control
 ncaltech101 300 15 "baseline tmkt" --seeds 42
-python experiments/studies/batch_norm/rules.py "$RUNS"
+python experiments/studies/batch_norm/rules.py "$RUNS" "$RUNS"
+cp "$RUNS/rules.csv" "$STUDY"
 python -m braincog_tmkt.results.pack "$RUNS" --into "$STUDY/records.jsonl"
 python "$STUDY/figure.py"
