@@ -53,6 +53,7 @@ SETTINGS = (
         for count in (5, 10, 20, 30)
     ),
     Setting("N-MNIST, VGGSNN, 10 a class", ("data.name=nmnist", "model.norm=step_own"), ("batch_norm", "search")),
+    Setting("N-MNIST, ResNet-18, 10 a class", ("model.norm=step_own",), ("batch_norm_resnet18",)),
     Setting("N-Caltech101*, 36 epochs", ("data.name=ncaltech101",), ("search",)),
     Setting("N-Caltech101*, 200 epochs", ("model.norm=step_own",), ("length",)),
 )

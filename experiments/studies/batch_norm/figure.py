@@ -5,6 +5,7 @@ Run it as `python experiments/studies/batch_norm/figure.py [STUDY] [PICTURE]`; p
 
 import csv
 import sys
+from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 
@@ -82,22 +83,38 @@ def by_selection(found: dict) -> list[dict[str, object]]:
     return rows
 
 
-def gains(found: dict) -> list[dict[str, object]]:
-    """One row a method and selection: points above TET under each norm, and what the norm changes of it."""
+def differences(found: dict) -> list[dict[str, object]]:
+    """One row two methods and a selection: points between them under each norm, and what the norm changes of it."""
     rows = []
-    for method, label in list(METHODS.items())[1:]:
+    for other, method in combinations(METHODS, 2):
         for key, title in SELECTIONS.items():
-            above, row = {}, {"method": label, "epoch": title}
+            above, row = {}, {"methods": f"{METHODS[method]} minus {METHODS[other]}", "epoch": title}
             for norm, words in NORMS.items():
-                ours, theirs = found.get((method, norm)), found.get(("baseline", norm))
+                ours, theirs = found.get((method, norm)), found.get((other, norm))
                 if ours and theirs and ours[0][key]:
-                    one, other = accuracies(ours, key), accuracies(theirs, key)
-                    above[norm] = {seed: one[seed] - other[seed] for seed in one.keys() & other.keys()}
-                    row[words] = reach(paired(one, other))
+                    above[norm] = difference(accuracies(ours, key), accuracies(theirs, key))
+                    row[words] = reach(paired(accuracies(ours, key), accuracies(theirs, key)))
             if {"step", "step_own"} <= above.keys():
                 row["the difference"] = reach(paired(above["step"], above["step_own"]))
             rows.append(row)
     return rows
+
+
+def difference(ours: dict[int, float], theirs: dict[int, float]) -> dict[int, float]:
+    """Seed -> points, where both have the seed."""
+    return {seed: ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()}
+
+
+def costs(found: dict) -> list[dict[str, object]]:
+    """One row a method: points that one running set costs, with the same weights."""
+    return [
+        {"method": label}
+        | {
+            title: reach(paired(accuracies(found[method, "step_own"], key), accuracies(found[method, "step"], key)))
+            for key, title in SELECTIONS.items()
+        }
+        for method, label in METHODS.items()
+    ]
 
 
 def by_rule(study: Path) -> list[dict[str, str]]:
@@ -143,7 +160,7 @@ def main(study: str = str(HERE), picture: str = "docs/figures/batch_norm_nmnist.
     """Draw the picture and print the tables."""
     found = runs_of(Path(study))
     draw(found, TITLES[Path(study).resolve().name]).savefig(picture, dpi=110)
-    for rows in (by_selection(found), gains(found), by_rule(Path(study))):
+    for rows in (by_selection(found), costs(found), differences(found), by_rule(Path(study))):
         print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True), end="\n\n")
 
 
