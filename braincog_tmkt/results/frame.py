@@ -121,6 +121,17 @@ class OverSeeds:
         return mean_std(self.accuracy.values())[1]
 
 
+def differences(ours: Mapping[int, float], theirs: Mapping[int, float]) -> dict[int, float]:
+    """Seed -> ours minus theirs, for the seeds that both have.
+
+    Example:
+        >>> differences({1: 81.0, 2: 85.0}, {2: 82.0, 3: 84.0})
+        {2: 3.0}
+    """
+    # Rounded: equal differences of shares come out unequal in the last digits, and would look like a spread.
+    return {seed: round(ours[seed] - theirs[seed], 9) for seed in sorted(ours.keys() & theirs.keys())}
+
+
 def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Paired | None:
     """Compare accuracies by seed; None without a common seed.
 
@@ -129,18 +140,17 @@ def paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Paired | N
         >>> round(result.mean, 2), round(result.t_low, 2), round(result.t_high, 2), result.verdict
         (2.0, -0.48, 4.48, 'open')
     """
-    # Rounded: equal differences of shares come out unequal in the last digits, and would look like a spread.
-    differences = [round(ours[seed] - theirs[seed], 9) for seed in sorted(ours.keys() & theirs.keys())]
-    if not differences:
+    gaps = [*differences(ours, theirs).values()]
+    if not gaps:
         return None
-    mean, std = mean_std(differences)
-    count = len(differences)
+    mean, std = mean_std(gaps)
+    count = len(gaps)
     if std is None:
         return Paired(mean, 1, None, None, None, None)
-    if len(set(differences)) == 1:  # no spread to judge the mean by: two seeds can agree by chance
+    if len(set(gaps)) == 1:  # no spread to judge the mean by: two seeds can agree by chance
         return Paired(mean, count, mean, mean, None, None)
     reach = _quantile(count - 1) * std / count**0.5
-    return Paired(mean, count, *bootstrap(differences), mean - reach, mean + reach)
+    return Paired(mean, count, *bootstrap(gaps), mean - reach, mean + reach)
 
 
 def _quantile(freedom: int) -> float:

@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 from tabulate import tabulate
 
 from braincog_tmkt.recipe.identity import setting_of
-from braincog_tmkt.results.frame import accuracies, grouped, mean_std, paired
+from braincog_tmkt.results.frame import accuracies, differences, grouped, mean_std, paired
 from braincog_tmkt.results.grids import interval, mean_in_words
 from braincog_tmkt.results.identity import colour_of
 from braincog_tmkt.results.store import read_records
@@ -83,7 +83,7 @@ def by_selection(found: dict) -> list[dict[str, object]]:
     return rows
 
 
-def differences(found: dict) -> list[dict[str, object]]:
+def between_methods(found: dict) -> list[dict[str, object]]:
     """One row two methods and a selection: points between them under each norm, and what the norm changes of it."""
     rows = []
     for other, method in combinations(METHODS, 2):
@@ -92,17 +92,12 @@ def differences(found: dict) -> list[dict[str, object]]:
             for norm, words in NORMS.items():
                 ours, theirs = found.get((method, norm)), found.get((other, norm))
                 if ours and theirs and ours[0][key]:
-                    above[norm] = difference(accuracies(ours, key), accuracies(theirs, key))
+                    above[norm] = differences(accuracies(ours, key), accuracies(theirs, key))
                     row[words] = reach(paired(accuracies(ours, key), accuracies(theirs, key)))
             if {"step", "step_own"} <= above.keys():
                 row["the difference"] = reach(paired(above["step"], above["step_own"]))
             rows.append(row)
     return rows
-
-
-def difference(ours: dict[int, float], theirs: dict[int, float]) -> dict[int, float]:
-    """Seed -> points, where both have the seed."""
-    return {seed: ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()}
 
 
 def costs(found: dict) -> list[dict[str, object]]:
@@ -160,7 +155,7 @@ def main(study: str = str(HERE), picture: str = "docs/figures/batch_norm_nmnist.
     """Draw the picture and print the tables."""
     found = runs_of(Path(study))
     draw(found, TITLES[Path(study).resolve().name]).savefig(picture, dpi=110)
-    for rows in (by_selection(found), costs(found), differences(found), by_rule(Path(study))):
+    for rows in (by_selection(found), costs(found), between_methods(found), by_rule(Path(study))):
         print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True), end="\n\n")
 
 

@@ -1,5 +1,5 @@
-# Sourced by the scripts of `length`, `overtake` and `search`. IMAGES: folder with 101_ObjectCategories/. TWIN: where links to the images
-# and the simulated recordings go.
+# Sourced by the scripts of `length`, `overtake` and `search`. IMAGES: folder with 101_ObjectCategories/. TWIN: where links
+# to the images and the simulated recordings go.
 IMAGES="${IMAGES:-./data}" TWIN="${TWIN:-./data/length_twin}"
 CLASSES="BACKGROUND_Google Faces_easy Leopards Motorbikes accordion airplanes bonsai car_side dollar_bill grand_piano ketch \
   laptop menorah minaret pizza soccer_ball stop_sign sunflower watch yin_yang"

@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 from tabulate import tabulate
 
 from braincog_tmkt.recipe.identity import setting_of
-from braincog_tmkt.results.frame import accuracies, grouped, mean_std, paired
+from braincog_tmkt.results.frame import accuracies, differences, grouped, mean_std, paired
 from braincog_tmkt.results.grids import interval, mean_in_words
 from braincog_tmkt.results.identity import colour_of
 from braincog_tmkt.results.store import read_records, records_with
@@ -92,11 +92,6 @@ def by_length(found: Found, rule: str) -> list[dict[str, str]]:
     return rows
 
 
-def difference(ours: Seeds, theirs: Seeds) -> Seeds:
-    """Seed -> points, where both have the seed."""
-    return {seed: ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()}
-
-
 def by_norm(found: Found) -> list[dict[str, str]]:
     """What a set for each step adds to one running set, with the same weights: to a method, and to its gap to TET."""
     runs = {
@@ -108,7 +103,7 @@ def by_norm(found: Found) -> list[dict[str, str]]:
         rows.append({"epochs": label} | {epochs: gap(own, one) for epochs, (one, own) in runs[method].items()})
         if method != "baseline":
             gaps = {
-                epochs: [difference(ours, theirs) for ours, theirs in zip(each, runs["baseline"][epochs], strict=True)]
+                epochs: [differences(ours, theirs) for ours, theirs in zip(each, runs["baseline"][epochs], strict=True)]
                 for epochs, each in runs[method].items()
             }
             rows.append(
@@ -122,7 +117,7 @@ def between_lengths(found: Found) -> list[dict[str, str]]:
     rows = []
     for rule in DRAWN:
         gaps = {
-            epochs: difference(found.get((rule, epochs, "tmkt"), {}), found.get((rule, epochs, "baseline"), {}))
+            epochs: differences(found.get((rule, epochs, "tmkt"), {}), found.get((rule, epochs, "baseline"), {}))
             for epochs in lengths_of(found)
         }
         changes = {f"{one} to {other}": gap(gaps[other], gaps[one]) for one, other in combinations(gaps, 2)}
