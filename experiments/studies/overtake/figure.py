@@ -162,7 +162,7 @@ def draw(found: Found) -> plt.Figure:
         axes.grid(alpha=0.3)
     grid[0].set_ylabel("test accuracy, last epoch (%)")
     figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    words = "mean and range over 3 seeds, hollow: one seed"
+    words = "mean and range over the seeds, hollow: one seed"
     figure.suptitle(f"N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4: {words}")
     return figure
 
