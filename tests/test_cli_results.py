@@ -86,6 +86,7 @@ def test_records_can_be_shown_without_training(place, monkeypatch, capsys):
             ["name=nmnist/tmk"],
             "no record has name=nmnist/tmk: choose one that there is, name=nmnist/knowledge_transfer or",
         ),
+        (["--dataset", "nmnits"], "no result is on 'nmnits': did you mean 'nmnist'"),
         (["--resume"], "leave out --resume"),
         (["--runs", "elsewhere"], "leave out --runs"),
     ],
@@ -95,9 +96,10 @@ def test_a_choice_that_matches_nothing_is_an_error(place, monkeypatch, capsys, c
     status, out, err = tmkt(capsys, "table", "runs", *choice)
     assert (status, out) == (2, "")
     assert words in err
-    if "=" in choice[-1]:
+    if "=" in choice[-1] or "--dataset" in choice:
         status, _, err = tmkt(capsys, "report", "runs", *choice, "--out", "none.html")
         assert (status, words in err, Path("none.html").exists()) == (2, True, False)
+    if "=" in choice[-1]:
         status, _, err = tmkt(capsys, "figure", "timesteps", "runs", *choice)
         assert (status, "." not in choice[-1] or words in err) == (2, True)
 

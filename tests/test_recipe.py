@@ -164,6 +164,13 @@ def test_missing_file_and_unknown_tier(write, tmp_path):
         load_recipe(write(BASE), tier="smok")
 
 
+def test_a_recipe_without_a_name_has_that_of_its_file_in_letters_that_a_name_may_have(tmp_path):
+    file = tmp_path / "my exp/first (try).yaml"
+    file.parent.mkdir()
+    file.write_text(yaml.safe_dump({key: value for key, value in BASE.items() if key != "name"}))
+    assert load_recipe(file).name == "my_exp/first__try_"
+
+
 def test_a_recipe_survives_its_dictionary(write):
     recipe = load_recipe(write({**BASE, "data": {"name": "digits", "augment": ["crop"]}}), ["train.threads=1"])
     assert recipe_from_dict(recipe.as_dict()) == recipe

@@ -191,7 +191,7 @@ def table(arguments: argparse.Namespace) -> bool:
         raise RecipeError("; ".join([words, *refused]))
     from ..results.summary import render, summarise
 
-    records, given = _records_of(arguments.what, arguments)
+    records, given = _on(arguments.dataset, *_records_of(arguments.what, arguments))
     against = arguments.reference
     if against and against not in (names := {record["name"].split("/")[-1] for record in records}):
         raise RecipeError(f"no record is of a recipe '{against}' to compare with: {did_you_mean(against, names)}")
@@ -219,6 +219,24 @@ def _read(
     others = [user_path(place) for place in places if place not in files]
     records = _chosen(read_records(others), settings, seeds) if others or settings else []
     return records, of_seeds(read_given(files), seeds)
+
+
+def _on(
+    dataset: str | None, records: list[dict[str, Any]], given: list[Given]
+) -> tuple[list[dict[str, Any]], list[Given]]:
+    """Those on one data set.
+
+    Raises:
+        RecipeError: if none is, with the data sets there are.
+    """
+    if not dataset:
+        return records, given
+    ours = [record for record in records if record["data"]["set"] == dataset]
+    theirs = [one for one in given if one.dataset == dataset]
+    if not ours and not theirs:
+        there = sorted({record["data"]["set"] for record in records} | {one.dataset for one in given})
+        raise RecipeError(f"no result is on '{dataset}': {did_you_mean(dataset, there)}")
+    return ours, theirs
 
 
 def _chosen(records: list[dict[str, Any]], settings: list[str], seeds: list[int] | None = None) -> list[dict[str, Any]]:
@@ -282,7 +300,7 @@ def report(arguments: argparse.Namespace) -> None:
     """Write the HTML report."""
     from ..results.report import write_report
 
-    records, given = _read(arguments.places, arguments.overrides)
+    records, given = _on(arguments.dataset, *_read(arguments.places, arguments.overrides))
     choice = arguments.select, arguments.dataset, arguments.reference
     print(write_report(records, arguments.out, *choice, pictures=arguments.pictures, given=given))
 

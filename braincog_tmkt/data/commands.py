@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 from ..errors import DataError, RecipeError
 from ..terminal import painted, table, wrapped
@@ -149,8 +150,8 @@ def simulate(name: str, static: str, out: str, limit_per_class: int | None, work
     from .simulate import LAYOUTS, simulate_tree
 
     made = simulate_tree(static, out, name, workers=workers or os.cpu_count() or 1, limit_per_class=limit_per_class)
-    images = f" --static-root {static}" if LAYOUTS[name].partners_in_static else ""
-    print(f"{made} recordings were made in {out}; what is there: tmkt data check {name} --root {out}{images}")
+    images = f" --static-root {quote(static)}" if LAYOUTS[name].partners_in_static else ""
+    print(f"{made} recordings were made in {out}; what is there: tmkt data check {name} --root {quote(out)}{images}")
     return True
 
 
@@ -172,8 +173,9 @@ def _instructions(dataset: DataSet) -> str:
         return layout
     from .simulate import LAYOUTS
 
-    twin = f"\nOr simulate a twin from images: tmkt data simulate {dataset.name} --static IMAGES --out {dataset.root}"
+    root = quote(str(dataset.root))
+    twin = f"\nOr simulate a twin from images: tmkt data simulate {dataset.name} --static IMAGES --out {root}"
     return (
         f"{layout}\nSize:    {counts}\nSource:  {card.source}\nLicence: {card.licence}\n"
-        f"Fetch:   tmkt data download {dataset.name} --root {dataset.root}{twin if dataset.name in LAYOUTS else ''}"
+        f"Fetch:   tmkt data download {dataset.name} --root {root}{twin if dataset.name in LAYOUTS else ''}"
     )

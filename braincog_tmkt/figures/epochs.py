@@ -45,7 +45,7 @@ def epochs(records: list[dict[str, Any]], stage: str | None = None) -> tuple[Fig
     groups = group_seeds(records)
     found = {group: {row: curve_over_seeds(group, row, stage) for row in MEASURED} for group in groups}
     if all(len(points["accuracy"]) < 2 for points in found.values()):
-        raise RecipeError("these runs were tested after one epoch only: train them with train.eval_every=1")
+        raise RecipeError("these runs were tested after one epoch only: train them for more, with train.eval_every=1")
     rows = [
         {"run": group.title, "epoch": point.x, "measured": row, "mean": point.mean, "std": point.std}
         | {"seeds": point.seeds}

@@ -140,7 +140,9 @@ def chosen_rows(run: LoadedRun, recordings: int) -> Tensor:
     require_range("recordings", recordings, 3, 10**6)
     rows = rows[evenly(recordings, len(rows))]
     if not 1 < len(pairs.labels[rows].unique()) < len(rows):
-        raise RecipeError(f"recordings={recordings} leaves one recording of a class or one class: take more")
+        few = f"recordings={recordings} leaves one recording of a class or one class: take more"
+        none = f"{run} has one test recording of each class, too few for features: give another run"
+        raise RecipeError(few if len(labels) > len(rows) else none)
     return rows
 
 

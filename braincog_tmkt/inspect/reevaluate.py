@@ -16,6 +16,7 @@ from ..engine.evaluate import MOST_FRAMES, evaluate, within_memory
 from ..errors import RecipeError
 from ..files import write_whole
 from ..progress import counting
+from ..results.stages import steps_of
 from .reload import LoadedRun, load_run
 
 STEPS = "steps.csv"
@@ -77,7 +78,8 @@ def evaluate_steps(
 ) -> Path:
     """Run the network of a finished run with other numbers of time steps, on the test recordings.
 
-    Prints a table and writes it as `steps.csv` into the run folder: `steps`, `accuracy`, `loss`, `firing_rate` (mean
+    Prints a table and writes it as `steps.csv` into the run folder (`steps-bf16-mixed.csv` if the training was more
+    precise): `steps`, `accuracy`, `loss`, `firing_rate` (mean
     over the nodes of the spikes of a neuron in a time step), and of one recording `synaptic_operations` (an estimate)
     and `energy` (in pJ, of arithmetic alone; see `engine.costs.StepCosts`).
 
@@ -102,7 +104,8 @@ def evaluate_steps(
         run = replace(run, fabric=make_fabric(precision, 1))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *measure_steps(run, steps)])
-    file = run.folder / STEPS
+    usual = precision in (None, "32-true", run.recipe.train.precision)
+    file = run.folder / (STEPS if usual else f"steps-{precision}.csv")  # tables and figures take the better numbers
     write_whole(file, text.getvalue().encode())
     return file
 
@@ -111,9 +114,15 @@ def measure_steps(run: LoadedRun, steps: Sequence[int]) -> list[tuple[float, ...
     """The rows of `COLUMNS` that `evaluate_steps` prints and writes; printed, too.
 
     Raises:
-        RecipeError: for more steps than a recording has frames, unless it stands still.
+        RecipeError: for more steps than a recording has frames, unless it stands still, or than a network with
+            statistics of its own for each step was trained with.
     """
-    frames = run.task.pairs.steps
+    frames, trained = run.task.pairs.steps, steps_of(run.recipe.as_dict())
+    if run.recipe.model.get("norm") == "step_own" and max(steps) > trained:
+        raise RecipeError(
+            f"{run} has batch norm statistics for the {trained} time steps that it was trained with, so nothing to"
+            f" normalise step {trained + 1} with: give --steps up to {trained}"
+        )
     still = getattr(DATASETS[run.recipe.data.name], "still", False)
     if still and frames > 1:
         run.task.pairs.steps = max(frames, *steps)  # the one frame may be shown as often as one likes

@@ -249,6 +249,9 @@ def is_finished(cell: RunSpec, runs: Path) -> bool:
     note = f" (warning: the files of the data set have changed since, or are copies: tmkt eval {folder} compares them)"
     if facts["fingerprint"] == record["data"]["fingerprint"]:
         note = ""
+    keep = cell.recipe.train.keep_every
+    if keep and record["recipe"]["train"].get("keep_every") != keep:
+        note += f" (its weights were not kept with train.keep_every={keep}: to train it again, remove the folder)"
     if cell.code and not (folder / COPY).exists():
         write_whole(folder / COPY, pack(cell.code))
     print(f"finished already: {_report(record, folder, note)}")

@@ -13,10 +13,15 @@ from ..value_types import fits, hints_of, in_words
 from .identity import flat
 from .schema import MODEL_DEFAULTS, MODEL_FROM_DATA
 
+NOT_IN_NAMES = r"[^\w.+=/-]"
+"""What the name of a recipe cannot hold."""
 _PRECISIONS = ("32-true", "bf16-mixed")
 _SCHEDULES = ("cosine", "step", "none")
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "name": (lambda name: bool(re.fullmatch(r"[\w.+=-]+(/[\w.+=-]+)*", name)) and ".." not in name, "a relative path"),
+    "name": (
+        lambda name: bool(re.fullmatch(r"[\w.+=-]+(/[\w.+=-]+)*", name)) and ".." not in name,
+        "a relative path of letters, digits and . _ + = -",
+    ),
     "data.root": (bool, "a folder, not an empty text"),
     "data.static_root": (lambda path: path != "", "null or a folder, not an empty text"),
     "data.cache": (bool, "a folder, not an empty text"),

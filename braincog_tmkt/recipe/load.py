@@ -22,7 +22,7 @@ from ..files import file_below, sha256_of, user_path
 from ..own_code import COPY, Code, digests, find_code, read_copy, unlike
 from ..registry import did_you_mean
 from ..value_types import hints_of
-from .check import check_layer, check_ranges, hint_of
+from .check import NOT_IN_NAMES, check_layer, check_ranges, hint_of
 from .files import known_recipes
 from .identity import flat, relevant
 from .schema import MODEL_DEFAULTS, DataConfig, Recipe
@@ -118,7 +118,7 @@ def merged_values(path: str | Path, overrides: Iterable[str] = (), tier: str | N
     """The nested values of a recipe file, its tier and overrides, each over those before it; see `load_recipe`."""
     path = Path(path)
     merged = _merged_files(path)
-    merged.setdefault("name", f"{path.resolve().parent.name}/{path.stem}")
+    merged.setdefault("name", re.sub(NOT_IN_NAMES, "_", f"{path.resolve().parent.name}/{path.stem}"))
     if tier not in (None, PAPER):
         tiers = merged.get("tiers", {})
         if tier not in tiers:

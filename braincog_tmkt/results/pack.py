@@ -13,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from ..errors import RecipeError, TmktError
 from ..files import write_whole
 
 LINE_FORMAT = 2
@@ -88,9 +89,9 @@ def _entries(stage: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield entry | {part: results[epoch] for part, results in parts.items() if epoch in results}
 
 
-def key_of(record: Mapping[str, Any]) -> tuple[str, str, int]:
-    """What a line is found by: name, hash of the recipe, seed."""
-    return record["name"], record["recipe_hash"], record["seed"]
+def key_of(record: Mapping[str, Any]) -> tuple[str, str, int, str, str]:
+    """What a line is found by: name, hash of the recipe, seed, kind of data, hash of the split."""
+    return record["name"], record["recipe_hash"], record["seed"], record["data"]["kind"], record["data"]["split"]
 
 
 def pack(places: Iterable[str | Path], into: Path) -> int:
@@ -98,18 +99,26 @@ def pack(places: Iterable[str | Path], into: Path) -> int:
 
     Args:
         places: as `store.read_records` takes them.
-        into: the file, made if it is missing; written whole or not at all, its lines sorted by name, hash and seed.
+        into: the file, made if it is missing; written whole or not at all, its lines sorted by `key_of`.
 
     Returns:
         How many runs the file holds.
 
     Raises:
+        RecipeError: if the places have a run twice, with different results.
         TrainingError: for a place that holds no record, or if the file cannot be read or written.
     """
     from .store import read_records
 
-    records = [*(read_records([into]) if into.is_file() else ()), *read_records(places)]
-    lines = {key_of(record): as_line(record) for record in records}
+    lines = {key_of(record): as_line(record) for record in (read_records([into]) if into.is_file() else ())}
+    new: dict[Any, dict[str, Any]] = {}
+    for record in read_records(places):
+        if new.setdefault(key_of(record), record)["last"] != record["last"]:
+            raise RecipeError(
+                f"{record['name']} seed {record['seed']} is there twice, with different results: give only one of the"
+                " two folders"
+            )
+    lines |= {key: as_line(record) for key, record in new.items()}
     text = "".join(json.dumps(lines[key], separators=(",", ":"), allow_nan=False) + "\n" for key in sorted(lines))
     write_whole(into, text.encode())
     return len(lines)
@@ -121,7 +130,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("places", nargs="+", help="run folders, or folders of them")
     parser.add_argument("--into", type=Path, required=True, help="the file of records: made, or added to")
     arguments = parser.parse_args(argv)
-    print(f"{arguments.into}: {pack(arguments.places, arguments.into)} runs")
+    try:
+        print(f"{arguments.into}: {pack(arguments.places, arguments.into)} runs")
+    except TmktError as error:
+        parser.exit(2, f"error: {error}\n")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,10 @@ def read_record(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     file = path / RECORD if os.path.isdir(path) else path
     if file.suffix.lower() != ".json" and file.is_file():
-        raise TrainingError(f"{file} is no record: give a run folder, or your own results in a file that ends in .csv")
+        raise TrainingError(
+            f"{file} is no record: give the run folder, or to `tmkt table` and `tmkt report` results of your own in a"
+            " file that ends in .csv"
+        )
     return _checked(_text(file), str(file), FORMAT)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..recipe.identity import relevant
@@ -19,7 +20,8 @@ class Row:
 
     Args:
         recipe: name of the recipe.
-        conditions: the settings that differ between the rows of the table, as `key=value`.
+        conditions: the settings that differ between the rows of the table, as `key=value`; those of the method only
+            where nothing else tells two rows apart.
         seeds: n.
         mean: mean test accuracy.
         std: standard deviation over the seeds (n - 1 in the denominator); None for one seed.
@@ -33,7 +35,7 @@ class Row:
         recipe_hash: of the resolved recipe.
         warnings: what to know before the accuracies are believed, see `setting.warnings_of`.
         given_by: the file that gives the numbers; empty for trained runs.
-        not_compared: why a given result is not compared with the reference; empty if it is.
+        not_compared: why a result is not compared with the reference; empty if it is, or if there is no reference.
         notes: what the file says of the result.
     """
 
@@ -65,7 +67,7 @@ def summarise(
         records: as `store.read_records` gives them.
         select: `last`, `best_val`, or `best_test` (selected on the test set, as the papers report).
         against: last part of the reference recipe's name; rows are compared with it where all settings but the method
-            agree (the baseline draws no static image, so the static pool may differ from it).
+            agree, on the same recordings (the baseline draws no static image, so the static pool may differ from it).
         given: results that files give; they follow the records' rows.
 
     Raises:
@@ -76,7 +78,11 @@ def summarise(
     varying = [
         key for key in differing(groups.values()) if not key.startswith("code.") or _several(groups.values(), key)
     ]
-    rows = [_row(group, _reference(group, groups, against), groups[group], varying, select) for group in groups]
+    rows = [_row(group, _references(group, groups, against), groups[group], varying, select) for group in groups]
+    alike = Counter(_shown_by(row) for row in rows)
+    rows = [
+        _told_apart(row, group) if alike[_shown_by(row)] > 1 else row for row, group in zip(rows, groups, strict=True)
+    ]
     references = [group for group in groups if group.name.split("/")[-1] == against]
     return sorted(rows, key=lambda row: (row.conditions, row.recipe)) + [
         _given_row(one, references, against if rows else "", select) for one in given
@@ -134,8 +140,19 @@ def _notes(rows: list[Row]) -> list[str]:
     for row in rows:
         reason = f"not compared: {row.not_compared}" if row.not_compared else ""
         if said := "; ".join(part for part in (row.notes, reason) if part):
-            lines.append(f"{row.recipe}, given by {row.given_by}: {said}")
-    return lines + [f"{MARK} {row.recipe}, {words}" for row in rows for words in row.warnings]
+            lines.append(f"{row.recipe}{f', given by {row.given_by}' if row.given_by else ''}: {said}")
+    return list(dict.fromkeys(lines)) + [f"{MARK} {row.recipe}, {words}" for row in rows for words in row.warnings]
+
+
+def _shown_by(row: Row) -> tuple[str, ...]:
+    """What tells a row of trained runs from the others."""
+    return row.recipe, row.conditions, row.kind, row.protocol, *row.setting
+
+
+def _told_apart(row: Row, group: Runs) -> Row:
+    """A row with all that differs between the runs of its name."""
+    words = [word for word in (row.conditions, group.label) if word]
+    return replace(row, conditions=", ".join(dict.fromkeys(", ".join(words).split(", "))))
 
 
 def _several(groups: Iterable[Mapping[str, Any]], key: str) -> bool:
@@ -148,22 +165,32 @@ def _conditions(group: Runs) -> dict[str, Any]:
     return {key: value for key, value in relevant(group.first["recipe"]).items() if not key.startswith("method.")}
 
 
-def _reference(group: Runs, groups: Mapping[Runs, dict[str, Any]], against: str) -> Runs | None:
-    """The group of the reference recipe under the conditions of this one."""
-    for other, conditions in groups.items():
+def _references(group: Runs, groups: Mapping[Runs, dict[str, Any]], against: str) -> list[Runs]:
+    """The groups of the reference recipe under the conditions of this one; none for the reference itself."""
+    found: list[Runs] = []
+    for other, conditions in groups.items() if group.name.split("/")[-1] != against else ():
         free = {"data.static_pool"} if other.first["recipe"]["method"]["name"] == "baseline" else set()
         free |= {key for key in groups[group].keys() ^ conditions.keys() if key.startswith("code.")}  # one's alone
         keys = (groups[group].keys() | conditions.keys()) - free
         alike = all(groups[group].get(key) == conditions.get(key) for key in keys)
-        kinds = {each.first["data"]["kind"] for each in (group, other)}
-        if other is not group and other.name.split("/")[-1] == against and alike and len(kinds) == 1:
-            return other
-    return None
+        if other.name.split("/")[-1] == against and alike and _same_recordings(group.first, other.first):
+            found.append(other)
+    return found
 
 
-def _row(group: Runs, reference: Runs | None, conditions: dict[str, Any], varying: list[str], select: str) -> Row:
+def _same_recordings(one: Record, other: Record) -> bool:
+    """Whether two runs have the same recordings in each part of their splits."""
+    pools = {record["recipe"]["data"].get("static_pool") for record in (one, other)}
+    keys = ["kind", "split"]
+    if len(pools) > 1:  # the hash of a split is also of the images that it draws
+        keys = ["kind", "set", "fingerprint", "classes", "train", "val", "test"]
+    return all(one["data"].get(key) == other["data"].get(key) for key in keys)
+
+
+def _row(group: Runs, references: Sequence[Runs], conditions: dict[str, Any], varying: list[str], select: str) -> Row:
     accuracy, data = accuracies(group.records, select), group.first["data"]
-    difference = paired(accuracy, accuracies(reference.records, select)) if reference else None
+    difference = paired(accuracy, accuracies(references[0].records, select)) if len(references) == 1 else None
+    titles = " and ".join(reference.title for reference in references)
     return Row(
         group.name,
         ", ".join(f"{key.partition('.')[2]}={conditions.get(key)}" for key in varying),
@@ -178,6 +205,7 @@ def _row(group: Runs, reference: Runs | None, conditions: dict[str, Any], varyin
         tuple(setting_of(group.first, select)),
         group.first["recipe_hash"],
         warnings_of(group.records, select),
+        not_compared=f"{titles} have its data and settings: give one of them" if len(references) > 1 else "",
     )
 
 

@@ -74,6 +74,9 @@ def test_a_sweep_writes_records_and_is_not_repeated(recipes, tmp_path, capsys):
     assert said.count("finished already") == 1
     assert (first / "record.json").read_bytes() == before
     assert (second / "record.json").is_file()
+    train(plan(recipes, ["train.keep_every=1"], seeds=[1])[:1], runs)
+    said = capsys.readouterr().out
+    assert "its weights were not kept with train.keep_every=1: to train it again, remove the folder" in said
 
 
 def node_names(record):

@@ -81,6 +81,28 @@ def test_what_stands_still_may_be_shown_for_any_number_of_steps(recipes, tmp_pat
     assert float(rounded["loss"]) == pytest.approx(float(rows[2]["loss"]), rel=0.05)
 
 
+def test_less_precise_numbers_do_not_take_the_place_of_others(recipes, tmp_path):
+    cells = plan(recipes[:1], seeds=[1])
+    train(cells, tmp_path / "runs")
+    folder = cells[0].folder(tmp_path / "runs")
+    usual = evaluate_steps(folder, [1, 2]).read_text()
+    assert evaluate_steps(folder, [1, 2], precision="bf16-mixed") == folder / "steps-bf16-mixed.csv"
+    assert (folder / "steps.csv").read_text() == usual
+    assert evaluate_steps(folder, [1, 2], precision="32-true").read_text() == usual
+
+
+def test_steps_without_statistics_of_their_own_are_refused(recipes, tmp_path, monkeypatch):
+    monkeypatch.setitem(DATASETS, "still", Still)
+    network = ["model.norm=step_own", "model.name=tmkt_vggsnn", "model.width=0.05"]
+    cells = plan(recipes[:1], ["data.name=still", "data.steps=2", *network], seeds=[1])
+    train(cells, tmp_path / "runs")
+    folder = cells[0].folder(tmp_path / "runs")
+    with pytest.raises(RecipeError, match="the 2 time steps that it was trained with, so nothing to normalise step 3"):
+        evaluate_steps(folder, [1, 3])
+    rows = list(csv.DictReader(evaluate_steps(folder, [1, 2]).open()))
+    assert [float(row["accuracy"]) for row in rows] == read_record(folder)["last"]["accuracy_by_step"]
+
+
 @pytest.mark.parametrize("text", ["", "0", "3..1", "1..", "a", "1,,2", "-1", "1.5"])
 def test_numbers_of_steps_look_like_this(text):
     with pytest.raises(RecipeError, match=r"does not name numbers of time steps: write 1\.\.10, or 5, or 1,2,4"):

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from braincog_tmkt.errors import TrainingError
+from braincog_tmkt.errors import RecipeError, TrainingError
 from braincog_tmkt.results.pack import as_line, main, pack
 from braincog_tmkt.results.store import read_records
 from tests.made_records import STUDIES, hsd, tet
@@ -53,6 +53,29 @@ def test_a_run_that_is_there_already_is_replaced_and_others_stay(tmp_path, capsy
     after = file.read_text().splitlines()
     assert (after[1], after[0] == before[0]) == (before[1], False)
     assert [one["last"]["accuracy"] for one in read_records([file])] == [0.9, 0.7]
+
+
+def test_runs_of_one_recipe_on_other_data_are_other_runs(tmp_path):
+    places = [
+        run(tmp_path / kind / split, tet(2, 1, [0.5, share], kind=kind, split=split))
+        for kind, split, share in (("real", "ab", 0.6), ("simulated", "ab", 0.7), ("real", "cd", 0.8))
+    ]
+    assert pack(places, tmp_path / "records.jsonl") == 3
+    assert {one["last"]["accuracy"] for one in read_records([tmp_path / "records.jsonl"])} == {0.6, 0.7, 0.8}
+
+
+def test_one_run_with_two_results_is_refused(tmp_path, capsys):
+    places = [run(tmp_path / name, tet(2, 1, [0.5, share])) for name, share in (("a", 0.6), ("b", 0.7))]
+    file = tmp_path / "records.jsonl"
+    with pytest.raises(RecipeError, match="nmnist/tet seed 1 is there twice, with different results"):
+        pack(places, file)
+    for wrong in (places, [tmp_path / "nowhere"]):
+        with pytest.raises(SystemExit, match="2"):
+            main([*map(str, wrong), "--into", str(file)])
+        said = capsys.readouterr().err
+        assert said.startswith("error: ")
+        assert said.count("\n") == 1
+    assert not file.exists()
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,49 @@ def test_code_of_one_side_alone_is_no_condition_but_two_versions_of_what_both_us
     assert next(row.difference for row in rows if row.difference) == pytest.approx(20.0)
 
 
+def on(split, count, *records):
+    for one in records:
+        one["data"] |= {"split": split, "test": count}
+        one["recipe_hash"] += split
+    return records
+
+
+def test_only_runs_on_the_same_recordings_are_compared():
+    small = on("s", 100, record("set/baseline", 1, 0.6), record("set/tmkt", 1, 0.7))
+    large = on("l", 870, record("set/tmkt", 1, 0.4))
+    rows = [(row.recipe, row.mean, row.difference) for row in summarise([*small, *large])]
+    assert sorted(rows, key=lambda row: row[1]) == [
+        ("set/tmkt", 40.0, None),
+        ("set/baseline", 60.0, None),
+        ("set/tmkt", 70.0, pytest.approx(10.0)),
+    ]
+    other = on("o", 100, record("set/tmkt", 1, 0.8, pool="open"))  # the same recordings, other images
+    assert [row.difference for row in summarise([small[0], *other])] == [pytest.approx(20.0), None]
+    other[0]["data"]["test"] = 90
+    assert [row.difference for row in summarise([small[0], *other])] == [None, None]
+
+
+def test_of_two_references_none_is_chosen_and_the_table_says_so():
+    plain, other = record("set/baseline", 1, 0.8), record("set/baseline", 1, 0.6)
+    other["recipe"]["method"]["mse_weight"], other["recipe_hash"] = 0.05, "other"
+    ours = record("set/tmkt", 1, 0.7)
+    for records in ([plain, other, ours], [other, plain, ours]):
+        rows = summarise(records)
+        assert [row.difference for row in rows] == [None, None, None]
+        words = "set/baseline: mse_weight="
+        assert f"\nset/tmkt: not compared: {words}" in render(rows)
+    assert [row.difference for row in summarise([other, ours])] == [None, pytest.approx(10.0)]
+
+
+def test_rows_that_differ_in_a_key_of_the_method_alone_can_be_told_apart():
+    ratios = {0.4: 0.5, 0.6: 0.7}
+    records = [record("mine/tmkt", 1, accuracy, recipe_hash=str(ratio)) for ratio, accuracy in ratios.items()]
+    for one, ratio in zip(records, ratios, strict=True):
+        one["recipe"]["method"]["mix_ratio"] = ratio
+    assert {row.conditions: row.mean for row in summarise(records)} == {"mix_ratio=0.4": 50.0, "mix_ratio=0.6": 70.0}
+    assert [row.conditions for row in summarise(records[:1])] == [""]
+
+
 def test_the_table_is_the_stored_text():
     got = [" ".join(line.split()) for line in render(summarise(RECORDS)).splitlines()]
     assert [line for line in got if not line.startswith("-")] == [
