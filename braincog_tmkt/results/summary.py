@@ -81,7 +81,8 @@ def summarise(
     rows = [_row(group, _references(group, groups, against), groups[group], varying, select) for group in groups]
     alike = Counter(_shown_by(row) for row in rows)
     rows = [
-        _told_apart(row, group) if alike[_shown_by(row)] > 1 else row for row, group in zip(rows, groups, strict=True)
+        _told_apart(row, group, groups) if alike[_shown_by(row)] > 1 else row
+        for row, group in zip(rows, groups, strict=True)
     ]
     references = [group for group in groups if group.name.split("/")[-1] == against]
     return sorted(rows, key=lambda row: (row.conditions, row.recipe)) + [
@@ -149,10 +150,15 @@ def _shown_by(row: Row) -> tuple[str, ...]:
     return row.recipe, row.conditions, row.kind, row.protocol, *row.setting
 
 
-def _told_apart(row: Row, group: Runs) -> Row:
-    """A row with all that differs between the runs of its name."""
-    words = [word for word in (row.conditions, group.label) if word]
-    return replace(row, conditions=", ".join(dict.fromkeys(", ".join(words).split(", "))))
+def _told_apart(row: Row, group: Runs, groups: Iterable[Runs]) -> Row:
+    """A row with the keys of the method, and the split, that differ between the runs of its name."""
+    same_name = [other for other in groups if other.name == group.name]
+    own = relevant(group.first["recipe"])
+    keys = differing(relevant(other.first["recipe"]) for other in same_name)
+    words = [f"{key.partition('.')[2]}={own.get(key)}" for key in keys if key.startswith("method.")]
+    if len({other.first["data"].get("split") for other in same_name}) > 1:
+        words.append(f"split={group.first['data']['split'][:8]}")
+    return replace(row, conditions=", ".join(filter(None, [row.conditions, *words])))
 
 
 def _several(groups: Iterable[Mapping[str, Any]], key: str) -> bool:

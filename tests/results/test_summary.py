@@ -126,6 +126,8 @@ def test_rows_that_differ_in_a_key_of_the_method_alone_can_be_told_apart():
         one["recipe"]["method"]["mix_ratio"] = ratio
     assert {row.conditions: row.mean for row in summarise(records)} == {"mix_ratio=0.4": 50.0, "mix_ratio=0.6": 70.0}
     assert [row.conditions for row in summarise(records[:1])] == [""]
+    records = [*on("aaaa", 10, record("mine/tmkt", 1, 0.5)), *on("bbbb", 10, record("mine/tmkt", 1, 0.7))]
+    assert {row.conditions: row.mean for row in summarise(records)} == {"split=aaaa": 50.0, "split=bbbb": 70.0}
 
 
 def test_the_table_is_the_stored_text():
