@@ -95,10 +95,10 @@ def leaders(found: dict[str, ByEpoch]) -> list[dict[str, object]]:
     rows = []
     for rule, words in RULES.items():
         means = {
-            epoch: {method: fmean(found[rule][method][epoch]) for method in METHODS}
+            epoch: {method: round(fmean(found[rule][method][epoch]), 9) for method in METHODS}
             for epoch in found[rule]["baseline"]
         }
-        first = [max(values, key=values.get) for values in means.values()]
+        first = [method for values in means.values() for method in METHODS if values[method] == max(values.values())]
         above = [epoch for epoch, values in means.items() if values["tmkt"] > values["baseline"]]
         rows.append(
             {"highest mean": words}
@@ -132,7 +132,7 @@ def gains(found: dict[str, ByEpoch]) -> list[dict[str, object]]:
 
 def ordered(found: list[dict[int, float]], size: int, of: Callable[[Iterable[float]], float]) -> str:
     """In how many choices of so many seeds accuracies rise from each method to the next."""
-    choices = [*combinations(sorted(found[0]), size)]
+    choices = [*combinations(sorted(set.intersection(*map(set, found))), size)]
     seen = [[of([values[seed] for seed in choice]) for values in found] for choice in choices]
     return f"{sum(all(one < other for one, other in pairwise(values)) for values in seen)} of {len(choices)}"
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Does TMKT overtake in a long training? TET, Knowledge-Transfer, TSM and TMKT for 200 epochs on recordings simulated from
 # 800 Caltech-101 images of 20 classes (VGGSNN at 1/8 width, T 4, 48x48): trained once with `step_own`, which trains
-# as `step`, and evaluated under both rules every tenth epoch. TET takes 6 minutes of one core, the others 11;
+# as `step`, and evaluated under both rules every tenth epoch. TET takes 9 minutes of one core, the others 16;
 # finished runs are skipped.
 # IMAGES=./data   folder with 101_ObjectCategories/     TWIN=./data/length_twin   where images and recordings go
-# RUNS=runs/length   JOBS=1   SEEDS="42 1024 90210"
+# RUNS=runs/length   JOBS=1   SEEDS="42 1024 90210 1 2 3"
 # Writes records.jsonl, rules.csv, shares.csv and the pictures of docs/results/ncaltech101.md; prints its tables.
 source "$(dirname "$0")/../../env.sh"
 install_project
@@ -12,7 +12,7 @@ STUDY=experiments/studies/length RUNS="${RUNS:-runs/length}"
 source "$STUDY/twin.sh"
 
 make_twin
-tmkt train ncaltech101/{baseline,knowledge_transfer,tsm,tmkt} --tier small --seeds ${SEEDS:-42 1024 90210} \
+tmkt train ncaltech101/{baseline,knowledge_transfer,tsm,tmkt} --tier small --seeds ${SEEDS:-42 1024 90210 1 2 3} \
   --threads 1 --jobs "${JOBS:-1}" --resume --runs "$RUNS" data.root="$TWIN" \
   train.epochs=200 train.eval_every=10 train.keep_every=10 train.precision=bf16-mixed model.norm=step_own
 python experiments/studies/batch_norm/rules.py "$RUNS" "$RUNS"
