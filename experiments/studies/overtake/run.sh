@@ -5,32 +5,34 @@
 # recordings without that leak. All are trained once with `step_own`, which trains as `step`, and evaluated under both rules.
 # With bfloat16, 36 epochs take 2 to 4 minutes of one core, 300 epochs of TMKT 25; finished runs are skipped.
 # IMAGES=./data   folder with 101_ObjectCategories/     TWIN=./data/length_twin   where images and recordings go
-# RUNS=runs/overtake   JOBS=1   SEEDS="42 1024 90210"
-# Writes records.jsonl, rules.csv and the picture of docs/results/ncaltech101.md; prints its tables.
+# RUNS=runs/overtake   JOBS=1   SEEDS="42 1024 90210 1 2 3", with the leak "42 1024 90210"
+# Writes records.jsonl and rules.csv into clean/ and leak/, and the picture of docs/results/ncaltech101.md; prints its tables.
 source "$(dirname "$0")/../../env.sh"
 install_project
 STUDY=experiments/studies/overtake RUNS="${RUNS:-runs/overtake}"
 source experiments/studies/length/twin.sh
 
-# ncaltech101 EPOCHS EVERY RECIPES SETTINGS..: evaluated, and kept, every so many epochs
+# ncaltech101 PART EPOCHS EVERY RECIPES SETTINGS..: evaluated, and kept, every so many epochs
 ncaltech101() {
-  local epochs="$1" every="$2" recipes
-  read -ra recipes <<< "$3"
-  shift 3
-  tmkt train "${recipes[@]/#/ncaltech101/}" --tier small --threads 1 --jobs "${JOBS:-1}" --resume --runs "$RUNS" \
+  local part="$1" epochs="$2" every="$3" recipes
+  read -ra recipes <<< "$4"
+  shift 4
+  tmkt train "${recipes[@]/#/ncaltech101/}" --tier small --threads 1 --jobs "${JOBS:-1}" --resume --runs "$RUNS/$part" \
     data.root="$TWIN" train.epochs="$epochs" train.eval_every="$every" train.keep_every="$every" \
     train.precision=bf16-mixed model.norm=step_own "$@"
 }
 
 make_twin
-ALL="baseline knowledge_transfer tsm tmkt" SEEDS="${SEEDS:-42 1024 90210}"
-ncaltech101 12 2 "$ALL" --seeds $SEEDS
-ncaltech101 36 3 "$ALL" --seeds $SEEDS
-ncaltech101 36 3 "baseline knowledge_transfer tmkt" --seeds $SEEDS data.protocol=published_unsorted
-ncaltech101 36 3 "knowledge_transfer tmkt" --seeds $SEEDS data.protocol=unsorted_control \
+ALL="baseline knowledge_transfer tsm tmkt" FEW="${SEEDS:-42 1024 90210}" SEEDS="${SEEDS:-42 1024 90210 1 2 3}"
+ncaltech101 clean 12 2 "$ALL" --seeds $SEEDS
+ncaltech101 clean 36 3 "$ALL" --seeds $SEEDS
+ncaltech101 clean 300 15 "baseline tmkt" --seeds 42
+ncaltech101 leak 36 3 "baseline knowledge_transfer tmkt" --seeds $FEW data.protocol=published_unsorted
+ncaltech101 leak 36 3 "knowledge_transfer tmkt" --seeds $FEW data.protocol=unsorted_control \
   imports='[experiments.studies.leakage.control]'  # TET draws no image: nothing to control
-ncaltech101 300 15 "baseline tmkt" --seeds 42
-python experiments/studies/batch_norm/rules.py "$RUNS" "$RUNS"
-cp "$RUNS/rules.csv" "$STUDY"
-python -m braincog_tmkt.results.pack "$RUNS" --into "$STUDY/records.jsonl"
+for part in clean leak; do
+  python experiments/studies/batch_norm/rules.py "$RUNS/$part" "$RUNS/$part"
+  cp "$RUNS/$part/rules.csv" "$STUDY/$part"
+  python -m braincog_tmkt.results.pack "$RUNS/$part" --into "$STUDY/$part/records.jsonl"
+done
 python "$STUDY/figure.py"
