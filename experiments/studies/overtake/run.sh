@@ -27,7 +27,8 @@ ALL="baseline knowledge_transfer tsm tmkt" FEW="${SEEDS:-42 1024 90210}" SEEDS="
 ncaltech101 clean 12 2 "$ALL" --seeds $SEEDS
 ncaltech101 clean 36 3 "$ALL" --seeds $SEEDS
 ncaltech101 clean 300 15 "baseline tmkt" --seeds 42
-ncaltech101 leak 36 3 "baseline knowledge_transfer tmkt" --seeds $FEW data.protocol=published_unsorted
+ncaltech101 leak 36 3 "baseline knowledge_transfer tmkt" --seeds $FEW data.protocol=published_unsorted \
+  imports='[experiments.studies.leakage.control]'
 ncaltech101 leak 36 3 "knowledge_transfer tmkt" --seeds $FEW data.protocol=unsorted_control \
   imports='[experiments.studies.leakage.control]'  # TET draws no image: nothing to control
 for part in clean leak; do
