@@ -150,8 +150,8 @@ def simulate(name: str, static: str, out: str, limit_per_class: int | None, work
     from .simulate import LAYOUTS, simulate_tree
 
     made = simulate_tree(static, out, name, workers=workers or os.cpu_count() or 1, limit_per_class=limit_per_class)
-    images = f" --static-root {quote(static)}" if LAYOUTS[name].partners_in_static else ""
-    print(f"{made} recordings were made in {out}; what is there: tmkt data check {name} --root {quote(out)}{images}")
+    root, images = quote(str(out)), f" --static-root {quote(str(static))}" if LAYOUTS[name].partners_in_static else ""
+    print(f"{made} recordings were made in {out}; what is there: tmkt data check {name} --root {root}{images}")
     return True
 
 
