@@ -151,8 +151,9 @@ def other_runs(
     rows = []
     for row in summarise(rest, select, against):
         difference = signed_interval(row.difference, row.low, row.high)
+        reason = f"not compared: {row.not_compared}" if row.not_compared else difference
         accuracy = f"{mean_in_words(row.mean, row.std)} ({row.seeds})"
-        rows.append([row.recipe, row.conditions, accuracy, difference, f"{row.kind}, {row.protocol}"])
+        rows.append([row.recipe, row.conditions, accuracy, reason, f"{row.kind}, {row.protocol}"])
     head = [
         "recipe",
         "settings that differ",

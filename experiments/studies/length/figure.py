@@ -133,7 +133,7 @@ def gains(found: dict[str, ByEpoch]) -> list[dict[str, object]]:
 def ordered(found: list[dict[int, float]], size: int, of: Callable[[Iterable[float]], float]) -> str:
     """In how many choices of so many seeds accuracies rise from each method to the next."""
     choices = [*combinations(sorted(set.intersection(*map(set, found))), size)]
-    seen = [[of([values[seed] for seed in choice]) for values in found] for choice in choices]
+    seen = [[round(of([values[seed] for seed in choice]), 9) for values in found] for choice in choices]
     return f"{sum(all(one < other for one, other in pairwise(values)) for values in seen)} of {len(choices)}"
 
 
