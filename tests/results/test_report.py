@@ -229,6 +229,19 @@ def test_runs_that_differ_within_a_recipe_leave_a_table_out_but_not_the_page(tmp
     }
 
 
+def test_a_run_with_two_references_says_why_it_is_compared_with_none(tmp_path):
+    def named(name, accuracy, **method):
+        one = tet(2, 1, [0.5, accuracy])
+        one["name"] = f"mine/{name}"
+        one["recipe"]["method"] |= {"name": name, **method}
+        return one | {"recipe_hash": f"{name}{method}"}
+
+    runs = [named("baseline", 0.6), named("baseline", 0.8, mse_weight=0.05), named("tmkt", 0.7)]
+    rows = Page(write(runs, tmp_path)).rows("Runs by recipe")
+    assert rows["mine/tmkt"][3].startswith("not compared: mine/baseline: mse_weight=")
+    assert Page(write(runs[1:], tmp_path)).rows("Runs by recipe")["mine/tmkt"][3].startswith("−10.00")
+
+
 def test_stages_and_remarks_are_shown_where_records_have_them(tmp_path, page):
     assert not [table for table in page.tables if "after each stage" in table["caption"]]
     ann, converted, distilled = [0.6, 0.7, 0.8], [0.3, 0.4], [0.61, 0.65]
