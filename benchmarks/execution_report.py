@@ -267,9 +267,9 @@ def _bars(panel: Axes, rows: list[Row], quantity: str) -> bool:
         left = [index + (place - len(drawn) / 2 + 0.5) * width for index in range(len(cases))]
         heights = [values.get((*case, name), nan) for case in cases]
         bars = panel.bar(left, heights, width, color=COLOURS[name], label=name)
-        words = {"fmt": "%.1f" if quantity == "times_step" else "%.0f", "fontsize": 7}
-        paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
-        panel.bar_label(bars, **words, zorder=5, bbox=paper)  # dashes end where a number begins
+        decimals = "%.1f" if quantity == "times_step" else "%.0f"
+        paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}  # so that no dash crosses a number
+        panel.bar_label(bars, fmt=decimals, fontsize=7, zorder=5, bbox=paper)
         limit = LIMIT + (BF16 if name.endswith(BF16) else "")
         marks = [values.get((*case, limit), nan) for case in cases]
         if any(mark == mark for mark in marks):

@@ -13,8 +13,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ..errors import RecipeError, TmktError
+from ..errors import TmktError
 from ..files import write_whole
+from .frame import by_seed, grouped, kind_of_run
 
 LINE_FORMAT = 2
 OF_A_MACHINE = ("root", "static_root", "cache")
@@ -89,9 +90,9 @@ def _entries(stage: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield entry | {part: results[epoch] for part, results in parts.items() if epoch in results}
 
 
-def key_of(record: Mapping[str, Any]) -> tuple[str, str, int, str, str]:
-    """What a line is found by: name, hash of the recipe, seed, kind of data, hash of the split."""
-    return record["name"], record["recipe_hash"], record["seed"], record["data"]["kind"], record["data"]["split"]
+def key_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a line is found by: name, hash of the recipe, kind of data, hash of the split, seed."""
+    return *kind_of_run(record), record["seed"]
 
 
 def pack(places: Iterable[str | Path], into: Path) -> int:
@@ -111,14 +112,10 @@ def pack(places: Iterable[str | Path], into: Path) -> int:
     from .store import read_records
 
     lines = {key_of(record): as_line(record) for record in (read_records([into]) if into.is_file() else ())}
-    new: dict[Any, dict[str, Any]] = {}
-    for record in read_records(places):
-        if new.setdefault(key_of(record), record)["last"] != record["last"]:
-            raise RecipeError(
-                f"{record['name']} seed {record['seed']} is there twice, with different results: give only one of the"
-                " two folders"
-            )
-    lines |= {key: as_line(record) for key, record in new.items()}
+    new = grouped(read_records(places), key_of)
+    for runs in new.values():
+        by_seed(runs, lambda record: record["last"])  # a run that is there twice must be the same
+    lines |= {key: as_line(runs[0]) for key, runs in new.items()}
     text = "".join(json.dumps(lines[key], separators=(",", ":"), allow_nan=False) + "\n" for key in sorted(lines))
     write_whole(into, text.encode())
     return len(lines)

@@ -13,7 +13,7 @@ from .grids import mean_in_words
 from .identity import colour_of, other_colour
 from .paper import PaperTable, paper_tables
 from .report_parts import Chart, Grid, data_of, signed_interval
-from .summary import summarise
+from .summary import Row, summarise
 from .tables import Table, TableRow, make_table, recipes_of
 
 
@@ -150,10 +150,8 @@ def other_runs(
     against = against or "baseline"
     rows = []
     for row in summarise(rest, select, against):
-        difference = signed_interval(row.difference, row.low, row.high)
-        reason = f"not compared: {row.not_compared}" if row.not_compared else difference
         accuracy = f"{mean_in_words(row.mean, row.std)} ({row.seeds})"
-        rows.append([row.recipe, row.conditions, accuracy, reason, f"{row.kind}, {row.protocol}"])
+        rows.append([row.recipe, row.conditions, accuracy, _difference(row), f"{row.kind}, {row.protocol}"])
     head = [
         "recipe",
         "settings that differ",
@@ -171,13 +169,18 @@ def given_grid(records: Sequence[Record], given: Sequence[Given], select: str, a
     rows = []
     for row in summarise(records, select, against, given) if given else ():
         if row.given_by:
-            difference = signed_interval(row.difference, row.low, row.high)
-            reason = f"not compared: {row.not_compared}" if row.not_compared else difference
             accuracy = f"{mean_in_words(row.mean, row.std)} ({row.seeds})"
-            rows.append([row.recipe, row.given_by, ", ".join(row.setting), accuracy, reason, row.notes])
+            rows.append([row.recipe, row.given_by, ", ".join(row.setting), accuracy, _difference(row), row.notes])
     head = ["method", "file", "as the file says", "accuracy, % (n)", f"difference to {against}", "notes"]
     caption = "Results given by files; difference: over the seeds both have, with Student's 95 % interval"
     return Grid(caption, head, rows) if rows else None
+
+
+def _difference(row: Row) -> str:
+    """To the reference, or why there is none."""
+    if row.not_compared:
+        return f"not compared: {row.not_compared}"
+    return signed_interval(row.difference, row.low, row.high)
 
 
 def _dots_of_runs(words: str, groups: Sequence[Runs], select: str) -> Chart:

@@ -18,8 +18,7 @@ import matplotlib.pyplot as plt
 from tabulate import tabulate
 
 from braincog_tmkt.recipe.identity import setting_of
-from braincog_tmkt.results import frame
-from braincog_tmkt.results.frame import grouped
+from braincog_tmkt.results.frame import accuracies, grouped
 from braincog_tmkt.results.identity import colour_of
 from braincog_tmkt.results.store import read_records
 
@@ -46,13 +45,18 @@ def colour(method: str) -> str:
     return colour_of(method, "tmkt" if method == "tsm" else method)
 
 
-def accuracies(norm: str) -> ByEpoch:
+def runs_by_rule() -> dict[str, dict[str, list[dict]]]:
+    """Rule -> method -> records."""
+    by_rule = grouped(read_records([HERE]), lambda record: setting_of(record, "model.norm"))
+    return {rule: grouped(by_rule[rule], lambda record: record["name"].split("/")[1]) for rule in RULES}
+
+
+def curves(runs: dict[str, list[dict]]) -> ByEpoch:
     """Test accuracy in percent, in the order of the seeds."""
-    records = [record for record in read_records([HERE]) if setting_of(record, "model.norm") == norm]
     found = {}
-    for method, runs in grouped(records, lambda record: record["name"].split("/")[1]).items():
+    for method, records in runs.items():
         found[method] = defaultdict(list)
-        for record in sorted(runs, key=lambda record: record["seed"]):
+        for record in sorted(records, key=lambda record: record["seed"]):
             for entry in record["history"]:
                 if "test" in entry:
                     found[method][entry["epoch"] + 1].append(100 * entry["test"]["accuracy"])
@@ -137,16 +141,14 @@ def ordered(found: list[dict[int, float]], size: int, of: Callable[[Iterable[flo
     return f"{sum(all(one < other for one, other in pairwise(values)) for values in seen)} of {len(choices)}"
 
 
-def orders() -> list[dict[str, object]]:
+def orders(runs: dict[str, dict[str, list[dict]]]) -> list[dict[str, object]]:
     """A row a rule and selection: how often one seed, or three, show the paper's order, or TMKT above TET."""
     rows = []
     for rule, words in RULES.items():
-        records = [record for record in read_records([HERE]) if setting_of(record, "model.norm") == rule]
-        runs = grouped(records, lambda record: record["name"].split("/")[1])
         for key, title in SELECTIONS.items():
             row = {"rule": words, "epoch": title}
             for label, methods in (("paper's order", PAPER), ("TMKT above TET", ("baseline", "tmkt"))):
-                found = [frame.accuracies(runs[method], key) for method in methods]
+                found = [accuracies(runs[rule][method], key) for method in methods]
                 row |= {f"{label}: seeds": ordered(found, 1, max), f"{label}: means of 3": ordered(found, 3, fmean)}
                 row[f"{label}: best of 3"] = ordered(found, 3, max)
             rows.append(row)
@@ -156,7 +158,8 @@ def orders() -> list[dict[str, object]]:
 def main(picture: str = "docs/figures/length_ncaltech101.png") -> None:
     """Draw the picture and print the tables."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    found, weight = {rule: accuracies(rule) for rule in RULES}, weights()
+    runs, weight = runs_by_rule(), weights()
+    found = {rule: curves(records) for rule, records in runs.items()}
     panel(left, found["step_own"], "test accuracy (%), a set of statistics for each step")
     panel(right, weight, "weight of the event loss")
     right.set_ylim(bottom=0)
@@ -170,7 +173,7 @@ def main(picture: str = "docs/figures/length_ncaltech101.png") -> None:
         {"weight of the event loss": METHODS[method]} | {epoch: f"{fmean(values[epoch]):.3f}" for epoch in SHOWN}
         for method, values in weight.items()
     ]
-    for rows in (by_epoch(found), leaders(found), gains(found), orders(), falls):
+    for rows in (by_epoch(found), leaders(found), gains(found), orders(runs), falls):
         print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True), end="\n\n")
 
 
