@@ -112,6 +112,21 @@ def costs(found: dict) -> list[dict[str, object]]:
     ]
 
 
+def gains(found: dict) -> list[dict[str, object]]:
+    """One row a method: points that a set for each step adds to one running set by epoch, mean of the seeds."""
+    rows = []
+    for method, label in METHODS.items():
+        one, own = (
+            grouped([point for record in found[method, norm] for point in curve(record)], lambda point: point[0])
+            for norm in ("step", "step_own")
+        )
+        means = {
+            epoch: fmean(value for _, value in own[epoch]) - fmean(value for _, value in one[epoch]) for epoch in one
+        }
+        rows.append({"a set for each step, epoch": label} | {epoch: f"{mean:+.1f}" for epoch, mean in means.items()})
+    return rows
+
+
 def by_rule(study: Path) -> list[dict[str, str]]:
     """One row a rule: the last epoch on the test recordings, a column a method."""
     with (study / "rules.csv").open() as file:
@@ -155,7 +170,7 @@ def main(study: str = str(HERE), picture: str = "docs/figures/batch_norm_nmnist.
     """Draw the picture and print the tables."""
     found = runs_of(Path(study))
     draw(found, TITLES[Path(study).resolve().name]).savefig(picture, dpi=110)
-    for rows in (by_selection(found), costs(found), between_methods(found), by_rule(Path(study))):
+    for rows in (by_selection(found), costs(found), gains(found), between_methods(found), by_rule(Path(study))):
         print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True), end="\n\n")
 
 
