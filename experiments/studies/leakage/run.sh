@@ -3,7 +3,8 @@
 # test recordings: real N-MNIST, and simulated N-Caltech101 (the classes of 80 to 130 images), small networks. About an
 # hour and a half on 2 CPU cores; finished runs are skipped. Writes the table and the picture of docs/explanations/leakage.md.
 #   NMNIST=./data   folder with nmnist/ and mnist_png/         IMAGES=./data   folder with 101_ObjectCategories/
-#   TWIN=./data/leakage_twin   where the twin goes             SEEDS="42 1024 90210"   RUNS=runs
+#   TWIN=./data/leakage_twin   where the twin goes             RUNS=runs
+#   SEEDS="42 1024 90210", on N-Caltech101 "42 1024"
 source "$(dirname "$0")/../../env.sh"
 install_project
 RUNS="${RUNS:-runs}" IMAGES="${IMAGES:-./data}" TWIN="${TWIN:-./data/leakage_twin}"
@@ -35,8 +36,9 @@ ncaltech101() {
     optim.lr=2e-3 optim.lr_scale_base=null optim.warmup_epochs=1
 }
 
-for SEED in ${SEEDS:-42 1024 90210}; do
-  for set in ${SETS:-nmnist ncaltech101}; do
+declare -A FEW=([nmnist]="42 1024 90210" [ncaltech101]="42 1024")
+for set in ${SETS:-nmnist ncaltech101}; do
+  for SEED in ${SEEDS:-${FEW[$set]}}; do
     for protocol in clean published published_unsorted; do
       $set "$protocol" "@baseline @knowledge_transfer @tmkt"
     done
