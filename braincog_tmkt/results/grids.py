@@ -14,6 +14,7 @@ from tabulate import tabulate
 from ..errors import RecipeError
 from ..terminal import table, width, wrapped
 from . import latex
+from .frame import Paired, mean_std
 
 FORMATS = {"text": "simple", "md": "github"}
 MARK = "!"
@@ -109,6 +110,27 @@ def interval(mean: float | None, low: float | None, high: float | None, digits: 
     """
     ends = "" if low is None else f" [{low:+.{digits}f}, {high:+.{digits}f}]"
     return "" if mean is None else f"{mean:+.{digits}f}{ends}"
+
+
+def seeds_in_words(accuracy: Mapping[int, float], digits: int = 1) -> str:
+    """Mean ± standard deviation of accuracies by seed.
+
+    Example:
+        >>> seeds_in_words({42: 81.0, 1024: 83.0})
+        '82.0 ± 1.4'
+    """
+    return mean_in_words(*mean_std(accuracy.values()), digits=digits)
+
+
+def gap_in_words(gap: Paired | None, digits: int = 1) -> str:
+    """A paired difference with Student's interval, as far as there are any.
+
+    Example:
+        >>> from .frame import paired
+        >>> gap_in_words(paired({42: 81.0, 1024: 83.0}, {42: 80.0}))
+        '+1.0'
+    """
+    return interval(gap.mean, gap.t_low, gap.t_high, digits) if gap else ""
 
 
 def grid(rows: Sequence[Mapping[str, str]], style: str) -> str:

@@ -17,7 +17,7 @@ from tabulate import tabulate
 
 from braincog_tmkt.recipe.identity import setting_of
 from braincog_tmkt.results.frame import Paired, accuracies, grouped, paired
-from braincog_tmkt.results.grids import interval
+from braincog_tmkt.results.grids import gap_in_words
 from braincog_tmkt.results.identity import colour_of
 from braincog_tmkt.results.store import read_records, records_with
 
@@ -100,7 +100,7 @@ def main() -> None:
     draw(found).savefig(HERE / "transfer.png", dpi=110)
     rows = [
         {"setting": title, "images": pool, "n": "/".join(str(gap.seeds) for gap in ours.values())}
-        | {METHODS[method][0]: interval(gap.mean, gap.t_low, gap.t_high, 1) for method, gap in ours.items()}
+        | {METHODS[method][0]: gap_in_words(gap) for method, gap in ours.items()}
         for title, gaps in found.items()
         for pool in POOLS
         if (ours := {method: gaps[method, pool] for method in METHODS if (method, pool) in gaps})

@@ -16,8 +16,8 @@ import matplotlib.pyplot as plt
 from tabulate import tabulate
 
 from braincog_tmkt.recipe.identity import setting_of
-from braincog_tmkt.results.frame import accuracies, differences, grouped, mean_std, paired
-from braincog_tmkt.results.grids import interval, mean_in_words
+from braincog_tmkt.results.frame import accuracies, differences, grouped, paired
+from braincog_tmkt.results.grids import gap_in_words, seeds_in_words
 from braincog_tmkt.results.identity import colour_of
 from braincog_tmkt.results.store import read_records
 
@@ -61,16 +61,6 @@ def swing(record: dict) -> float:
     return max(late) - min(late)
 
 
-def shown(values: dict[int, float]) -> str:
-    """Mean and standard deviation."""
-    return mean_in_words(*mean_std(values.values()), digits=1)
-
-
-def reach(difference) -> str:
-    """A paired difference with Student's interval."""
-    return "" if difference is None else interval(difference.mean, difference.t_low, difference.t_high, 1)
-
-
 def by_selection(found: dict) -> list[dict[str, object]]:
     """One row a method and norm: by selection, and how far the end of the training swings."""
     rows = []
@@ -78,7 +68,11 @@ def by_selection(found: dict) -> list[dict[str, object]]:
         for norm, words in NORMS.items():
             if records := found.get((method, norm)):
                 row = {"method": label, "norm": words, "seeds": len(records)}
-                row |= {title: shown(accuracies(records, key)) for key, title in SELECTIONS.items() if records[0][key]}
+                row |= {
+                    title: seeds_in_words(accuracies(records, key))
+                    for key, title in SELECTIONS.items()
+                    if records[0][key]
+                }
                 rows.append({**row, "swing": f"{fmean(map(swing, records)):.1f}"})
     return rows
 
@@ -93,9 +87,9 @@ def between_methods(found: dict) -> list[dict[str, object]]:
                 ours, theirs = found.get((method, norm)), found.get((other, norm))
                 if ours and theirs and ours[0][key]:
                     above[norm] = differences(accuracies(ours, key), accuracies(theirs, key))
-                    row[words] = reach(paired(accuracies(ours, key), accuracies(theirs, key)))
+                    row[words] = gap_in_words(paired(accuracies(ours, key), accuracies(theirs, key)))
             if {"step", "step_own"} <= above.keys():
-                row["the difference"] = reach(paired(above["step"], above["step_own"]))
+                row["the difference"] = gap_in_words(paired(above["step"], above["step_own"]))
             rows.append(row)
     return rows
 
@@ -105,7 +99,9 @@ def costs(found: dict) -> list[dict[str, object]]:
     return [
         {"method": label}
         | {
-            title: reach(paired(accuracies(found[method, "step_own"], key), accuracies(found[method, "step"], key)))
+            title: gap_in_words(
+                paired(accuracies(found[method, "step_own"], key), accuracies(found[method, "step"], key))
+            )
             for key, title in SELECTIONS.items()
         }
         for method, label in METHODS.items()
@@ -140,7 +136,7 @@ def by_rule(study: Path) -> list[dict[str, str]]:
                 for line in lines
                 if (line["run"].split("/")[1], line["norm"], line["rule"]) == (method, norm, rule)
             }
-            row[label] = f"{shown(values)} ({len(values)})" if values else ""
+            row[label] = f"{seeds_in_words(values)} ({len(values)})" if values else ""
         if any(row[label] for label in METHODS.values()):
             rows.append(row)
     return rows

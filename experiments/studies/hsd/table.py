@@ -6,8 +6,8 @@ Run it as `python experiments/studies/hsd/table.py [RECORDS..]`; one table for e
 import sys
 from pathlib import Path
 
-from braincog_tmkt.results.frame import Paired, accuracies, grouped, mean_std, paired
-from braincog_tmkt.results.grids import interval, mean_in_words
+from braincog_tmkt.results.frame import Paired, accuracies, grouped, paired
+from braincog_tmkt.results.grids import gap_in_words, seeds_in_words
 from braincog_tmkt.results.stages import split_by_stage, steps_of
 from braincog_tmkt.results.store import read_records
 
@@ -36,15 +36,8 @@ def cells_of(records: list[dict]) -> Cells:
 
 def in_words(difference: Paired | None) -> str:
     """A paired difference with Student's interval; in bold where that excludes 0."""
-    if difference is None:
-        return ""
-    text = interval(difference.mean, difference.t_low, difference.t_high, 1)
-    return text if difference.verdict == "open" else f"**{text}**"
-
-
-def accuracy(cell: dict[int, float]) -> str:
-    """Mean and deviation."""
-    return mean_in_words(*mean_std(cell.values()), digits=1)
+    text = gap_in_words(difference)
+    return text if difference is None or difference.verdict == "open" else f"**{text}**"
 
 
 def table(records: list[dict]) -> str:
@@ -54,7 +47,7 @@ def table(records: list[dict]) -> str:
     lines = [f"| accuracy, % of {test} | " + " | ".join(f"T = {step}" for step in steps) + " |"]
     lines.append("|---" * (len(steps) + 1) + "|")
     for row in ROWS:
-        lines.append(f"| {row} | " + " | ".join(accuracy(cells[row, step]) for step in steps) + " |")
+        lines.append(f"| {row} | " + " | ".join(seeds_in_words(cells[row, step]) for step in steps) + " |")
     for one, other in PAIRS:
         differences = [in_words(paired(cells[one, step], cells[other, step])) for step in steps]
         lines.append(f"| {one} - {other} | " + " | ".join(differences) + " |")

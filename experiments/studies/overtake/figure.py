@@ -17,8 +17,8 @@ import matplotlib.pyplot as plt
 from tabulate import tabulate
 
 from braincog_tmkt.recipe.identity import setting_of
-from braincog_tmkt.results.frame import accuracies, differences, grouped, mean_std, paired
-from braincog_tmkt.results.grids import interval, mean_in_words
+from braincog_tmkt.results.frame import accuracies, differences, grouped, paired
+from braincog_tmkt.results.grids import gap_in_words, seeds_in_words
 from braincog_tmkt.results.identity import colour_of
 from braincog_tmkt.results.store import read_records, records_with
 
@@ -68,13 +68,13 @@ def lengths_of(found: Found) -> list[int]:
 
 def shown(values: Seeds) -> str:
     """Mean and standard deviation, and how many seeds."""
-    return f"{mean_in_words(*mean_std(values.values()), digits=1)} ({len(values)})" if values else ""
+    return f"{seeds_in_words(values)} ({len(values)})" if values else ""
 
 
 def gap(ours: Seeds, theirs: Seeds) -> str:
     """A difference in points, paired over the seeds, with Student's interval."""
     found = paired(ours, theirs)
-    return f"{interval(found.mean, found.t_low, found.t_high, 1)} ({found.seeds})" if found else ""
+    return f"{gap_in_words(found)} ({found.seeds})" if found else ""
 
 
 def by_length(found: Found, rule: str) -> list[dict[str, str]]:

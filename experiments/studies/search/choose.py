@@ -12,8 +12,8 @@ from statistics import fmean
 from tabulate import tabulate
 
 from braincog_tmkt.recipe.identity import setting_of
-from braincog_tmkt.results.frame import accuracies, by_seed, grouped, mean_std, paired
-from braincog_tmkt.results.grids import interval, mean_in_words
+from braincog_tmkt.results.frame import accuracies, by_seed, grouped, paired
+from braincog_tmkt.results.grids import gap_in_words, seeds_in_words
 from braincog_tmkt.results.store import read_records, records_with
 
 HERE = Path(__file__).parent
@@ -37,15 +37,9 @@ def validation(records: list) -> dict[int, float]:
     }
 
 
-def shown(values: dict[int, float]) -> str:
-    """Mean and standard deviation over the seeds."""
-    return mean_in_words(*mean_std(values.values()), digits=1)
-
-
 def above(records: list, reference: list, select: str) -> str:
     """Points on the test recordings above others, paired over the seeds."""
-    gap = paired(accuracies(records, select), accuracies(reference, select))
-    return interval(gap.mean, gap.t_low, gap.t_high, 1) if gap else ""
+    return gap_in_words(paired(accuracies(records, select), accuracies(reference, select)))
 
 
 def compare(title: str, groups: dict[str, list], references: Sequence[str], select: str = "last") -> None:
@@ -54,8 +48,8 @@ def compare(title: str, groups: dict[str, list], references: Sequence[str], sele
         {
             "row": name,
             "n": len(runs),
-            "validation, last": shown(validation(runs)),
-            "test": shown(accuracies(runs, select)),
+            "validation, last": seeds_in_words(validation(runs)),
+            "test": seeds_in_words(accuracies(runs, select)),
         }
         | {f"minus {other}": above(runs, groups[other], select) for other in references if other != name}
         for name, runs in groups.items()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from braincog_tmkt.results.frame import Paired, paired
-from braincog_tmkt.results.grids import interval, mean_in_words
+from braincog_tmkt.results.frame import paired
+from braincog_tmkt.results.grids import gap_in_words, seeds_in_words
 from braincog_tmkt.results.paper import find_table
 from braincog_tmkt.results.store import read_records, records_with
 from braincog_tmkt.results.tables import Ordering, Table, make_table
@@ -21,11 +21,6 @@ PLACES = HERE, HERE.with_name("batch_norm")
 NORMS = "step", "step_own"
 
 
-def reach(ours: Paired) -> str:
-    """A paired difference with Student's interval."""
-    return interval(ours.mean, ours.t_low, ours.t_high, 1)
-
-
 def change(tables: dict[str, Table], ordering: Ordering) -> str:
     """By how much the first norm makes a difference between two methods larger than the second does, paired."""
     gaps = []
@@ -33,7 +28,7 @@ def change(tables: dict[str, Table], ordering: Ordering) -> str:
         ours = {line.paper.method: line.ours.accuracy for line in table.lines if line.ours}
         better, worse = ours[ordering.better], ours[ordering.worse]
         gaps.append({seed: better[seed] - worse[seed] for seed in better.keys() & worse.keys()})
-    return reach(paired(*gaps))
+    return gap_in_words(paired(*gaps))
 
 
 def rows(tables: dict[str, Table]) -> list[dict[str, str]]:
@@ -43,10 +38,7 @@ def rows(tables: dict[str, Table]) -> list[dict[str, str]]:
         if all(line.ours for line in lines):
             first = lines[0].paper
             seeds = len(lines[0].ours.accuracy)
-            ours = {
-                norm: mean_in_words(line.ours.mean, line.ours.std, digits=1)
-                for norm, line in zip(tables, lines, strict=True)
-            }
+            ours = {norm: seeds_in_words(line.ours.accuracy) for norm, line in zip(tables, lines, strict=True)}
             found.append({"method": first.method, "paper": f"{first.accuracy:.2f}", **ours, "n": seeds})
     return found
 
@@ -57,7 +49,7 @@ def orderings(tables: dict[str, Table]) -> list[dict[str, str]]:
     for pair in zip(*(table.orderings for table in tables.values()), strict=True):
         first = pair[0]
         row = {"better in the paper": first.better, "worse": first.worse, "by": f"{first.paper:+.2f}"}
-        row |= {norm: f"{reach(ours.ours)} {ours.verdict}" for norm, ours in zip(tables, pair, strict=True)}
+        row |= {norm: f"{gap_in_words(ours.ours)} {ours.verdict}" for norm, ours in zip(tables, pair, strict=True)}
         found.append({**row, "the norm's part": change(tables, first)})
     return found
 
