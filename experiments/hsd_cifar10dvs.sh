@@ -13,8 +13,8 @@ table hsd2
 table hsd-figure1
 train table cifar10dvs/kd
 tmkt figure epochs "$RUNS/table/cifar10dvs/hsd" "$RUNS/table/cifar10dvs/kd" --out "$PICTURES"
-# newest RECIPE SEED: the run folder of the newest record
-newest() { dirname "$(ls -t "$RUNS/table/cifar10dvs/$1"/*/"$2"/record.json | head -n 1)"; }
+# newest RECIPE SEED: the run folder of the newest record; a * in SEED is any
+newest() { dirname "$(ls -t "$RUNS/table/cifar10dvs/$1"/*/$2/record.json | head -n 1)"; }
 hsd="$(newest hsd "seed*")"
 tmkt figure confusion "$(newest tet_t5 "$(basename "$hsd")")" "$hsd" --out "$PICTURES" "${settings[@]:0:2}"
 sweep_steps

@@ -143,6 +143,18 @@ def test_the_embedded_data_are_there_and_their_splits_hold(capsys):
     assert "Split 'clean'" in out
 
 
+def test_an_audit_of_no_split_is_status_1(capsys):
+    assert main(["data", "audit", "digits", "data.train_per_class=1000"]) == 1
+    assert capsys.readouterr().out.count("not for these files") == 3
+
+
+def test_a_folder_named_like_a_setting_is_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("lr=0.1").mkdir()
+    arguments = parse(["table", "lr=0.1", "optim.lr=0.1"])
+    assert (arguments.what, arguments.overrides) == (["lr=0.1"], ["optim.lr=0.1"])
+
+
 def test_a_leak_that_no_protocol_admits_is_status_1(capsys, monkeypatch):
     from braincog_tmkt.data.sets import Digits
     from braincog_tmkt.data.splits import PROTOCOLS, Split

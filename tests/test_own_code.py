@@ -287,3 +287,43 @@ def test_an_edited_data_set_gets_other_frames(tmp_path):
         assert done.returncode == 0, done.stderr
     few, many = (float((tmp_path / f"{count}.txt").read_text()) for count in ("3", "6"))
     assert many > few > 0
+
+
+READER = """\
+import numpy as np
+import torch
+from braincog_tmkt.data.frames import FRAMES
+from braincog_tmkt.data.readers import READERS, Format
+from braincog_tmkt.data.types import EVENT_DTYPE
+
+def read(path, sensor, reading):
+    events = np.zeros(4, EVENT_DTYPE)
+    events["t"], events["x"] = range(4), [0, 1, 2, 3]
+    return events
+
+@FRAMES.register("flat")
+def flat(view, steps, size):
+    return torch.full((steps, 2, *size), VALUE, dtype=torch.float32)
+
+READERS[".mine"] = Format("mine", read)
+"""
+
+
+def frames_of_folder(value, cache):
+    """Write the sum of all frames of files in a format of one's own, made in two processes."""
+    Path("own_reader.py").write_text(READER.replace("VALUE", value))
+    import_own("own_reader")
+    dataset = DATASETS.build("folder", "data", None)
+    frames = prepare(dataset, dataset.index(), FrameSpec(1, 4, "flat"), cache, workers=2, progress=False)
+    Path(f"{value}.txt").write_text(str(frames.events.sum()))
+
+
+def test_an_edited_reader_or_kind_of_frames_gets_other_frames_in_all_processes(tmp_path):
+    for number in range(80):
+        file = tmp_path / f"data/events/{'ab'[number % 2]}/{number:02}.mine"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"")
+    for value in ("3", "6"):
+        done = run(frames_of_folder, value, "cache")
+        assert done.returncode == 0, done.stderr
+    assert [float((tmp_path / f"{value}.txt").read_text()) for value in ("3", "6")] == [80 * 2 * 16 * n for n in (3, 6)]

@@ -166,6 +166,25 @@ def test_scripts_outside_of_a_checkout_need_a_tmkt_and_say_so(tmp_path):
     assert not (tmp_path / ".venv").exists()
 
 
+def test_the_scripts_of_hsd_draw_the_newest_hsd_beside_tet_of_its_seed(tmp_path):
+    write_scripts(tmp_path)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/tmkt").write_text('#!/usr/bin/env bash\necho "$*" >> told.txt\n')
+    (tmp_path / "bin/tmkt").chmod(0o755)
+    for age, (recipe, seed) in enumerate((("hsd", 1), ("tet_t5", 2), ("hsd", 42), ("tet_t5", 42), ("tet_t5", 1))):
+        record = tmp_path / f"runs/hsd_smoke/table/cifar10dvs/{recipe}/0a/seed{seed}/record.json"
+        record.parent.mkdir(parents=True)
+        record.touch()
+        os.utime(record, (age, age))
+    env = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "TIER": "smoke"}
+    script = ["bash", str(tmp_path / "hsd_cifar10dvs.sh")]
+    subprocess.run(script, cwd=tmp_path, env=env, check=True, capture_output=True)
+    told = (tmp_path / "told.txt").read_text().splitlines()
+    (pair,) = [line.split() for line in told if line.startswith("figure confusion")]
+    assert pair[2:4] == [f"runs/hsd_smoke/table/cifar10dvs/{recipe}/0a/seed42" for recipe in ("tet_t5", "hsd")]
+    assert told[-1].startswith("figure timesteps")
+
+
 def test_the_constraints_pin_every_requirement_to_a_version_it_admits():
     def read(name):
         lines = (ROOT / name).read_text().splitlines()

@@ -1,4 +1,5 @@
 import math
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,14 @@ def test_overrides_lie_over_the_tier_and_the_tier_over_the_file(write):
     assert load_recipe(path, tier="smoke").train.epochs == 6
     recipe = load_recipe(path, ["train.epochs=7", "data.train_per_class=null", "optim.lr=1e-3"], tier="smoke")
     assert (recipe.train.epochs, recipe.train.batch, recipe.optim.lr) == (7, 8, 1e-3)
+
+
+def test_the_order_of_overrides_does_not_matter(write):
+    path = write({**BASE, "stages": {"ann.optim.lr": 0.1}})
+    overrides = ["method.name=kd", "method.temperature=7", "stages.ann.optim.weight_decay=0.5"]
+    for order in permutations(overrides):
+        recipe = load_recipe(path, order)
+        assert (recipe.method, recipe.stages) == ({"name": "kd", "temperature": 7}, {"ann.optim.weight_decay": 0.5})
 
 
 def test_extends_merges_section_by_section_and_tiers_by_name(write):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import sys
@@ -62,14 +63,15 @@ class _Template(argparse.Action):
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line; key=value overrides may stand anywhere after the command, which argparse does not allow.
 
-    What follows an option that takes one value is that value, even if it looks like an override: `--root a=b`.
+    What follows an option that takes one value is that value, even if it looks like an override: `--root a=b`; and what
+    is there as a file or folder is that one.
     """
     parser = make_parser()
     valued = {name for action in actions_of(parser) if action.nargs is None for name in action.option_strings}
     overrides: list[str] = []
     others: list[str] = []
     for before, text in zip(["", *argv], argv, strict=False):
-        is_override = re.match(r"[\w.][\w.-]*=", text) and before not in valued
+        is_override = re.match(r"[\w.][\w.-]*=", text) and before not in valued and not os.path.lexists(text)
         (overrides if is_override else others).append(text)
         if re.fullmatch("--.*=--", text):  # argparse would take it for an empty list
             parser.error(f"{text}: '--' is no value: write what {text[:-3]} should be behind '='")

@@ -189,12 +189,11 @@ def table(arguments: argparse.Namespace) -> bool:
     if not user_path(number).exists():
         words = f"'{number}' is neither a table ({', '.join(tables)}) nor a file or folder: give one of these"
         raise RecipeError("; ".join([words, *refused]))
-    from ..results.summary import render, summarise
+    from ..results.summary import render, require_recipe, summarise
 
     records, given = _on(arguments.dataset, *_records_of(arguments.what, arguments))
     against = arguments.reference
-    if against and against not in (names := {record["name"].split("/")[-1] for record in records}):
-        raise RecipeError(f"no record is of a recipe '{against}' to compare with: {did_you_mean(against, names)}")
+    require_recipe(records, against)
     print(render(summarise(records, arguments.select, against or "baseline", given), arguments.format))
     return True
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 from ..errors import DataError
@@ -164,9 +165,10 @@ def audit(index: Index, split: Split, duplicates: tuple[Groups, Groups] | None =
         >>> audit(index, make_split(index, Protocol("published"))).test_with_twin_in_pool
         1
     """
-    train, val, test, pool = (set(keys) for keys in (split.train, split.val, split.test, split.pool))
-    drawn = [item for item in index.statics if item.key in pool]
+    train, val, test = (set(keys) for keys in (split.train, split.val, split.test))
     draws = drawable(index, split)
+    pool = {*split.pool, *chain.from_iterable(draws.values())}
+    drawn = [item for item in index.statics if item.key in pool]
     trained, validated, tested = (
         {item.class_name for item in index.recordings if item.key in part} for part in (train, val, test)
     )
@@ -179,13 +181,13 @@ def audit(index: Index, split: Split, duplicates: tuple[Groups, Groups] | None =
         train=len(split.train),
         val=len(split.val),
         test=len(split.test),
-        pool=len(split.pool),
+        pool=len(pool),
         pool_twins_of_val=len(pool & val),
         pool_twins_of_test=len(pool & test),
         val_with_twin_in_pool=sum(key in pool for key in split.val),
         test_with_twin_in_pool=sum(key in pool for key in split.test),
         in_two_parts=len(split.train) + len(split.val) + len(split.test) - len(train | val | test),
-        same_content=None if duplicates is None else _count_same_content(split, *duplicates),
+        same_content=None if duplicates is None else _count_same_content(split, pool, *duplicates),
         unknown=len((train | val | test) - {item.key for item in index.recordings}) + len(pool - set(class_of_image)),
         twins_known=index.twins_known,
         wrong_class_draws=_wrong_class_draws(index, split, draws),
@@ -203,10 +205,10 @@ def audit(index: Index, split: Split, duplicates: tuple[Groups, Groups] | None =
     )
 
 
-def _count_same_content(split: Split, recordings: Groups, images: Groups) -> int:
+def _count_same_content(split: Split, pool: set[str], recordings: Groups, images: Groups) -> int:
     """Held-out recordings that equal a training recording, or whose image equals another image that can be drawn."""
     held_out = {*split.val, *split.test}
-    train, pool = set(split.train), set(split.pool)
+    train = set(split.train)
     equal = {key for group in recordings for key in group if key in held_out and train.intersection(group)}
     shown = {key for group in images for key in group if key in held_out and pool.intersection(group) - {key}}
     return len(equal | shown)

@@ -7,6 +7,7 @@ byte an item, set once the item is on the disk.
 
 import errno
 import hashlib
+import importlib
 import json
 import multiprocessing
 import os
@@ -15,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,12 +30,13 @@ from ..files import user_path
 from ..own_code import Code, code_behind, digests, load_code, loaded_code
 from ..progress import counting
 from .content import marks_of
-from .frames import READER_VERSION
+from .frames import FRAMES, READER_VERSION
 from .images import refuse_plain
 from .notes import in_words, listening, read_remarks, write_remarks
+from .readers import READERS
 from .room import bytes_in_words, cache_bytes, need_memory, size_in_words
 from .sets.base import DataSet
-from .static import static_shape
+from .static import APPEARANCES, static_shape
 from .types import FrameSpec, Index, Item
 from .workers import interrupts_for_this_process_alone, start_worker
 
@@ -111,7 +113,8 @@ def prepare(
         DataError: for a file that cannot be read (naming it), frames that do not fit into the memory, a full disk or a
             cache folder that cannot be written. Finished frames are kept, and the next call goes on from there.
     """
-    code = digests(code_behind(type(dataset).__module__))
+    modules = _modules_behind(dataset, index, spec)
+    code = digests({file: source for module in modules for file, source in code_behind(module).items()})
     about = {
         "dataset": dataset.name,
         **spec.as_dict(),
@@ -139,7 +142,7 @@ def prepare(
                     if progress:
                         size = bytes_in_words(cache_bytes(dataset, index, spec))
                         print(f"{size_in_words(spec)} make {size} of frames in {folder}", file=sys.stderr)
-                    _make(dataset, spec, unfinished, arrays, min(workers or _worth(index), most), progress)
+                    _make(dataset, spec, modules, unfinished, arrays, min(workers or _worth(index), most), progress)
                     unfinished.rename(folder)
                     for done in folder.glob("*.done"):
                         done.unlink()
@@ -149,6 +152,14 @@ def prepare(
         raise _disk_error(error, folder.parent) from error
     remarks = tuple(_sentences(folder / REMARKS, arrays, dataset))
     return Frames(events, images, event_marks, image_marks, remarks)
+
+
+def _modules_behind(dataset: DataSet, index: Index, spec: FrameSpec) -> list[str]:
+    """The modules of what makes these frames and may be the user's own."""
+    suffixes = {item.path.suffix.lower() for item in index.recordings if item.path}
+    readers = [READERS[suffix].read for suffix in suffixes & READERS.keys()]
+    makers = type(dataset), FRAMES[spec.kind], APPEARANCES[spec.appearance], *readers
+    return sorted({maker.__module__ for maker in makers})
 
 
 def _worth(index: Index) -> int:
@@ -230,7 +241,13 @@ def _open_partial(folder: Path, arrays: tuple[_Array, ...], about: dict[str, obj
 
 
 def _make(
-    dataset: DataSet, spec: FrameSpec, partial: Path, arrays: tuple[_Array, ...], workers: int, progress: bool
+    dataset: DataSet,
+    spec: FrameSpec,
+    modules: list[str],
+    partial: Path,
+    arrays: tuple[_Array, ...],
+    workers: int,
+    progress: bool,
 ) -> None:
     """Make all rows that are not done yet, in this process or in several."""
     jobs: list[_Job] = []
@@ -240,7 +257,7 @@ def _make(
         jobs += [(partial / array.file, chunk) for chunk in _chunks(todo)]
     total, left = sum(len(array.items) for array in arrays), sum(len(chunk) for _, chunk in jobs)
     with counting(total, f"frames of {dataset.name}", "item", total - left, progress) as count:
-        for made in _run(dataset, spec, jobs, workers):
+        for made in _run(dataset, spec, modules, jobs, workers):
             count(made)
 
 
@@ -256,7 +273,7 @@ def _chunks(todo: list[tuple[int, Item]]) -> Iterator[list[tuple[int, Item]]]:
         start = end
 
 
-def _run(dataset: DataSet, spec: FrameSpec, jobs: list[_Job], workers: int) -> Iterator[int]:
+def _run(dataset: DataSet, spec: FrameSpec, modules: list[str], jobs: list[_Job], workers: int) -> Iterator[int]:
     """Yield the number of items of each job when they are on the disk."""
     if workers <= 1 or len(jobs) <= 1:
         for job in jobs:
@@ -267,7 +284,7 @@ def _run(dataset: DataSet, spec: FrameSpec, jobs: list[_Job], workers: int) -> I
     context = multiprocessing.get_context(method)
     context.set_forkserver_preload([__name__])
     count, code = min(workers, len(jobs)), loaded_code()
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker, initargs=(code,))
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker, initargs=(code, modules))
     try:
         with interrupts_for_this_process_alone():
             futures = [pool.submit(_write_rows, dataset, spec, *job) for job in jobs]
@@ -282,9 +299,12 @@ def _run(dataset: DataSet, spec: FrameSpec, jobs: list[_Job], workers: int) -> I
         pool.shutdown(cancel_futures=True)
 
 
-def _start_worker(code: Code) -> None:
+def _start_worker(code: Code, modules: list[str]) -> None:
     """Set up a worker: the user's own code, one thread, and what `workers.start_worker` does."""
     load_code(code)
+    for module in modules:  # a reader or a kind of frames of the user's own is known once its module is imported
+        with suppress(ImportError):  # of a script that this process has as its main program
+            importlib.import_module(module)
     torch.set_num_threads(1)
     start_worker()
 

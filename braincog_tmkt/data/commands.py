@@ -67,7 +67,8 @@ def report_audit(dataset: DataSet, how: Protocol) -> bool:
     """Print the audit of every protocol of the data set, with the portions and the pool of `how`.
 
     Returns:
-        False if a protocol that does not call itself leaky leaks, or leaves a class without training or test.
+        False if a protocol that does not call itself leaky leaks, or leaves a class without training or test, or if no
+        protocol suits the files at hand.
     """
     from .duplicates import find_duplicates
 
@@ -83,7 +84,9 @@ def report_audit(dataset: DataSet, how: Protocol) -> bool:
             same = f"{len(groups)} groups of {what} have the same content, the first: {', '.join(groups[0])}"
             print(wrapped(same, 2))
     _print_names_note(dataset, index)
-    return not any((verdict.leaks or verdict.partial) and not split.leaky for split, verdict in verdicts)
+    return bool(verdicts) and not any(
+        (verdict.leaks or verdict.partial) and not split.leaky for split, verdict in verdicts
+    )
 
 
 def _print_names_note(dataset: DataSet, index: Index) -> None:

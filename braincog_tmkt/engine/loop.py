@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,14 +62,12 @@ def fit(
         DataError: if the data cannot be read.
         RecipeError: if recipe and data do not fit together.
     """
-    if recipe.train.threads:
-        torch.set_num_threads(recipe.train.threads)
     reset_peak_memory(fabric.device)
     task = task or load_task(recipe, fabric)
     method = build_method(recipe, len(task.pairs.classes), seed)
     plan = plan_stages(recipe, method, task.facts, len(task.pairs.rows("train")), seed, fabric.world_size)
     folder = Path(run_dir)
-    with exclusive(folder, fabric), catch_signals() as stop:
+    with _threads(recipe.train.threads), exclusive(folder, fabric), catch_signals() as stop:
         augmentations = build_augmentations(recipe.data.augment)
         run = Run(recipe, seed, folder, fabric, task, method, plan, augmentations, Progress(), stop)
         run.losses = DeferredValues(fabric.device, partial(_take_losses, run))
@@ -78,6 +76,17 @@ def fit(
         fabric.to_device(method)
         _train(run)
         return on_first_rank(fabric, lambda: _record(run))
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """So many threads of PyTorch, if any are asked for; afterwards as many as before, for runs that do not ask."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _train(run: Run) -> None:

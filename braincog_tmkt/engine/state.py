@@ -126,7 +126,7 @@ class Run:
 
     def next_stage(self) -> None:
         """Go on to the next stage; no optimiser and no gradient is left of the one before."""
-        self.progress, self.trainer = self.progress.next_stage(), None
+        self.progress, self.trainer, self.optimizer_state = self.progress.next_stage(), None, None
         self.method.zero_grad(set_to_none=True)
         self.method.begin_stage(self.now.stage.name)
 
@@ -138,7 +138,8 @@ class Run:
     def save(self, name: str) -> None:
         """Write a checkpoint: all that going on takes; random states are not among it, since there are none."""
         self.tick()
-        optimizer = self.trainer.optimizer.state_dict() if self.trainer else None
+        # A run may be stopped again before its trainer is made: while another run trains a stage that both share.
+        optimizer = self.trainer.optimizer.state_dict() if self.trainer else self.optimizer_state
         self._write(name, {"optimizer": optimizer, "progress": asdict(self.progress)})
 
     def keep(self) -> None:

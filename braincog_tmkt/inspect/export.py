@@ -53,16 +53,18 @@ def export_run(place: Path, folder: Path, overrides: Iterable[str] = ()) -> Path
         The file, `<network>.<set>_<recipe>.safetensors`.
 
     Raises:
-        TrainingError: for a network of a user's own, which timm could not build, or weights that float16 cannot hold.
+        TrainingError: for a network or a norm of a user's own, which timm could not build, or weights that float16
+            cannot hold.
         TmktError: what `load_run` raises.
     """
     run = load_run(place, overrides)
     network: Any = run.method.backbone
-    if run.recipe.model["name"] not in MODELS:
-        raise TrainingError(
-            f"{run} trained '{run.recipe.model['name']}', which is no network of this package, so timm could not build"
-            f" it: take {run.folder / 'checkpoints'} as it is"
-        )
+    for key, ours in (("name", run.recipe.model["name"] in MODELS), ("norm", network._norm in NORMS.values())):
+        if not ours:
+            raise TrainingError(
+                f"{run} trained '{run.recipe.model[key]}', which is no network or norm of this package, so timm could"
+                f" not build it: take {run.folder / 'checkpoints'} as it is"
+            )
     state = {name: _stored(name, tensor) for name, tensor in network.state_dict().items()}
     network.load_state_dict(state)
     rows = run.task.pairs.rows("test")
@@ -138,7 +140,7 @@ def _keywords(run: LoadedRun) -> dict[str, Any]:
     recipe = run.recipe
     network: Any = run.method.backbone
     settings, usual = network_keywords(recipe)
-    node = dict(run.method.node) if isinstance(run.method, Conversion) else {}
+    node = run.method.student_keywords if isinstance(run.method, Conversion) else {}
     if node:  # what the nodes of the ANN took and the new ones do not is left out
         usual, settings = {**usual, **settings, "node_type": node.pop("name")}, node
     name = recipe.model["name"]
@@ -156,9 +158,7 @@ def _overrides(name: str, values: Mapping[str, Any]) -> list[str]:
     if file is None:
         return []
     changed, now = changed_keys(load_recipe(file).as_dict(), values), flat(values)
-    # A method of another name empties its section, so it comes first.
-    kept = sorted((key for key in changed if key in now), key=lambda key: key != "method.name")
-    return [f"{key}={now[key] if isinstance(now[key], str) else json.dumps(now[key])}" for key in kept]
+    return [f"{key}={now[key] if isinstance(now[key], str) else json.dumps(now[key])}" for key in changed if key in now]
 
 
 def _recordings(run: LoadedRun) -> dict[str, Any]:

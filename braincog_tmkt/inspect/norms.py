@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from ..engine.evaluate import Evaluation, evaluate, within_memory
@@ -73,9 +74,13 @@ def estimate(run: LoadedRun) -> None:
 
 
 def batches(run: LoadedRun) -> tuple[Tensor, ...]:
-    """The rows of all training recordings, in parts of nearly equal size: a batch at least, less than two."""
+    """The rows of all training recordings, mixed, in parts of nearly equal size: a batch at least, less than two.
+
+    A split lists its recordings class by class. A batch of one class has other statistics than those of a training.
+    """
     rows = run.task.pairs.rows("train")
-    return rows.tensor_split(max(1, len(rows) // run.recipe.train.batch))
+    mixed = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]
+    return mixed.tensor_split(max(1, len(rows) // run.recipe.train.batch))
 
 
 def _frames(run: LoadedRun, chunks: tuple[Tensor, ...], count: Callable[[], object]) -> Iterator[Tensor]:

@@ -51,10 +51,16 @@ class LoadedRun:
     def load_weights(self, name: str = checkpoint.LAST) -> None:
         """Take the weights of a checkpoint: `last.pt`, `best.pt`, or one that `train.keep_every` kept.
 
+        The method enters the stage of the checkpoint, so that it predicts with the network that was trained there.
+
         Raises:
             TrainingError: if it is missing or damaged, or of another network.
         """
         file = self.folder / "checkpoints" / name
+        names = [stage.name for stage in self.method.stages()]
+        stage = next((stage for stage in names if name.startswith(f"{stage}-epoch-")), names[-1])
+        if stage != self.method.stage:
+            self.method.begin_stage(stage)
         _take(self.method, checkpoint.load(file), file)
 
     def __str__(self) -> str:

@@ -103,6 +103,11 @@ class Conversion(Method):
         student.set_steps(self.steps)
         return student
 
+    @property
+    def student_keywords(self) -> dict[str, Any]:
+        """The keywords that `make_student` gives the SNN beside those of the ANN; of its nodes first, `name` theirs."""
+        return dict(self.node)
+
     def check_frames(self, frames: int, steps: int) -> None:
         """Refuse a student of more steps than there are frames; a single frame is shown at all steps."""
         if 1 < frames < steps:

@@ -92,6 +92,13 @@ class Hybrid(Conversion):
         _set_leak(student, self.leak)
         return student
 
+    @property
+    def student_keywords(self) -> dict[str, Any]:
+        """Also those of its input, leak and dropout."""
+        mean, deviation, rate = self.input
+        own = {"input_mean": mean, "input_deviation": deviation, "rate": rate}
+        return {**super().student_keywords, **own, "leak": self.leak, "dropout": self.dropout}
+
     def check_frames(self, frames: int, steps: int) -> None:
         """Refuse too few steps; there may be more of them than frames."""
         if steps <= (delay := getattr(self.backbone, "delay", 0)):

@@ -50,10 +50,12 @@ def build_backbone(
     from .keywords import checked
 
     target = target_of(name)
+    network: nn.Module
     if isinstance(target, type) and not hasattr(target, "event_logits"):
-        return _module_network(name, target, num_classes, steps, img_size, usual, kwargs)
-    settings = checked(name, target, kwargs, usual)
-    network: nn.Module = target(num_classes=num_classes, step=steps, img_size=img_size, **settings)
+        network = _module_network(name, target, num_classes, steps, img_size, usual, kwargs)
+    else:
+        settings = checked(name, target, kwargs, usual)
+        network = target(num_classes=num_classes, step=steps, img_size=img_size, **settings)
     if not hasattr(network, "event_logits"):
         known = did_you_mean(name, MODELS)
         raise RecipeError(f"model '{name}' has no event_logits (docs/how-to/extend.md says what that is): {known}")

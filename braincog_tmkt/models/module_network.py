@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from warnings import warn
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from ..errors import RecipeError
 from .multi_step import multi_step_node
 from .network import SpikingNetwork
 from .nodes.qcfs import QCFSNode
+from .norms.step import world_size
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
@@ -135,6 +137,16 @@ class ModuleNetwork(SpikingNetwork):
                     fresh[part] = self._heir(part)
                 put(self, f"module.{name}".rstrip("."), fresh[part])
         self.feature_size = self.num_classes
+
+    def synchronise_norms(self, together: bool = True) -> None:
+        """Warn of batch norms of the module, each of which has the statistics of its own process's part of a batch."""
+        super().synchronise_norms(together)
+        if together and world_size() > 1 and any(isinstance(part, _BatchNorm) for part in self.module.modules()):
+            warn(
+                f"batch norms of {type(self.module).__name__} take the statistics of each process's own part of a"
+                " batch, so the number of processes changes the training",
+                stacklevel=2,
+            )
 
     def _heir(self, node: QCFSNode) -> BaseNode:
         kind: Any = multi_step_node(QCFSNode)

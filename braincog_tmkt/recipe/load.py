@@ -124,7 +124,7 @@ def merged_values(path: str | Path, overrides: Iterable[str] = (), tier: str | N
         if tier not in tiers:
             raise RecipeError(f"{path} has no tier '{tier}': {did_you_mean(str(tier), [*tiers, PAPER])}")
         merged = _over(merged, _nested(tiers[tier]))
-    return reduce(_over, map(parse_override, overrides), merged)
+    return _overridden(merged, overrides)
 
 
 def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recipe:
@@ -167,8 +167,7 @@ def with_overrides(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
     Raises:
         RecipeError: naming the override, as `load_recipe` does.
     """
-    values = reduce(_over, map(parse_override, overrides), recipe.as_dict())
-    return recipe_from_dict(values)
+    return recipe_from_dict(_overridden(recipe.as_dict(), overrides))
 
 
 def data_section(settings: Mapping[str, Any], overrides: Iterable[str] = ()) -> DataConfig:
@@ -184,7 +183,7 @@ def data_section(settings: Mapping[str, Any], overrides: Iterable[str] = ()) -> 
                 f"override '{override}': this command takes keys of the section data alone, such as"
                 " data.time_unit=ms: leave it out"
             )
-    values = reduce(_over, map(parse_override, overrides), {"data": dict(settings)})
+    values = _overridden({"data": dict(settings)}, overrides)
     return recipe_from_dict({**values, "name": "data", "method": {"name": "baseline"}}, "command line").data
 
 
@@ -240,6 +239,11 @@ def parse_override(override: str) -> dict[str, Any]:
         raise RecipeError(f"override '{override}': {meant.pop()} is for recipe files; --tier chooses a tier")
     check_layer(f"override '{override}'", layer, Recipe)
     return layer
+
+
+def _overridden(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Values with overrides over them, as one layer: `method.name` drops what stood below it, wherever it comes."""
+    return _over(values, reduce(_lay, map(parse_override, overrides), {}))
 
 
 def parse_settings(texts: Iterable[str], hint: Callable[[str], Any] = lambda key: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from .grids import mean_in_words
 from .identity import colour_of, other_colour
 from .paper import PaperTable, paper_tables
 from .report_parts import Chart, Grid, data_of, signed_interval
-from .summary import Row, summarise
+from .summary import Row, require_recipe, summarise
 from .tables import Table, TableRow, make_table, recipes_of
 
 
@@ -78,7 +78,9 @@ def paper_parts(
     if refused and not wanted and not missing:
         raise refused[0]
     rows = {row.recipe for paper in wanted for row in paper.rows}
-    if wanted and against is not None and against not in rows:
+    if not wanted:
+        require_recipe(records, against)
+    elif against is not None and against not in rows:
         known = ", ".join(sorted(recipe for recipe in rows if recipe))
         raise RecipeError(f"no table of this page has a row '{against}' to compare with; they have {known}")
     parts, left_out = [], []

@@ -105,10 +105,10 @@ def setting_of(record: Record, select: str) -> list[str]:
 
 def warnings_of(records: Iterable[Record], select: str) -> tuple[str, ...]:
     """What `notes_of` says of some runs of one recipe, each sentence once, with the seeds that it is about."""
-    said: dict[str, list[int]] = {}
+    said: dict[str, set[int]] = {}
     for record in records:
         for sentence in notes_of({"firing_rates": {}, **record, "last": record[select] or record["last"]}).values():
-            said.setdefault(sentence, []).append(record["seed"])
+            said.setdefault(sentence, set()).add(record["seed"])
     return tuple(
         f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, sorted(seeds)))}: {sentence}"
         for sentence, seeds in said.items()

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ..errors import RecipeError
 from ..recipe.identity import relevant
+from ..registry import did_you_mean
 from .frame import Record, Runs, accuracies, differing, group_runs, mean_std, paired, require_selection
 from .given import Given, beside
 from .grids import MARK, Section, document, interval, mean_in_words
@@ -159,6 +161,17 @@ def _told_apart(row: Row, group: Runs, groups: Iterable[Runs]) -> Row:
     if len({other.first["data"].get("split") for other in same_name}) > 1:
         words.append(f"split={group.first['data']['split'][:8]}")
     return replace(row, conditions=", ".join(filter(None, [row.conditions, *words])))
+
+
+def require_recipe(records: Iterable[Record], name: str | None) -> None:
+    """Refuse a reference that no record is of; None stands for the usual one, which may be missing.
+
+    Raises:
+        RecipeError: with the nearest name.
+    """
+    names = {record["name"].split("/")[-1] for record in records}
+    if name is not None and name not in names:
+        raise RecipeError(f"no record is of a recipe '{name}' to compare with: {did_you_mean(name, names)}")
 
 
 def _several(groups: Iterable[Mapping[str, Any]], key: str) -> bool:

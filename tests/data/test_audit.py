@@ -140,3 +140,11 @@ def test_recordings_without_an_image_are_counted_where_names_say_who_shows_what(
     assert "4 recordings have no image of their name" in verdict.sentence()
     assert audit(replace(index, twins_known=False), GOOD).without_image == 0
     assert audit(replace(index, statics=()), GOOD).without_image == 0
+
+
+def test_what_a_protocol_draws_by_class_is_audited_whatever_its_pool_says():
+    swapped = replace(GOOD, draws={"ant": ("ant/1", "ant/3"), "cup": ("cup/1",)})
+    verdict = audit(INDEX, swapped)
+    assert (verdict.pool, verdict.test_with_twin_in_pool, verdict.leaks) == (4, 1, True)
+    with pytest.raises(DataError, match="IT LEAKS: 1 test"):
+        require_clean(verdict, swapped)

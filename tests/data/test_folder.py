@@ -1,6 +1,7 @@
 """A user's own pairs: every format, twins or not, and what people leave in folders."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 from braincog_tmkt.cli import main
 from braincog_tmkt.data.audit import audit
 from braincog_tmkt.data.readers import READERS
+from braincog_tmkt.data.sets import build_dataset
 from braincog_tmkt.data.sets.folder import Folder
 from braincog_tmkt.data.splits import Protocol, make_split
 from braincog_tmkt.data.types import FrameSpec
@@ -238,6 +240,23 @@ def test_nothing_there_unreadable_or_gone(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Path, "iterdir", forbidden)  # root may read anything
     with pytest.raises(DataError, match=r"events cannot be listed \(Permission denied\)"):
         dataset.index()
+
+
+def test_a_recording_of_one_pixel_does_not_fill_its_frames(tmp_path: Path) -> None:
+    dataset = build_dataset("folder", small(tmp_path))
+    (item, *_) = dataset.index().recordings
+    events = recording(1, 64, 64)
+    events["x"], events["y"] = 5, 7
+    np.save(item.file, events)
+    with pytest.raises(DataError, match=r"npy has events of one pixel only, which would fill its frames"):
+        dataset.frames(item, FrameSpec(3, 16, "number"))
+    assert build_dataset("folder", tmp_path, sensor=[64, 64]).frames(item, FrameSpec(3, 64, "number")).any()
+
+
+def test_a_folder_given_twice_is_one_folder(tmp_path: Path, monkeypatch) -> None:
+    shutil.rmtree(small(tmp_path / "mine") / "static")
+    monkeypatch.chdir(tmp_path)
+    assert build_dataset("folder", "mine", tmp_path / "mine").index().statics == ()
 
 
 # properties

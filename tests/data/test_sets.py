@@ -302,3 +302,11 @@ def test_a_failed_download_says_where_else_to_look(tmp_path, monkeypatch, kind, 
     monkeypatch.setattr(tonic.datasets, name, raising(OSError("no route to host")))
     with pytest.raises(DataError, match=f"no route to host.*{elsewhere}"):
         kind(tmp_path).download()
+
+
+def test_nmnist_counted_from_0_would_get_the_wrong_images(tmp_path: Path) -> None:
+    nmnist_events(tmp_path)
+    mnist_png(tmp_path)
+    (tmp_path / "NMNIST/Train/0/00000.bin").write_bytes(b"")
+    with pytest.raises(DataError, match=r"00000.bin is numbered from 0, N-MNIST's recordings from 1"):
+        NMnist(tmp_path).index()

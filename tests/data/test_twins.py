@@ -171,6 +171,19 @@ def test_real_recordings_are_seen_whatever_the_case_of_their_suffix(tmp_path: Pa
     assert not (tmp_path / "out/Train").exists()
 
 
+def test_simulated_recordings_are_known_in_one_part_and_behind_links(tmp_path: Path) -> None:
+    simulated("nmnist", filmable(tmp_path / "images", "nmnist", BOTH), tmp_path / "twin")
+    (mixed := tmp_path / "mixed").mkdir()
+    shutil.copytree(tmp_path / "twin/Train", mixed / "Train", ignore=shutil.ignore_patterns("*SIMULATED*"))
+    assert build_dataset("nmnist", mixed).kind() == "real"
+    (mixed / "Test").symlink_to(tmp_path / "twin/Test")
+    assert build_dataset("nmnist", mixed).kind() == "simulated"
+    (tmp_path / "mine/events").mkdir(parents=True)
+    for digit in (tmp_path / "twin/Train").glob("[0-9]"):
+        (tmp_path / "mine/events" / digit.name).symlink_to(digit)
+    assert build_dataset("folder", tmp_path / "mine").kind() == "simulated"
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_with_one_line_and_leaves_nothing_half_written(tmp_path: Path) -> None:
     """A terminal sends SIGINT to all processes of the command."""

@@ -84,6 +84,27 @@ def test_timm_builds_the_network_of_the_run_with_no_keyword_at_all(exported, set
         timm.create_model(facts["network"], step=7, **source)
 
 
+def test_timm_builds_the_network_of_hybrid_training_with_its_input_and_leak(exported):
+    net = "{name: hybrid_resnet20, node_type: ReLUNode, act_fun: LinearSpike, width: 0.0625}"
+    method = "{name: hybrid, steps: 16, leak: 0.9, input_mean: [0.25], input_deviation: [0.5], rate: 0.8}"
+    stages = ["stages.ann.train.epochs=1", "data.steps=1", "data.size=16"]
+    folder, file = exported(f"model={net}", f"method={method}", *stages)
+    trained = load_run(folder).method.backbone
+    made = timm.create_model("hybrid_resnet20", pretrained=True, pretrained_cfg={"file": str(file)})
+    for each in (trained, made):
+        assert [node.leak for node in each.nodes] == [0.9] * len(each.nodes)
+        assert (each.rate, each.input_mean.tolist(), each.input_deviation.tolist()) == (0.8, [[[0.25]]], [[[0.5]]])
+
+
+def test_a_norm_that_timm_does_not_know_is_not_exported(exported, tmp_path, monkeypatch):
+    (tmp_path / "own_norm.py").write_text(
+        "from braincog_tmkt.models.norms.shared import SharedBatchNorm2d\n\nclass Mine(SharedBatchNorm2d):\n    pass\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TrainingError, match=r"trained 'own_norm\.Mine', which is no network or norm of this package"):
+        exported("model.name=tmkt_vggsnn", "model.act_fun=QGateGrad", "model.width=0.05", "model.norm=own_norm.Mine")
+
+
 @pytest.mark.parametrize(
     "settings", [["method.name=baseline"], ["method.loss={name: tet, weight: 0.1}", "method.name=knowledge_transfer"]]
 )

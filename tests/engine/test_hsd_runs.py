@@ -6,9 +6,11 @@ import pytest
 
 from braincog_tmkt.cli import main
 from braincog_tmkt.data.sets import DATASETS
+from braincog_tmkt.engine.evaluate import evaluate
 from braincog_tmkt.engine.signals import Stopped
 from braincog_tmkt.errors import RecipeError
 from braincog_tmkt.inspect.reevaluate import evaluate_steps, re_evaluate
+from braincog_tmkt.inspect.reload import load_run
 from braincog_tmkt.launch.plan import plan, train
 from braincog_tmkt.methods.ckd import CKD
 from braincog_tmkt.methods.hsd import HSD
@@ -47,6 +49,25 @@ def test_one_record_holds_every_stage_at_every_step_and_evaluation_repeats_it(re
     assert float(rows[1]["synaptic_operations"]) == pytest.approx(record["synaptic_operations"])
     student = sum(value.numel() for key, value in weights(folder).items() if key.startswith("backbone."))
     assert record["parameters"] < student  # of the student alone: no threshold, no running statistic, no ANN
+
+
+def test_kept_weights_of_every_stage_give_the_accuracy_of_its_history(recipes, tmp_path):
+    run_of = load_run(run(recipes, tmp_path / "runs", "train.keep_every=1", "train.epochs=2"))
+    names = [stage.name for stage in run_of.method.stages()]
+    rows = run_of.task.pairs.rows("test")
+    for name in ("ann-epoch-0001.pt", "distil-epoch-0001.pt", "distil-epoch-0002.pt", "ann-epoch-0001.pt", "last.pt"):
+        run_of.load_weights(name)
+        stage, _, epoch = name.removesuffix(".pt").partition("-epoch-")
+        kept = [
+            entry
+            for entry in run_of.record["history"]
+            if names[entry["stage"]] == stage and entry["epoch"] + 1 == int(epoch or 0)
+        ]
+        expected = kept[0]["test"] if kept else run_of.record["last"]
+        found = evaluate(run_of.method, run_of.task.pairs, rows, len(rows), run_of.fabric)
+        assert found.accuracy == expected["accuracy"], name
+        if kept:
+            assert found.loss == pytest.approx(kept[0]["test"]["loss"], rel=1e-4)
 
 
 def test_a_still_image_costs_what_the_record_says_at_its_own_steps(recipes, tmp_path, monkeypatch):

@@ -178,6 +178,16 @@ def test_resume_with_other_settings_names_what_differs(bench):
     bench.fit(resume=True, recipe=make_recipe(threads=1))  # this changes no result
 
 
+def test_the_threads_of_a_run_are_no_matter_of_the_next(bench):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        asked, _ = bench.fit(recipe=make_recipe(threads=1)), bench.fit(folder="next")
+        assert (asked["threads"], torch.get_num_threads()) == (1, 3)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_kept_epochs_have_the_weights_that_were_evaluated(bench, whole):
     seen = []
     prepare = evaluating(lambda method, events: seen.append({k: v.clone() for k, v in method.state_dict().items()}))

@@ -88,6 +88,13 @@ def test_own_statistics_are_those_that_each_step_has_over_the_training_recording
     torch.testing.assert_close(first.step_var, currents.transpose(0, 2).flatten(2).var(2).T, rtol=0.02, atol=1e-3)
 
 
+def test_the_batches_have_all_training_recordings_and_mix_the_classes(trained):
+    pairs, parts = (run := load_run(trained("model.norm=step", "train.batch=5"))).task.pairs, batches(run)
+    assert sorted(torch.cat(parts).tolist()) == sorted(pairs.rows("train").tolist())
+    assert all(len(pairs.events(rows)[1].unique()) > 1 for rows in parts)
+    assert [rows.tolist() for rows in batches(run)] == [rows.tolist() for rows in parts]
+
+
 def test_a_network_of_the_one_norm_is_one_of_the_other(trained):
     run = load_run(trained("model.norm=step_own"))
     one = with_rule(run, "one")

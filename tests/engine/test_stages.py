@@ -270,6 +270,23 @@ def test_waiting_can_be_stopped_and_taken_up_again(staged, waiting):
     assert equal(expected, staged.weights())
 
 
+def test_a_run_stopped_in_a_stage_and_again_while_it_waits_for_it_goes_on_to_the_same_weights(staged, monkeypatch):
+    staged.fit(folder="whole", recipe=elsewhere(staged))
+    expected, (shared,) = staged.weights(), (staged.folder / "other" / "stages").glob("*.pt")
+    with pytest.raises(Stopped):
+        staged.fit(prepare=kill_at(7))
+    lock = FileLock(staged.folder / "cache" / "stages" / f"{shared.stem}.lock")
+    lock.acquire()
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "say", lambda run, line: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Stopped, match="in stage ann, epoch 2 after 2 of 5 steps"):
+            staged.fit(resume=True)
+    lock.release()
+    staged.fit(resume=True)
+    assert len(staged.method.calls) == ANN + DISTIL - 7
+    assert equal(expected, staged.weights())
+
+
 def test_a_resumed_run_takes_what_was_trained_meanwhile(staged):
     with pytest.raises(Stopped):
         staged.fit(prepare=kill_at(7))

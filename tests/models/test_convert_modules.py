@@ -1,6 +1,7 @@
 """ANNs of a user's own become SNNs: against BrainCog's Convertor, the theory of QCFS, and the ANN itself."""
 
 import copy
+import warnings
 from functools import partial
 
 import pytest
@@ -349,3 +350,12 @@ def test_a_conversion_needs_no_data_for_qcfs_activations():
     threshold = network.module.act1.threshold
     assert threshold.requires_grad
     assert [part.name for part in method.backbone.modules() if isinstance(part, Place)] == ["act1", "act2"]
+
+
+def test_batch_norms_that_several_processes_do_not_share_are_warned_of(monkeypatch):
+    monkeypatch.setattr("braincog_tmkt.models.module_network.world_size", lambda: 2)
+    with pytest.warns(UserWarning, match="batch norms of Sequential take the statistics of each process's own part"):
+        ModuleNetwork(nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Flatten())).synchronise_norms()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ModuleNetwork(nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten())).synchronise_norms()

@@ -285,3 +285,9 @@ def test_what_cannot_be_shown_is_one_sentence_and_leaves_the_old_page(tmp_path):
     assert (tmp_path / "page.html").read_text() == "old"
     with pytest.raises(TrainingError, match=r"page\.html.*cannot be written.*another folder"):
         write_report([one], tmp_path / "page.html" / "page.html")
+
+
+def test_an_unknown_reference_is_refused_where_no_table_of_a_paper_is_shown(tmp_path):
+    runs = [tet(2, 1, [0.5, 0.6]) | {"name": "mine/tet"}]
+    with pytest.raises(RecipeError, match="no record is of a recipe 'tte' to compare with: did you mean 'tet'"):
+        write(runs, tmp_path, against="tte")

@@ -75,7 +75,8 @@ class DataSet(ABC):
 
     def __init__(self, root: str | Path, static_root: str | Path | None = None) -> None:
         self.root = user_path(root)
-        self.static_root = user_path(static_root) if static_root else self.root
+        images = user_path(static_root or root)
+        self.static_root = self.root if images.resolve() == self.root.resolve() else images
 
     @property
     def title(self) -> str:
@@ -126,11 +127,16 @@ class DataSet(ABC):
             DataError: as `events` and `lost.check_slices` do, or if the recording is too short to have any events in
                 its frames.
         """
-        from ..frames import to_frames  # torch
+        from ..frames import extent, to_frames  # torch
         from ..lost import check_seen, check_slices
 
         events = self.events(item)
         area = self.area(events)
+        if area is None and extent(events)[::2] == extent(events)[1::2]:
+            raise DataError(
+                f"{item.path or item.key} has events of one pixel only, which would fill its frames: give the sensor"
+                " with data.sensor=[HEIGHT,WIDTH], or remove the recording"
+            )
         check_slices(events, spec, item.path or item.key)
         check_seen(events, spec, area, self.crop)
         made = to_frames(events, spec, area, self.crop)

@@ -83,9 +83,7 @@ ROOT/
         recordings = []
         for part, folder in self._event_folders().items():
             for digit, path in class_folders(folder, DIGITS).items():
-                recordings += [
-                    numbered_item(digit, part, number_in(file) - 1, file) for file in class_files(path, ".bin")
-                ]
+                recordings += [numbered_item(digit, part, _row_of(file), file) for file in class_files(path, ".bin")]
         classes = tuple(sorted({item.class_name for item in recordings}))
         statics = [item for item in self._statics() if item.class_name in classes]
         for digit in classes:
@@ -129,8 +127,8 @@ ROOT/
         return static_channel(Image.fromarray(_read_idx(item.file)[row]), size, appearance)
 
     def places(self) -> list[Path]:
-        """The first folder of recordings."""
-        return [next(iter(self._event_folders().values()))]
+        """The folders of recordings."""
+        return [*self._event_folders().values()]
 
     def download(self) -> None:
         """Fetch the recordings with tonic (to `NMNIST/`) and the idx files with torchvision (to `MNIST/raw/`)."""
@@ -143,6 +141,13 @@ ROOT/
             lambda: tonic.datasets.NMNIST(str(self.root), train=False),
             lambda: torchvision.datasets.MNIST(self.static_root, download=True),
         )
+
+
+def _row_of(file: Path) -> int:
+    """The row in MNIST of the image that a recording shows; the recordings are counted from 1."""
+    if number_in(file) == 0:
+        raise DataError(f"{file} is numbered from 0, N-MNIST's recordings from 1: download them again")
+    return number_in(file) - 1
 
 
 def digit_images(top: Path) -> Iterator[tuple[str, str, list[Path]]]:

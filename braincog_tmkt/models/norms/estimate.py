@@ -21,7 +21,8 @@ def estimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
 
     Args:
         network: a `SpikingNetwork`; its mode (training or evaluation) is restored.
-        batches: event frames `[B, T, C, H, W]` each, on the network's device; batches should be of equal size.
+        batches: event frames `[B, T, C, H, W]` each, on the network's device; batches should be of equal size, with the
+            classes mixed, as in training: in training mode each batch is normalised by its own statistics.
     """
     norms = [layer for layer in network.modules() if isinstance(layer, StepBatchNorm2d)]
     seen: dict[StepBatchNorm2d, list[tuple[Tensor, Tensor]]] = {norm: [] for norm in norms}

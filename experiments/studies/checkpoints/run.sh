@@ -9,7 +9,7 @@ VGGSNN="model.name=tmkt_vggsnn model.act_fun=QGateGrad model.width=0.125 model.n
 # export_run RECIPE KEY=VALUE..: the first one of a network is what timm takes if no tag is named
 export_run() {
   local record
-  record="$(tmkt train "$@" --seeds 42 --threads 1 --resume --runs "$RUNS" "$ROOT" | tee /dev/stderr | grep record.json)"
+  record="$(tmkt train "$@" --seeds 42 --threads 1 --resume --runs "$RUNS" "$ROOT" | tee /dev/stderr | sed -n 's/^record: //p')"
   tmkt export "$record" "${OUT:-checkpoints}" "$ROOT"
 }
 

@@ -3,11 +3,11 @@
 # test recordings: real N-MNIST, and simulated N-Caltech101 (the classes of 80 to 130 images), small networks. About an
 # hour and a half on 2 CPU cores; finished runs are skipped. Writes the table and the picture of docs/explanations/leakage.md.
 #   NMNIST=./data   folder with nmnist/ and mnist_png/         IMAGES=./data   folder with 101_ObjectCategories/
-#   TWIN=./data/leakage_twin   where the twin goes             RUNS=runs
+#   TWIN=./data/leakage_twin   where the twin goes             RUNS=runs/leakage
 #   SEEDS="42 1024 90210", on N-Caltech101 "42 1024"
 source "$(dirname "$0")/../../env.sh"
 install_project
-RUNS="${RUNS:-runs}" IMAGES="${IMAGES:-./data}" TWIN="${TWIN:-./data/leakage_twin}"
+RUNS="${RUNS:-runs/leakage}" IMAGES="${IMAGES:-./data}" TWIN="${TWIN:-./data/leakage_twin}"
 CLASSES="bonsai brain buddha butterfly car_side chandelier ewer grand_piano hawksbill helicopter ibis \
   kangaroo ketch laptop menorah revolver scorpion starfish sunflower trilobite"
 

@@ -23,7 +23,7 @@ from braincog_tmkt.results.identity import colour_of
 from braincog_tmkt.results.store import read_records, records_with
 
 HERE = Path(__file__).parent
-PLACES = HERE / "clean", HERE / "leak", HERE.with_name("length")
+PLACES = HERE / "clean", HERE / "clean_100", HERE / "leak", HERE.with_name("length")
 METHODS = {"baseline": "TET", "knowledge_transfer": "Knowledge-Transfer", "tsm": "TSM", "tmkt": "TMKT"}
 RULES = {
     "step": "one running set (`step`)",

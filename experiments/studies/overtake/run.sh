@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # From which length on does TMKT overtake TET, and does a leak decide it? TET, Knowledge-Transfer, TSM and TMKT on the
-# simulated N-Caltech101 of ../length, with trainings of 12 and 36 epochs, each with a schedule of its own, and TET and TMKT
-# of 300 (one seed); and for 36 epochs under `published_unsorted`, which draws images of test recordings, beside the same
+# simulated N-Caltech101 of ../length, with trainings of 12 and 36 epochs, each with a schedule of its own, TET and TMKT also of
+# 100, and of 300 (one seed); and for 36 epochs under `published_unsorted`, which draws images of test recordings, beside the same
 # recordings without that leak. All are trained once with `step_own`, which trains as `step`, and evaluated under both rules.
 # With bfloat16, 36 epochs take 2 to 4 minutes of one core, 300 epochs of TMKT 25; finished runs are skipped.
 # IMAGES=./data   folder with 101_ObjectCategories/     TWIN=./data/length_twin   where images and recordings go
 # RUNS=runs/overtake   JOBS=1   SEEDS="42 1024 90210 1 2 3", with the leak "42 1024 90210"
-# Writes records.jsonl and rules.csv into clean/ and leak/, and the picture of docs/results/ncaltech101.md; prints its tables.
+# Writes records.jsonl and rules.csv into clean/, clean_100/ and leak/, and the picture of docs/results/ncaltech101.md; prints its tables.
 source "$(dirname "$0")/../../env.sh"
 install_project
 STUDY=experiments/studies/overtake RUNS="${RUNS:-runs/overtake}"
@@ -26,12 +26,13 @@ make_twin
 ALL="baseline knowledge_transfer tsm tmkt" FEW="${SEEDS:-42 1024 90210}" SEEDS="${SEEDS:-42 1024 90210 1 2 3}"
 ncaltech101 clean 12 2 "$ALL" --seeds $SEEDS
 ncaltech101 clean 36 3 "$ALL" --seeds $SEEDS
+ncaltech101 clean_100 100 5 "baseline tmkt" --seeds $SEEDS
 ncaltech101 clean 300 15 "baseline tmkt" --seeds 42
 ncaltech101 leak 36 3 "baseline knowledge_transfer tmkt" --seeds $FEW data.protocol=published_unsorted \
   imports='[experiments.studies.leakage.control]'
 ncaltech101 leak 36 3 "knowledge_transfer tmkt" --seeds $FEW data.protocol=unsorted_control \
   imports='[experiments.studies.leakage.control]'  # TET draws no image: nothing to control
-for part in clean leak; do
+for part in clean clean_100 leak; do
   python experiments/studies/batch_norm/rules.py "$RUNS/$part" "$RUNS/$part"
   cp "$RUNS/$part/rules.csv" "$STUDY/$part"
   python -m braincog_tmkt.results.pack "$RUNS/$part" --into "$STUDY/$part/records.jsonl"
