@@ -157,6 +157,23 @@ def leaks(leaky: Found, control: Found) -> list[dict[str, str]]:
     return rows
 
 
+def orders() -> list[dict[str, object]]:
+    """A row a rule and training: statistics estimated again from mixed recordings, minus those from class by class."""
+    with (HERE / "clean_100" / "order.csv").open() as file:
+        lines = [*csv.DictReader(file)]
+    rows = []
+    for (rule, epochs, method), same in grouped(
+        lines, lambda line: (line["rule"], line["epochs"], line["method"])
+    ).items():
+        by_class, mixed = (
+            {int(line["seed"]): 100 * float(line["test"]) for line in same if line["order"] == order}
+            for order in ("by class", "mixed")
+        )
+        row = {"--norms": rule, "epochs": epochs, "method": METHODS[method], "by class": shown(by_class)}
+        rows.append(row | {"mixed": shown(mixed), "mixed minus by class": gap(mixed, by_class)})
+    return rows
+
+
 def draw(found: Found) -> plt.Figure:
     """A panel a rule, a line a method: the mean of the last epochs by length, shaded from the least to the most."""
     figure, grid = plt.subplots(1, len(DRAWN), figsize=(11, 4), layout="constrained", sharey=True)
@@ -193,6 +210,7 @@ def main(picture: str = "docs/figures/overtake_ncaltech101.png") -> None:
     tables["a set for each step minus one running set"] = by_norm(found)
     tables["TMKT's gap from one length to another"] = between_lengths(found)
     tables["inside the training of 12 epochs: one running set / a set for each step"] = early()
+    tables["training recordings mixed or class by class, `tmkt eval --norms`"] = orders()
     tables["a leak"] = leaks(runs_under(LEAKY), runs_under(CONTROL))
     for title, rows in tables.items():
         print(f"{title}\n\n{tabulate(rows, headers='keys', tablefmt='github', disable_numparse=True)}\n")

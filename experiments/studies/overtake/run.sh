@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # From which length on does TMKT overtake TET, and does a leak decide it? TET, Knowledge-Transfer, TSM and TMKT on the
-# simulated N-Caltech101 of ../length, with trainings of 12 and 36 epochs, each with a schedule of its own, TET and TMKT also of
-# 100, and of 300 (one seed); and for 36 epochs under `published_unsorted`, which draws images of test recordings, beside the same
-# recordings without that leak. All are trained once with `step_own`, which trains as `step`, and evaluated under both rules.
-# With bfloat16, 36 epochs take 2 to 4 minutes of one core, 300 epochs of TMKT 25; finished runs are skipped.
+# simulated N-Caltech101 of ../length, with trainings of 12 and 36 epochs, each with a schedule of its own; TET and TMKT
+# also of 100, and of 300 (one seed). And for 36 epochs under `published_unsorted`, which draws images of test recordings,
+# beside the same recordings without that leak. All are trained once with `step_own`, which trains as `step`, and evaluated
+# under both rules. 36 epochs take 2 to 6 minutes of one core, 100 of TMKT 10 to 20, 300 25 to 60; finished runs are skipped.
 # IMAGES=./data   folder with 101_ObjectCategories/     TWIN=./data/length_twin   where images and recordings go
 # RUNS=runs/overtake   JOBS=1   SEEDS="42 1024 90210 1 2 3", with the leak "42 1024 90210"
-# Writes records.jsonl and rules.csv into clean/, clean_100/ and leak/, and the picture of docs/results/ncaltech101.md; prints its tables.
+# Writes records.jsonl and rules.csv into clean/, clean_100/ and leak/, order.csv into clean_100/, and the picture of
+# docs/results/ncaltech101.md; prints its tables.
 source "$(dirname "$0")/../../env.sh"
 install_project
 STUDY=experiments/studies/overtake RUNS="${RUNS:-runs/overtake}"
@@ -37,4 +38,5 @@ for part in clean clean_100 leak; do
   cp "$RUNS/$part/rules.csv" "$STUDY/$part"
   python -m braincog_tmkt.results.pack "$RUNS/$part" --into "$STUDY/$part/records.jsonl"
 done
+python "$STUDY/order.py" "$RUNS"/clean{,_100}/ncaltech101/{baseline,tmkt} > "$STUDY/clean_100/order.csv"
 python "$STUDY/figure.py"
