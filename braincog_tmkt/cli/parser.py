@@ -63,8 +63,8 @@ class _Template(argparse.Action):
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line; key=value overrides may stand anywhere after the command, which argparse does not allow.
 
-    What follows an option that takes one value is that value, even if it looks like an override: `--root a=b`; and what
-    is there as a file or folder is that one.
+    What follows an option that takes one value is that value, even if it looks like an override: `--root a=b`. The name
+    of a file or folder that exists is a path.
     """
     parser = make_parser()
     valued = {name for action in actions_of(parser) if action.nargs is None for name in action.option_strings}

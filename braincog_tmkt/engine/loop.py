@@ -62,20 +62,21 @@ def fit(
         DataError: if the data cannot be read.
         RecipeError: if recipe and data do not fit together.
     """
-    reset_peak_memory(fabric.device)
-    task = task or load_task(recipe, fabric)
-    method = build_method(recipe, len(task.pairs.classes), seed)
-    plan = plan_stages(recipe, method, task.facts, len(task.pairs.rows("train")), seed, fabric.world_size)
-    folder = Path(run_dir)
-    with _threads(recipe.train.threads), exclusive(folder, fabric), catch_signals() as stop:
-        augmentations = build_augmentations(recipe.data.augment)
-        run = Run(recipe, seed, folder, fabric, task, method, plan, augmentations, Progress(), stop)
-        run.losses = DeferredValues(fabric.device, partial(_take_losses, run))
-        run.signals = DeferredValues(fabric.device, partial(_take_signal, run))
-        run.restore(resume)
-        fabric.to_device(method)
-        _train(run)
-        return on_first_rank(fabric, lambda: _record(run))
+    with _threads(recipe.train.threads):
+        reset_peak_memory(fabric.device)
+        task = task or load_task(recipe, fabric)
+        method = build_method(recipe, len(task.pairs.classes), seed)
+        plan = plan_stages(recipe, method, task.facts, len(task.pairs.rows("train")), seed, fabric.world_size)
+        folder = Path(run_dir)
+        with exclusive(folder, fabric), catch_signals() as stop:
+            augmentations = build_augmentations(recipe.data.augment)
+            run = Run(recipe, seed, folder, fabric, task, method, plan, augmentations, Progress(), stop)
+            run.losses = DeferredValues(fabric.device, partial(_take_losses, run))
+            run.signals = DeferredValues(fabric.device, partial(_take_signal, run))
+            run.restore(resume)
+            fabric.to_device(method)
+            _train(run)
+            return on_first_rank(fabric, lambda: _record(run))
 
 
 @contextmanager

@@ -59,7 +59,10 @@ def export_run(place: Path, folder: Path, overrides: Iterable[str] = ()) -> Path
     """
     run = load_run(place, overrides)
     network: Any = run.method.backbone
-    for key, ours in (("name", run.recipe.model["name"] in MODELS), ("norm", network._norm in NORMS.values())):
+    for key, ours in (
+        ("name", run.recipe.model["name"] in MODELS),
+        ("norm", getattr(network, "_norm", None) in NORMS.values()),
+    ):
         if not ours:
             raise TrainingError(
                 f"{run} trained '{run.recipe.model[key]}', which is no network or norm of this package, so timm could"

@@ -79,9 +79,9 @@ def evaluate_steps(
     """Run the network of a finished run with other numbers of time steps, on the test recordings.
 
     Prints a table and writes it as `steps.csv` into the run folder (`steps-bf16-mixed.csv` if the training was more
-    precise), where rows of other numbers of steps stay: `steps`, `accuracy`, `loss`, `firing_rate` (mean over the nodes
-    of the spikes of a neuron in a time step), and of one recording `synaptic_operations` (an estimate) and `energy` (in
-    pJ, of arithmetic alone; see `engine.costs.StepCosts`).
+    precise): `steps`, `accuracy`, `loss`, `firing_rate` (mean
+    over the nodes of the spikes of a neuron in a time step), and of one recording `synaptic_operations` (an estimate)
+    and `energy` (in pJ, of arithmetic alone; see `engine.costs.StepCosts`).
 
     Where the first t of T steps are what a run with t steps gives (`Method.causal`), all come out of one pass with the
     largest T.
@@ -102,23 +102,12 @@ def evaluate_steps(
     run = load_run(place, overrides)
     if precision:
         run = replace(run, fabric=make_fabric(precision, 1))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *measure_steps(run, steps)])
     usual = precision in (None, "32-true", run.recipe.train.precision)
     file = run.folder / (STEPS if usual else f"steps-{precision}.csv")  # tables and figures take the better numbers
-    found = _rows_in(file) | {int(row[0]): row for row in measure_steps(run, steps)}
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *(found[count] for count in sorted(found))])
     write_whole(file, text.getvalue().encode())
     return file
-
-
-def _rows_in(file: Path) -> dict[int, Sequence[object]]:
-    """The rows of a file of `evaluate_steps` by their number of steps; none of a file that is damaged or not there."""
-    try:
-        with file.open(newline="", encoding="utf-8") as text:
-            columns, *rows = csv.reader(text)
-            return {int(row[0]): row for row in rows if tuple(columns) == COLUMNS and len(row) == len(COLUMNS)}
-    except (OSError, ValueError):
-        return {}
 
 
 def measure_steps(run: LoadedRun, steps: Sequence[int]) -> list[tuple[float, ...]]:

@@ -19,7 +19,7 @@ from ..errors import RecipeError
 from .multi_step import multi_step_node
 from .network import SpikingNetwork
 from .nodes.qcfs import QCFSNode
-from .norms.step import world_size
+from .norms.step import StepBatchNorm2d, world_size
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
@@ -141,7 +141,11 @@ class ModuleNetwork(SpikingNetwork):
     def synchronise_norms(self, together: bool = True) -> None:
         """Warn of batch norms of the module, each of which has the statistics of its own process's part of a batch."""
         super().synchronise_norms(together)
-        if together and world_size() > 1 and any(isinstance(part, _BatchNorm) for part in self.module.modules()):
+        alone = (
+            isinstance(part, _BatchNorm) and not isinstance(part, (nn.SyncBatchNorm, StepBatchNorm2d))
+            for part in self.module.modules()
+        )
+        if together and world_size() > 1 and any(alone):
             warn(
                 f"batch norms of {type(self.module).__name__} take the statistics of each process's own part of a"
                 " batch, so the number of processes changes the training",

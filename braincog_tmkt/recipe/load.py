@@ -242,7 +242,7 @@ def parse_override(override: str) -> dict[str, Any]:
 
 
 def _overridden(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Values with overrides over them, as one layer: `method.name` drops what stood below it, wherever it comes."""
+    """Values with overrides over them, in any order: another method's name drops settings of `values` alone."""
     return _over(values, reduce(_lay, map(parse_override, overrides), {}))
 
 

@@ -2,7 +2,8 @@
 
 Run it as `python experiments/studies/overtake/order.py RUNS.. > order.csv`. A split lists its recordings class by
 class, so batches in its order have one or two classes each; `tmkt eval --norms` mixes the recordings. Both from the
-same weights, those of the last epoch: accuracy on the test recordings. Of trainings of 12 and 100 epochs.
+same weights, those of the last epoch: accuracy on the test recordings. Of trainings of 12 and 100 epochs; in
+`clean_100/order.csv` those of 12 are 3 seeds that were trained for this, and not the networks of `clean/`.
 """
 
 import csv
