@@ -132,11 +132,6 @@ class DataSet(ABC):
 
         events = self.events(item)
         area = self.area(events)
-        if area is None and extent(events)[::2] == extent(events)[1::2]:
-            raise DataError(
-                f"{item.path or item.key} has events of one pixel only, which would fill its frames: give the sensor"
-                " with data.sensor=[HEIGHT,WIDTH], or remove the recording"
-            )
         check_slices(events, spec, item.path or item.key)
         check_seen(events, spec, area, self.crop)
         made = to_frames(events, spec, area, self.crop)
@@ -145,6 +140,11 @@ class DataSet(ABC):
                 f"{item.path or item.key} leaves its {spec.steps} frames of {spec.in_words} empty: it has very"
                 f" few events, or lasts less than {spec.steps} microseconds: take fewer steps or"
                 f" larger frames, write times in microseconds, or take {spec.by_number}"
+            )
+        if area is None and extent(events)[::2] == extent(events)[1::2]:
+            raise DataError(
+                f"{item.path or item.key} has events of one pixel only, which would fill its frames: remove it, or give"
+                " the sensor of recordings of your own with data.sensor=[HEIGHT,WIDTH]"
             )
         return made
 
