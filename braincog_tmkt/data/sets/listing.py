@@ -165,7 +165,7 @@ def official_test_keys(items: Collection[Item]) -> frozenset[str]:
 
 
 def kind_of(folder: Path, root: Path) -> str:
-    """`simulated` if the simulator's mark lies in `folder`, between it and `root`, or above the target of a link there."""
+    """`simulated` if the simulator's mark lies in `folder`, up to `root`, or above the target of a link there."""
     places = [folder, *(parent for parent in folder.parents if parent.is_relative_to(root))]
     links = [path for path in (*places, *(folder.iterdir() if folder.is_dir() else ())) if path.is_symlink()]
     beyond = {parent for link in links for parent in link.resolve().parents}
