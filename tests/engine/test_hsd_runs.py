@@ -64,7 +64,7 @@ def test_kept_weights_of_every_stage_give_the_accuracy_of_its_history(recipes, t
             if names[entry["stage"]] == stage and entry["epoch"] + 1 == int(epoch or 0)
         ]
         expected = kept[0]["test"] if kept else run_of.record["last"]
-        found = evaluate(run_of.method, run_of.task.pairs, rows, len(rows), run_of.fabric)
+        found = evaluate(run_of.method, run_of.task.pairs, rows, run_of.recipe.train.at_once, run_of.fabric)
         assert found.accuracy == expected["accuracy"], name
         if kept:
             assert found.loss == pytest.approx(kept[0]["test"]["loss"], rel=1e-4)
