@@ -55,13 +55,13 @@ def cka_of_sequences(x: Tensor, y: Tensor) -> Tensor:
 
 
 def mse_of_means(x: Tensor, y: Tensor) -> Tensor:
-    """Mean squared difference of features averaged over time; arguments as of `tcka`, of equal shapes."""
-    return functional.mse_loss(x.mean(0), y.mean(0))
+    """Mean squared difference of features averaged over time, in fp32; arguments as of `tcka`, of equal shapes."""
+    return functional.mse_loss(x.float().mean(0), y.float().mean(0))
 
 
 def mmd_of_means(x: Tensor, y: Tensor) -> Tensor:
-    """Squared distance of the features' means over time and samples; arguments as of `tcka`, of equal shapes."""
-    one, other = (gather(part.mean(0, keepdim=True)).mean((0, 1)) for part in (x, y))
+    """Squared distance of the means over time and samples, in fp32; arguments as of `tcka`, of equal shapes."""
+    one, other = (gather(part.float().mean(0, keepdim=True)).mean((0, 1)) for part in (x, y))
     return (one - other).square().sum()
 
 
@@ -82,7 +82,7 @@ DISTANCES = MappingProxyType(
         "tcka": Distance("potential", lambda x, y: 1 - tcka(x, y)),
         "cka": Distance("spikes", lambda x, y: 1 - cka_of_sums(x, y)),
         "flat_cka": Distance("spikes", lambda x, y: 1 - cka_of_sequences(x, y)),
-        "tmse": Distance("potential", functional.mse_loss),
+        "tmse": Distance("potential", lambda x, y: functional.mse_loss(x.float(), y.float())),
         "mse": Distance("spikes", mse_of_means),
         "mmd": Distance("spikes", mmd_of_means),
     }

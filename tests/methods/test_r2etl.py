@@ -41,6 +41,15 @@ def test_distances_and_their_gradients(name, samples):
         assert (got - expected).norm() <= 1e-4 * expected.norm()
 
 
+@pytest.mark.parametrize("name", FORMULAS)
+def test_distances_of_spikes_in_bfloat16_are_those_of_fp32(name):
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.rand(6, 8, 40, generator=generator).gt(share).float() for share in (0.5, 0.55))
+    value = FORMULAS[name](x.bfloat16(), y.bfloat16())
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(FORMULAS[name](x, y).item(), rel=1e-6)
+
+
 def golden_batch():
     """The images, events and labels of the reference's run."""
     static = torch.from_numpy(whole_numbers("tcka|rgb", (4, 3, 48, 48), -16, 16) / 8).float()

@@ -1,6 +1,7 @@
 """What batch norm over time is worth, from the records and `rules.csv`: one picture, and the tables of the page.
 
-Run it as `python experiments/studies/batch_norm/figure.py [STUDY] [PICTURE]`; prints its tables in Markdown.
+Run it as `python experiments/studies/batch_norm/figure.py [STUDY] [PICTURE]`; prints its tables in Markdown. If none is
+given, the picture is that of the study's name in docs/figures.
 """
 
 import csv
@@ -25,6 +26,7 @@ HERE = Path(__file__).parent
 METHODS = {"baseline": "TET", "knowledge_transfer": "Knowledge-Transfer", "tsm": "TSM", "tmkt": "TMKT"}
 TITLES = {
     "batch_norm": "N-MNIST, real, VGGSNN at 1/4 width, T = 10",
+    "batch_norm_rerun": "N-MNIST, real, VGGSNN at 1/4 width, T = 10, trained again on another machine",
     "batch_norm_resnet18": "N-MNIST, real, ResNet-18 at 1/4 width, T = 10",
     "length": "N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4",
 }
@@ -123,21 +125,69 @@ def gains(found: dict) -> list[dict[str, object]]:
     return rows
 
 
+def last_epochs(study: Path, norm: str, rule: str) -> dict[str, dict[int, float]]:
+    """Method -> seed -> accuracy on the test recordings under a rule, of `rules.csv`."""
+    found = {method: {} for method in METHODS}
+    with (study / "rules.csv").open() as file:
+        for line in csv.DictReader(file):
+            _, method, _, seed = line["run"].split("/")
+            if (line["norm"], line["rule"]) == (norm, rule):
+                found[method][int(seed.removeprefix("seed"))] = 100 * float(line["test"])
+    return found
+
+
 def by_rule(study: Path) -> list[dict[str, str]]:
     """One row a rule: the last epoch on the test recordings, a column a method."""
-    with (study / "rules.csv").open() as file:
-        lines = list(csv.DictReader(file))
     rows = []
     for (norm, rule), words in RULES.items():
-        row = {"statistics": words}
-        for method, label in METHODS.items():
+        found = last_epochs(study, norm, rule)
+        if any(found.values()):
             values = {
-                int(line["run"].rpartition("/seed")[2]): 100 * float(line["test"])
-                for line in lines
-                if (line["run"].split("/")[1], line["norm"], line["rule"]) == (method, norm, rule)
+                METHODS[method]: f"{seeds_in_words(each)} ({len(each)})" if each else ""
+                for method, each in found.items()
             }
-            row[label] = f"{seeds_in_words(values)} ({len(values)})" if values else ""
-        if any(row[label] for label in METHODS.values()):
+            rows.append({"statistics": words} | values)
+    return rows
+
+
+def causes(study: Path) -> list[dict[str, str]]:
+    """One row a step from one running set to a set for each step: the points that it adds, a column a method."""
+    saved, again, own = (
+        last_epochs(study, "step_own", rule) for rule in ("one, saved", "one, estimated", "own, estimated")
+    )
+    parts = {
+        "estimated again, still one set": (again, saved),
+        "then a set for each step": (own, again),
+        "both": (own, saved),
+    }
+    return [
+        {"points": words}
+        | {
+            label: gap_in_words(gap) if (gap := paired(ours[method], theirs[method])) else ""
+            for method, label in METHODS.items()
+        }
+        for words, (ours, theirs) in parts.items()
+    ]
+
+
+def trained_again(found: dict, before: dict) -> list[dict[str, str]]:
+    """One row a method and norm, last epoch: what a second training changes; the gain over TET, mean of both."""
+    rows, gains = [], {}
+    for method, label in METHODS.items():
+        for norm in ("step", "step_own"):
+            first, second = (accuracies(runs[method, norm], "last") for runs in (before, found))
+            changes = differences(second, first)
+            row = {"method": label, "norm": NORMS[norm], "second minus first": gap_in_words(paired(second, first))}
+            row["most"] = f"{max(map(abs, changes.values())):.1f}"
+            if method != "baseline":
+                both = [
+                    differences(accuracies(runs[method, norm], "last"), accuracies(runs["baseline", norm], "last"))
+                    for runs in (before, found)
+                ]
+                gains[method, norm] = {seed: fmean(each[seed] for each in both) for seed in both[0]}
+                row["above TET, mean of both"] = gap_in_words(paired(gains[method, norm], dict.fromkeys(changes, 0.0)))
+                if norm == "step_own":
+                    row["one running set adds"] = gap_in_words(paired(gains[method, "step"], gains[method, norm]))
             rows.append(row)
     return rows
 
@@ -162,11 +212,24 @@ def draw(found: dict, title: str) -> plt.Figure:
     return figure
 
 
-def main(study: str = str(HERE), picture: str = "docs/figures/batch_norm_nmnist.png") -> None:
+def by_seed(found: dict) -> list[dict[str, object]]:
+    """One row a method: the last epoch of each seed, one running set / a set for each step."""
+    rows = []
+    for method, label in METHODS.items():
+        one, own = (accuracies(found[method, norm], "last") for norm in ("step", "step_own"))
+        rows.append({"last epoch, seed": label} | {seed: f"{one[seed]:.1f} / {own[seed]:.1f}" for seed in sorted(one)})
+    return rows
+
+
+def main(study: str = str(HERE), picture: str | None = None) -> None:
     """Draw the picture and print the tables."""
-    found = runs_of(Path(study))
-    draw(found, TITLES[Path(study).resolve().name]).savefig(picture, dpi=110)
-    for rows in (by_selection(found), costs(found), gains(found), between_methods(found), by_rule(Path(study))):
+    name, found = Path(study).resolve().name, runs_of(Path(study))
+    draw(found, TITLES.get(name, name)).savefig(picture or f"docs/figures/{name}.png", dpi=110)
+    tables = by_selection, costs, gains, between_methods, by_seed
+    printed = [*(table(found) for table in tables), by_rule(Path(study)), causes(Path(study))]
+    if name.endswith("_rerun"):
+        printed.append(trained_again(found, runs_of(HERE)))
+    for rows in printed:
         print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True), end="\n\n")
 
 

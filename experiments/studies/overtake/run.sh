@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From which length on does TMKT overtake TET, and does a leak decide it? TET, Knowledge-Transfer, TSM and TMKT on the
-# simulated N-Caltech101 of ../length, with trainings of 12 and 36 epochs, each with a schedule of its own; TET and TMKT
-# also of 100, and of 300 (one seed). And for 36 epochs under `published_unsorted`, which draws images of test recordings,
+# simulated N-Caltech101 of ../length, with trainings of 12, 36 and 100 epochs, each with a schedule of its own; TET and
+# TMKT also of 300 (one seed). And for 36 epochs under `published_unsorted`, which draws images of test recordings,
 # beside the same recordings without that leak. All are trained once with `step_own`, which trains as `step`, and evaluated
 # under both rules. 36 epochs take 2 to 6 minutes of one core, 100 of TMKT 10 to 20, 300 25 to 60; finished runs are skipped.
 # IMAGES=./data   folder with 101_ObjectCategories/     TWIN=./data/length_twin   where images and recordings go
@@ -28,7 +28,7 @@ make_twin
 ALL="baseline knowledge_transfer tsm tmkt" FEW="${SEEDS:-42 1024 90210}" SEEDS="${SEEDS:-42 1024 90210 1 2 3}"
 ncaltech101 clean 12 2 "$ALL" --seeds $SEEDS
 ncaltech101 clean 36 3 "$ALL" --seeds $SEEDS
-ncaltech101 clean_100 100 5 "baseline tmkt" --seeds $SEEDS
+ncaltech101 clean_100 100 5 "$ALL" --seeds $SEEDS
 ncaltech101 clean 300 15 "baseline tmkt" --seeds 42
 ncaltech101 leak 36 3 "baseline knowledge_transfer tmkt" --seeds $FEW data.protocol=published_unsorted \
   imports='[experiments.studies.leakage.control]'
