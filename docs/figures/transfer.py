@@ -24,6 +24,7 @@ from braincog_tmkt.results.store import read_records, records_with
 HERE = Path(__file__).resolve().parent
 STUDIES = HERE.parents[1] / "experiments/studies"
 POOLS = {"partners": "images of the training recordings only", "open": "further images, too"}
+FURTHER = "open minus partners"
 METHODS = {  # label, the method whose colour it has, mark
     "knowledge_transfer": ("Knowledge-Transfer", "knowledge_transfer", "o"),
     "tsm": ("TSM", "tmkt", "s"),
@@ -53,23 +54,34 @@ SETTINGS = (
         for count in (5, 10, 20, 30)
     ),
     Setting("N-MNIST, VGGSNN, 10 a class", ("data.name=nmnist", "model.norm=step_own"), ("batch_norm", "search")),
+    Setting("N-MNIST, VGGSNN, trained again", ("model.norm=step_own",), ("batch_norm_rerun", "pool_nmnist")),
     Setting("N-MNIST, ResNet-18, 10 a class", ("model.norm=step_own",), ("batch_norm_resnet18",)),
     Setting("N-Caltech101*, 36 epochs", ("data.name=ncaltech101",), ("search",)),
     Setting("N-Caltech101*, 200 epochs", ("model.norm=step_own",), ("length",)),
 )
+ONE_SET = Setting("N-MNIST, VGGSNN, one running set", ("model.norm=step",), ("batch_norm_rerun", "pool_nmnist"))
+"""Printed only: the same weights, evaluated with `step`."""
+
+
+def last_epochs(setting: Setting) -> dict[tuple[str, str], dict[int, float]]:
+    """(Method, images) -> seed -> accuracy at the last epoch."""
+    records = records_with(read_records([STUDIES / study for study in setting.studies]), setting.chosen)
+    groups = grouped(
+        records, lambda record: (record["name"].split("/")[1], setting_of(record, "data.static_pool") or "partners")
+    )
+    return {key: accuracies(runs, "last") for key, runs in groups.items()}
 
 
 def gains(setting: Setting) -> dict[tuple[str, str], Paired]:
-    """(Method, images) -> points above TET at the last epoch."""
-    records = records_with(read_records([STUDIES / study for study in setting.studies]), setting.chosen)
-    found = {
-        key: accuracies(runs, "last")
-        for key, runs in grouped(
-            records, lambda record: (record["name"].split("/")[1], setting_of(record, "data.static_pool") or "partners")
-        ).items()
-    }
+    """(Method, images) -> points above TET at the last epoch; images `FURTHER`: those that further images add."""
+    found = last_epochs(setting)
     events_only = next(values for (method, _), values in found.items() if method == "baseline")
     gaps = {key: paired(values, events_only) for key, values in found.items() if key[0] in METHODS}
+    gaps |= {
+        (method, FURTHER): paired(found[method, "open"], values)
+        for (method, pool), values in found.items()
+        if pool == "partners" and method in METHODS and (method, "open") in found
+    }
     return {key: gap for key, gap in gaps.items() if gap is not None}
 
 
@@ -98,11 +110,12 @@ def main() -> None:
     """Draw the picture and print the table."""
     found = {setting.title: gains(setting) for setting in SETTINGS}
     draw(found).savefig(HERE / "transfer.png", dpi=110)
+    found[ONE_SET.title] = gains(ONE_SET)
     rows = [
         {"setting": title, "images": pool, "n": "/".join(str(gap.seeds) for gap in ours.values())}
         | {METHODS[method][0]: gap_in_words(gap) for method, gap in ours.items()}
         for title, gaps in found.items()
-        for pool in POOLS
+        for pool in (*POOLS, FURTHER)
         if (ours := {method: gaps[method, pool] for method in METHODS if (method, pool) in gaps})
     ]
     print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
