@@ -28,6 +28,7 @@ TITLES = {
     "batch_norm": "N-MNIST, real, VGGSNN at 1/4 width, T = 10",
     "batch_norm_rerun": "N-MNIST, real, VGGSNN at 1/4 width, T = 10, trained again on another machine",
     "batch_norm_resnet18": "N-MNIST, real, ResNet-18 at 1/4 width, T = 10",
+    "batch_norm_resnet18_rerun": "N-MNIST, real, ResNet-18 at 1/4 width, T = 10, trained again on another machine",
     "length": "N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4",
 }
 NORMS = {"step": "one running set (`step`)", "step_own": "a set for each step (`step_own`)", "shared": "`shared`"}
@@ -49,6 +50,11 @@ def runs_of(study: Path) -> dict[tuple[str, str], list]:
     return grouped(
         read_records([study]), lambda record: (record["name"].split("/")[1], setting_of(record, "model.norm") or "step")
     )
+
+
+def measured(found: dict) -> dict[str, str]:
+    """The methods that were trained, and how the page calls them."""
+    return {method: label for method, label in METHODS.items() if (method, "step") in found}
 
 
 def curve(record: dict) -> list[tuple[int, float]]:
@@ -82,7 +88,7 @@ def by_selection(found: dict) -> list[dict[str, object]]:
 def between_methods(found: dict) -> list[dict[str, object]]:
     """One row two methods and a selection: points between them under each norm, and what the norm changes of it."""
     rows = []
-    for other, method in combinations(METHODS, 2):
+    for other, method in combinations(measured(found), 2):
         for key, title in SELECTIONS.items():
             above, row = {}, {"methods": f"{METHODS[method]} minus {METHODS[other]}", "epoch": title}
             for norm, words in NORMS.items():
@@ -106,14 +112,14 @@ def costs(found: dict) -> list[dict[str, object]]:
             )
             for key, title in SELECTIONS.items()
         }
-        for method, label in METHODS.items()
+        for method, label in measured(found).items()
     ]
 
 
 def gains(found: dict) -> list[dict[str, object]]:
     """One row a method: points that a set for each step adds to one running set by epoch, mean of the seeds."""
     rows = []
-    for method, label in METHODS.items():
+    for method, label in measured(found).items():
         one, own = (
             grouped([point for record in found[method, norm] for point in curve(record)], lambda point: point[0])
             for norm in ("step", "step_own")
@@ -173,7 +179,7 @@ def causes(study: Path) -> list[dict[str, str]]:
 def trained_again(found: dict, before: dict) -> list[dict[str, str]]:
     """One row a method and norm, last epoch: what a second training changes; the gain over TET, mean of both."""
     rows, gains = [], {}
-    for method, label in METHODS.items():
+    for method, label in measured(found).items():
         for norm in ("step", "step_own"):
             first, second = (accuracies(runs[method, norm], "last") for runs in (before, found))
             changes = differences(second, first)
@@ -194,9 +200,9 @@ def trained_again(found: dict, before: dict) -> list[dict[str, str]]:
 
 def draw(found: dict, title: str) -> plt.Figure:
     """Test accuracy by epoch, a panel a method, a line a seed: the same weights under two rules."""
-    methods = [method for method in METHODS if (method, "step") in found]
-    figure, grid = plt.subplots(1, len(methods), figsize=(12, 3.9), layout="constrained", sharey=True)
-    for axes, method in zip(grid, methods, strict=True):
+    methods = measured(found)
+    figure, grid = plt.subplots(1, len(methods), figsize=(12, 3.9), layout="constrained", sharey=True, squeeze=False)
+    for axes, method in zip(grid[0], methods, strict=True):
         for norm, colour in (("step", "#b2182b"), ("step_own", "#1b7fbd")):
             for number, record in enumerate(found.get((method, norm), [])):
                 epochs, values = zip(*curve(record), strict=True)
@@ -206,8 +212,8 @@ def draw(found: dict, title: str) -> plt.Figure:
         axes.set(title=f"{METHODS[method]} ({count} seeds)", xlabel="epoch")
         axes.title.set_color(colour_of(method, "tmkt" if method == "tsm" else method))
         axes.grid(alpha=0.3)
-    grid[0].set_ylabel("test accuracy (%)")
-    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    grid[0, 0].set_ylabel("test accuracy (%)")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(f"{title}: the same weights, two ways to evaluate batch norm")
     return figure
 
@@ -215,7 +221,7 @@ def draw(found: dict, title: str) -> plt.Figure:
 def by_seed(found: dict) -> list[dict[str, object]]:
     """One row a method: the last epoch of each seed, one running set / a set for each step."""
     rows = []
-    for method, label in METHODS.items():
+    for method, label in measured(found).items():
         one, own = (accuracies(found[method, norm], "last") for norm in ("step", "step_own"))
         rows.append({"last epoch, seed": label} | {seed: f"{one[seed]:.1f} / {own[seed]:.1f}" for seed in sorted(one)})
     return rows
@@ -226,9 +232,9 @@ def main(study: str = str(HERE), picture: str | None = None) -> None:
     name, found = Path(study).resolve().name, runs_of(Path(study))
     draw(found, TITLES.get(name, name)).savefig(picture or f"docs/figures/{name}.png", dpi=110)
     tables = by_selection, costs, gains, between_methods, by_seed
-    printed = [*(table(found) for table in tables), by_rule(Path(study)), causes(Path(study))]
+    printed = [*filter(None, (table(found) for table in tables)), by_rule(Path(study)), causes(Path(study))]
     if name.endswith("_rerun"):
-        printed.append(trained_again(found, runs_of(HERE)))
+        printed.append(trained_again(found, runs_of(HERE.with_name(name.removesuffix("_rerun")))))
     for rows in printed:
         print(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True), end="\n\n")
 
