@@ -81,6 +81,8 @@ def by_selection(found: dict) -> list[dict[str, object]]:
                     for key, title in SELECTIONS.items()
                     if records[0][key]
                 }
+                added = paired(accuracies(records, "best_test"), accuracies(records, "last"))
+                row["best on test minus last"] = gap_in_words(added)
                 rows.append({**row, "swing": f"{fmean(map(swing, records)):.1f}"})
     return rows
 
@@ -157,44 +159,44 @@ def by_rule(study: Path) -> list[dict[str, str]]:
 
 
 def causes(study: Path) -> list[dict[str, str]]:
-    """One row a step from one running set to a set for each step: the points that it adds, a column a method."""
+    """One row a method: the points from one running set to a set for each step, in two steps."""
     saved, again, own = (
         last_epochs(study, "step_own", rule) for rule in ("one, saved", "one, estimated", "own, estimated")
     )
-    parts = {
-        "estimated again, still one set": (again, saved),
-        "then a set for each step": (own, again),
-        "both": (own, saved),
-    }
-    return [
-        {"points": words}
-        | {
-            label: gap_in_words(gap) if (gap := paired(ours[method], theirs[method])) else ""
-            for method, label in METHODS.items()
-        }
-        for words, (ours, theirs) in parts.items()
-    ]
+    rows = []
+    for method, label in METHODS.items():
+        if again[method]:
+            first, second = differences(again[method], saved[method]), differences(own[method], again[method])
+            row = {"method": label, "estimated again, still one set": paired(again[method], saved[method])}
+            row |= {"then a set for each step": paired(own[method], again[method])}
+            row |= {"both": paired(own[method], saved[method]), "the second minus the first": paired(second, first)}
+            each = ", ".join(f"{seed}: {first[seed]:+.1f} then {second[seed]:+.1f}" for seed in sorted(first))
+            words = {key: value if isinstance(value, str) else gap_in_words(value) for key, value in row.items()}
+            rows.append(words | {"by seed": each})
+    return rows
 
 
 def trained_again(found: dict, before: dict) -> list[dict[str, str]]:
-    """One row a method and norm, last epoch: what a second training changes; the gain over TET, mean of both."""
+    """One row a method, norm and selection: what a second training changes; the gain over TET, mean of both."""
     rows, gains = [], {}
     for method, label in measured(found).items():
-        for norm in ("step", "step_own"):
-            first, second = (accuracies(runs[method, norm], "last") for runs in (before, found))
-            changes = differences(second, first)
-            row = {"method": label, "norm": NORMS[norm], "second minus first": gap_in_words(paired(second, first))}
-            row["most"] = f"{max(map(abs, changes.values())):.1f}"
-            if method != "baseline":
-                both = [
-                    differences(accuracies(runs[method, norm], "last"), accuracies(runs["baseline", norm], "last"))
-                    for runs in (before, found)
-                ]
-                gains[method, norm] = {seed: fmean(each[seed] for each in both) for seed in both[0]}
-                row["above TET, mean of both"] = gap_in_words(paired(gains[method, norm], dict.fromkeys(changes, 0.0)))
-                if norm == "step_own":
-                    row["one running set adds"] = gap_in_words(paired(gains[method, "step"], gains[method, norm]))
-            rows.append(row)
+        for key in ("last", "best_val"):
+            for norm in ("step", "step_own"):
+                first, second = (accuracies(runs[method, norm], key) for runs in (before, found))
+                changes = differences(second, first)
+                row = {"method": label, "epoch": SELECTIONS[key], "norm": NORMS[norm]}
+                row["second minus first"] = gap_in_words(paired(second, first))
+                row["by seed"] = ", ".join(f"{seed}: {changes[seed]:+.1f}" for seed in sorted(changes))
+                if method != "baseline":
+                    both = [
+                        differences(accuracies(runs[method, norm], key), accuracies(runs["baseline", norm], key))
+                        for runs in (before, found)
+                    ]
+                    gains[norm] = {seed: fmean(each[seed] for each in both) for seed in both[0]}
+                    row["above TET, mean of both"] = gap_in_words(paired(gains[norm], dict.fromkeys(changes, 0.0)))
+                    if norm == "step_own":
+                        row["one running set adds"] = gap_in_words(paired(gains["step"], gains[norm]))
+                rows.append(row)
     return rows
 
 
@@ -219,11 +221,13 @@ def draw(found: dict, title: str) -> plt.Figure:
 
 
 def by_seed(found: dict) -> list[dict[str, object]]:
-    """One row a method: the last epoch of each seed, one running set / a set for each step."""
+    """One row a method and selection: each seed, one running set / a set for each step."""
     rows = []
     for method, label in measured(found).items():
-        one, own = (accuracies(found[method, norm], "last") for norm in ("step", "step_own"))
-        rows.append({"last epoch, seed": label} | {seed: f"{one[seed]:.1f} / {own[seed]:.1f}" for seed in sorted(one)})
+        for key in ("last", "best_val"):
+            one, own = (accuracies(found[method, norm], key) for norm in ("step", "step_own"))
+            seeds = {f"seed {seed}": f"{one[seed]:.1f} / {own[seed]:.1f}" for seed in sorted(one)}
+            rows.append({"method": label, "epoch": SELECTIONS[key], **seeds})
     return rows
 
 

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # What is batch norm over time worth? TET, Knowledge-Transfer, TSM and TMKT on real N-MNIST with VGGSNN or ResNet-18 at a
 # quarter of its width: trained once with `step_own`, which trains as `step`, and evaluated under both rules every third
-# epoch; and, VGGSNN only, with `shared`. CHECK=1 also trains seven networks with `step` itself, whose numbers must be
-# those of the evaluation.
+# epoch. SHARED=1 also trains VGGSNN with `shared`, the methods with images on the first three seeds. CHECK=1 also trains
+# seven networks with `step` itself, whose numbers must be those of the evaluation.
 # A run takes 2 to 6 minutes of one core; finished runs are skipped.
-# NETWORK=   empty for VGGSNN, or resnet18     DATA=./data (with nmnist/ and mnist_png/)
-# RUNS=runs/batch_norm   JOBS=1   SEEDS="42 1024 90210 1 2 3"
-# STUDY=   where records.jsonl, rules.csv and shares.csv go: this folder, or ../batch_norm_resnet18, if empty.
-# ../batch_norm_rerun has the trainings of another CPU. Each has a picture of docs/explanations/batch-norm.md.
+# NETWORK=   empty for VGGSNN, or resnet18     METHODS="baseline knowledge_transfer tsm tmkt"
+# STUDY=experiments/studies/batch_norm, with _resnet18   where results go: give a folder of your own, or those here are replaced
+# RUNS=runs/<name of STUDY>   DATA=./data (with nmnist/ and mnist_png/)   JOBS=1   SEEDS="42 1024 90210 1 2 3"
+# Writes records.jsonl, rules.csv and shares.csv there, and docs/figures/<name of STUDY>.png; prints the tables of
+# docs/explanations/batch-norm.md. ../batch_norm was made with CHECK=1 and SHARED=1; ../batch_norm_rerun and, with
+# METHODS=baseline, ../batch_norm_resnet18_rerun are of another machine.
 source "$(dirname "$0")/../../env.sh"
 install_project
 NETWORK="${NETWORK:-}" HERE=experiments/studies/batch_norm
@@ -33,11 +35,15 @@ if [ -n "${CHECK:-}" ]; then
   nmnist "baseline knowledge_transfer tsm" --seeds 42 1024
   nmnist tmkt --seeds 42
 fi
-ALL="baseline knowledge_transfer tsm tmkt"
-nmnist "$ALL" --seeds "${seeds[@]}" model.norm=step_own train.keep_every=3
-[ -n "$NETWORK" ] || nmnist "$ALL" --seeds "${seeds[@]}" model.norm=shared
+nmnist "${METHODS:-baseline knowledge_transfer tsm tmkt}" --seeds "${seeds[@]}" model.norm=step_own train.keep_every=3
+if [ -n "${SHARED:-}" ]; then
+  nmnist baseline --seeds "${seeds[@]}" model.norm=shared
+  nmnist "knowledge_transfer tsm tmkt" --seeds "${seeds[@]:0:3}" model.norm=shared
+fi
 python "$HERE/rules.py" "$RUNS" "$RUNS"
 mkdir -p "$STUDY"
-cp "$RUNS"/{rules,shares}.csv "$STUDY"
+for table in rules shares; do
+  [ ! -e "$RUNS/$table.csv" ] || cp "$RUNS/$table.csv" "$STUDY" # TET alone has no shares
+done
 python -m braincog_tmkt.results.pack "$RUNS" --into "$STUDY/records.jsonl"
 python "$HERE/figure.py" "$STUDY"
