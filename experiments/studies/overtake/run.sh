@@ -3,7 +3,7 @@
 # simulated N-Caltech101 of ../length, with trainings of 12, 36 and 100 epochs, each with a schedule of its own; TET and
 # TMKT also of 300 (one seed). And for 36 epochs under `published_unsorted`, which draws images of test recordings,
 # beside the same recordings without that leak. All are trained once with `step_own`, which trains as `step`, and evaluated
-# under both rules. 36 epochs take 2 to 6 minutes of one core, 100 of TMKT 10 to 20, 300 25 to 60; finished runs are skipped.
+# under both rules. 36 epochs take 1 to 6 minutes of one core, 100 of TMKT 5 to 28, 300 25 or more; finished runs are skipped.
 # IMAGES=./data   folder with 101_ObjectCategories/     TWIN=./data/length_twin   where images and recordings go
 # RUNS=runs/overtake   JOBS=1   SEEDS="42 1024 90210 1 2 3", with the leak "42 1024 90210"
 # Writes records.jsonl and rules.csv into clean/, clean_100/ and leak/, order.csv into clean_100/, and the picture of

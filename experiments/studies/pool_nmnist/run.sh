@@ -2,8 +2,8 @@
 # Does it pay if the images show nothing new? Knowledge-Transfer, TSM and TMKT on real N-MNIST with VGGSNN, with the images
 # of the training recordings only; all else as in ../batch_norm, whose TET draws no image. One training tells both norms.
 # The comparison is with TET of ../batch_norm_rerun, which must be of the same machine: on another one, train that first,
-# with STUDY=experiments/studies/batch_norm_rerun ../batch_norm/run.sh. A run takes 2 to 6 minutes of one core; finished
-# runs are skipped.
+# with STUDY=experiments/studies/batch_norm_rerun ../batch_norm/run.sh. A run takes 2 minutes or more of one core;
+# finished runs are skipped.
 # DATA=./data (with nmnist/ and mnist_png/)   RUNS=runs/pool_nmnist   JOBS=1   SEEDS="42 1024 90210 1 2 3"
 # Writes records.jsonl and the picture of docs/explanations/transfer.md; prints its table.
 source "$(dirname "$0")/../../env.sh"
