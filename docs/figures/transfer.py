@@ -48,21 +48,21 @@ class Setting(NamedTuple):
     studies: tuple[str, ...]
 
 
+TRAINED_AGAIN = ("batch_norm_rerun", "pool_nmnist")
 SETTINGS = (
     *(
         Setting(f"N-MNIST, SCNN, {count} a class", (f"data.train_per_class={count}",), ("nmnist",))
         for count in (5, 10, 20, 30)
     ),
     Setting("N-MNIST, VGGSNN, 10 a class", ("data.name=nmnist", "model.norm=step_own"), ("batch_norm", "search")),
-    Setting("N-MNIST, VGGSNN, 10, trained again", ("model.norm=step_own",), ("batch_norm_rerun", "pool_nmnist")),
+    Setting("N-MNIST, VGGSNN, 10, trained again", ("model.norm=step_own",), TRAINED_AGAIN),
     Setting("N-MNIST, ResNet-18, 10 a class", ("model.norm=step_own",), ("batch_norm_resnet18",)),
     Setting("N-Caltech101*, 36 epochs", ("data.name=ncaltech101",), ("search",)),
     Setting("N-Caltech101*, 200 epochs", ("model.norm=step_own",), ("length",)),
 )
-POOLS_OF_VGGSNN = ("batch_norm_rerun", "pool_nmnist")
 PRINTED = {  # beside the picture's: the setting, which epoch
-    "N-MNIST, VGGSNN, best on validation": (Setting("", ("model.norm=step_own",), POOLS_OF_VGGSNN), "best_val"),
-    "N-MNIST, VGGSNN, one running set": (Setting("", ("model.norm=step",), POOLS_OF_VGGSNN), "last"),
+    "N-MNIST, VGGSNN, best on validation": (Setting("", ("model.norm=step_own",), TRAINED_AGAIN), "best_val"),
+    "N-MNIST, VGGSNN, one running set": (Setting("", ("model.norm=step",), TRAINED_AGAIN), "last"),
 }
 
 
