@@ -167,36 +167,36 @@ def causes(study: Path) -> list[dict[str, str]]:
     for method, label in METHODS.items():
         if again[method]:
             first, second = differences(again[method], saved[method]), differences(own[method], again[method])
-            row = {"method": label, "estimated again, still one set": paired(again[method], saved[method])}
-            row |= {"then a set for each step": paired(own[method], again[method])}
-            row |= {"both": paired(own[method], saved[method]), "the second minus the first": paired(second, first)}
+            gaps = {
+                "estimated again, still one set": paired(again[method], saved[method]),
+                "then a set for each step": paired(own[method], again[method]),
+                "both": paired(own[method], saved[method]),
+                "the second minus the first": paired(second, first),
+            }
             each = ", ".join(f"{seed}: {first[seed]:+.1f} then {second[seed]:+.1f}" for seed in sorted(first))
-            words = {key: value if isinstance(value, str) else gap_in_words(value) for key, value in row.items()}
-            rows.append(words | {"by seed": each})
+            rows.append({"method": label} | {key: gap_in_words(gap) for key, gap in gaps.items()} | {"by seed": each})
     return rows
 
 
 def trained_again(found: dict, before: dict) -> list[dict[str, str]]:
     """One row a method, norm and selection: what a second training changes; the gain over TET, mean of both."""
-    rows, gains = [], {}
-    for method, label in measured(found).items():
-        for key in ("last", "best_val"):
+    rows = []
+    for key in ("last", "best_val"):
+        both = {}  # norm -> method -> seed -> mean of both trainings
+        for method, label in measured(found).items():
             for norm in ("step", "step_own"):
                 first, second = (accuracies(runs[method, norm], key) for runs in (before, found))
+                both.setdefault(norm, {})[method] = {seed: fmean((first[seed], second[seed])) for seed in first}
                 changes = differences(second, first)
                 row = {"method": label, "epoch": SELECTIONS[key], "norm": NORMS[norm]}
                 row["second minus first"] = gap_in_words(paired(second, first))
                 row["by seed"] = ", ".join(f"{seed}: {changes[seed]:+.1f}" for seed in sorted(changes))
                 if method != "baseline":
-                    both = [
-                        differences(accuracies(runs[method, norm], key), accuracies(runs["baseline", norm], key))
-                        for runs in (before, found)
-                    ]
-                    gains[norm] = {seed: fmean(each[seed] for each in both) for seed in both[0]}
-                    row["above TET, mean of both"] = gap_in_words(paired(gains[norm], dict.fromkeys(changes, 0.0)))
-                    if norm == "step_own":
-                        row["one running set adds"] = gap_in_words(paired(gains["step"], gains[norm]))
+                    row["above TET, mean of both"] = gap_in_words(paired(both[norm][method], both[norm]["baseline"]))
                 rows.append(row)
+            if method != "baseline":
+                gains = [differences(means[method], means["baseline"]) for means in both.values()]
+                rows[-1]["one running set adds"] = gap_in_words(paired(*gains))
     return rows
 
 

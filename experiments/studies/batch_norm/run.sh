@@ -5,13 +5,14 @@
 # their numbers must be those of the evaluation.
 # A run takes 1 to 6 minutes of one core; finished runs are skipped.
 # NETWORK=   empty for VGGSNN, or resnet18     METHODS="baseline knowledge_transfer tsm tmkt"
-# STUDY=experiments/studies/batch_norm, with _resnet18   where results go: give a folder of your own, or those here are replaced
+# STUDY=experiments/studies/batch_norm (batch_norm_resnet18 with that network)   where results go: give a folder of your
+# own, or those that are here are replaced
 # RUNS=runs/<name of STUDY>   DATA=./data (with nmnist/ and mnist_png/)   JOBS=1   SEEDS="42 1024 90210 1 2 3"
 # Writes records.jsonl, rules.csv and shares.csv there, and docs/figures/<name of STUDY>.png; prints the tables of
 # docs/explanations/batch-norm.md. ../batch_norm was made with CHECK=1 and SHARED=1, its runs with `shared` and seeds 1, 2
 # and 3 on a second machine, as ../batch_norm_rerun and, with NETWORK=resnet18 METHODS=baseline,
-# ../batch_norm_resnet18_rerun. The files that are here lack what an earlier version estimated from recordings class by
-# class, and ../batch_norm has no shares.csv.
+# ../batch_norm_resnet18_rerun. ../batch_norm and ../batch_norm_resnet18 have no statistics "estimated" in rules.csv, and
+# the first no shares.csv.
 source "$(dirname "$0")/../../env.sh"
 install_project
 NETWORK="${NETWORK:-}" HERE=experiments/studies/batch_norm
@@ -23,23 +24,16 @@ case "$NETWORK" in
 esac
 read -ra seeds <<< "${SEEDS:-42 1024 90210 1 2 3}"
 
-# nmnist RECIPES SETTINGS..
-nmnist() {
-  local recipes
-  read -ra recipes <<< "$1"
-  shift
-  tmkt train "${recipes[@]/#/nmnist/}" --tier vggsnn --threads 1 --jobs "${JOBS:-1}" --resume --runs "$RUNS" \
-    data.root="${DATA:-./data}" data.static_pool=open data.train_per_class=20 data.val_portion=0.5 \
-    train.epochs=60 train.eval_every=3 train.precision=bf16-mixed ${NETWORK:+model.name=tmkt_$NETWORK} "$@"
-}
+COMMON=(data.static_pool=open ${NETWORK:+model.name=tmkt_$NETWORK})
+source "$HERE/nmnist.sh"
 
 if [ -n "${CHECK:-}" ]; then
-  nmnist "baseline knowledge_transfer tsm" --seeds 42 1024
-  nmnist tmkt --seeds 42
+  nmnist "baseline knowledge_transfer tsm" "${COMMON[@]}" --seeds 42 1024
+  nmnist tmkt "${COMMON[@]}" --seeds 42
 fi
 ALL="${METHODS:-baseline knowledge_transfer tsm tmkt}"
-nmnist "$ALL" --seeds "${seeds[@]}" model.norm=step_own train.keep_every=3
-[ -z "${SHARED:-}" ] || nmnist "$ALL" --seeds "${seeds[@]}" model.norm=shared
+nmnist "$ALL" --seeds "${seeds[@]}" "${COMMON[@]}" model.norm=step_own train.keep_every=3
+[ -z "${SHARED:-}" ] || nmnist "$ALL" --seeds "${seeds[@]}" "${COMMON[@]}" model.norm=shared
 python "$HERE/rules.py" "$RUNS" "$RUNS"
 mkdir -p "$STUDY"
 for table in rules shares; do

@@ -133,12 +133,13 @@ def trained_twice(found: Found) -> list[dict[str, str]]:
     )
     rows = []
     for rule in DRAWN:
-        before = differences(*(accuracies(first[rule, 100, method], "last") for method in ("tmkt", "baseline")))
-        again = differences(*(found[rule, 100, method] for method in ("tmkt", "baseline")))
-        both = {seed: (gap_before + again[seed]) / 2 for seed, gap_before in before.items()}
-        zero = dict.fromkeys(both, 0.0)
-        rows.append({"TMKT minus TET, 100 epochs": RULES[rule], "first": gap(before, zero), "second": gap(again, zero)})
-        rows[-1] |= {"mean of both": gap(both, zero)}
+        trainings = [
+            [accuracies(first[rule, 100, method], "last") for method in ("tmkt", "baseline")],
+            [found[rule, 100, method] for method in ("tmkt", "baseline")],
+        ]
+        both = [{seed: fmean((one[seed], other[seed])) for seed in one} for one, other in zip(*trainings, strict=True)]
+        gaps = zip(("first", "second", "mean of both"), (*trainings, both), strict=True)
+        rows.append({"TMKT minus TET, 100 epochs": RULES[rule]} | {words: gap(*pair) for words, pair in gaps})
     return rows
 
 
