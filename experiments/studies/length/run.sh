@@ -12,9 +12,7 @@ STUDY=experiments/studies/length RUNS="${RUNS:-runs/length}"
 source "$STUDY/twin.sh"
 
 make_twin
-tmkt train ncaltech101/{baseline,knowledge_transfer,tsm,tmkt} --tier small --seeds ${SEEDS:-42 1024 90210 1 2 3} \
-  --threads 1 --jobs "${JOBS:-1}" --resume --runs "$RUNS" data.root="$TWIN" \
-  train.epochs=200 train.eval_every=10 train.keep_every=10 train.precision=bf16-mixed model.norm=step_own
+ncaltech101 200 10 "baseline knowledge_transfer tsm tmkt" --seeds ${SEEDS:-42 1024 90210 1 2 3} model.norm=step_own
 python experiments/studies/batch_norm/rules.py "$RUNS" "$RUNS"
 cp "$RUNS"/{rules,shares}.csv "$STUDY"
 python -m braincog_tmkt.results.pack "$RUNS" --into "$STUDY/records.jsonl"

@@ -1,5 +1,5 @@
-# Sourced by the scripts of `length`, `overtake` and `search`. IMAGES: folder with 101_ObjectCategories/. TWIN: where links
-# to the images and the simulated recordings go.
+# Sourced by the studies on simulated N-Caltech101, `leakage` aside. IMAGES: folder with 101_ObjectCategories/. TWIN: where
+# links to the images and the simulated recordings go. RUNS must be set.
 IMAGES="${IMAGES:-./data}" TWIN="${TWIN:-./data/length_twin}"
 CLASSES="BACKGROUND_Google Faces_easy Leopards Motorbikes accordion airplanes bonsai car_side dollar_bill grand_piano ketch \
   laptop menorah minaret pizza soccer_ball stop_sign sunflower watch yin_yang"
@@ -24,4 +24,14 @@ make_twin() {
     exit 1
   fi
   tmkt data simulate ncaltech101 --static "$TWIN" --out "$TWIN"
+}
+
+# ncaltech101 EPOCHS EVERY RECIPES SETTINGS..: evaluated, and its weights kept, every so many epochs
+ncaltech101() {
+  local epochs="$1" every="$2" recipes
+  read -ra recipes <<< "$3"
+  shift 3
+  tmkt train "${recipes[@]/#/ncaltech101/}" --tier small --threads 1 --jobs "${JOBS:-1}" --resume --runs "$RUNS" \
+    data.root="$TWIN" train.epochs="$epochs" train.eval_every="$every" train.keep_every="$every" \
+    train.precision=bf16-mixed "$@"
 }

@@ -15,25 +15,22 @@ install_project
 STUDY=experiments/studies/overtake RUNS="${RUNS:-runs/overtake}"
 source experiments/studies/length/twin.sh
 
-# ncaltech101 PART EPOCHS EVERY RECIPES SETTINGS..: evaluated, and kept, every so many epochs
-ncaltech101() {
-  local part="$1" epochs="$2" every="$3" recipes
-  read -ra recipes <<< "$4"
-  shift 4
-  tmkt train "${recipes[@]/#/ncaltech101/}" --tier small --threads 1 --jobs "${JOBS:-1}" --resume --runs "$RUNS/$part" \
-    data.root="$TWIN" train.epochs="$epochs" train.eval_every="$every" train.keep_every="$every" \
-    train.precision=bf16-mixed model.norm=step_own "$@"
+# train PART EPOCHS EVERY RECIPES SETTINGS..
+train() {
+  local part="$1"
+  shift
+  RUNS="$RUNS/$part" ncaltech101 "$@" model.norm=step_own
 }
 
 make_twin
 ALL="baseline knowledge_transfer tsm tmkt" FEW="${SEEDS:-42 1024 90210}" SEEDS="${SEEDS:-42 1024 90210 1 2 3}"
-ncaltech101 clean 12 2 "$ALL" --seeds $SEEDS
-ncaltech101 clean 36 3 "$ALL" --seeds $SEEDS
-ncaltech101 clean_100 100 5 "$ALL" --seeds $SEEDS
-ncaltech101 clean 300 15 "baseline tmkt" --seeds 42
-ncaltech101 leak 36 3 "baseline knowledge_transfer tmkt" --seeds $FEW data.protocol=published_unsorted \
+train clean 12 2 "$ALL" --seeds $SEEDS
+train clean 36 3 "$ALL" --seeds $SEEDS
+train clean_100 100 5 "$ALL" --seeds $SEEDS
+train clean 300 15 "baseline tmkt" --seeds 42
+train leak 36 3 "baseline knowledge_transfer tmkt" --seeds $FEW data.protocol=published_unsorted \
   imports='[experiments.studies.leakage.control]'
-ncaltech101 leak 36 3 "knowledge_transfer tmkt" --seeds $FEW data.protocol=unsorted_control \
+train leak 36 3 "knowledge_transfer tmkt" --seeds $FEW data.protocol=unsorted_control \
   imports='[experiments.studies.leakage.control]'  # TET draws no image: nothing to control
 for part in clean clean_100 leak; do
   python experiments/studies/batch_norm/rules.py "$RUNS/$part" "$RUNS/$part"

@@ -11,33 +11,16 @@
 source "$(dirname "$0")/../../env.sh"
 install_project
 STUDY=experiments/studies/search RUNS="${RUNS:-runs/search}"
+source experiments/studies/batch_norm/nmnist.sh
 source experiments/studies/length/twin.sh
-read -ra COMMON <<< "--threads 1 --jobs ${JOBS:-1} --resume --runs $RUNS train.precision=bf16-mixed model.norm=step_own \
-  train.eval_every=3 train.keep_every=3"
 
-# nmnist SEEDS RECIPES..
-nmnist() {
-  local seeds
-  read -ra seeds <<< "$1"
-  shift
-  tmkt train "${@/#/nmnist/}" --tier vggsnn --seeds "${seeds[@]}" "${COMMON[@]}" data.root="${DATA:-./data}" \
-    data.static_pool=open data.train_per_class=20 data.val_portion=0.5 train.epochs=60
-}
-
-# ncaltech101 RECIPES SETTINGS..
-ncaltech101() {
-  local recipes
-  read -ra recipes <<< "$1"
-  shift
-  tmkt train "${recipes[@]/#/ncaltech101/}" --tier small --seeds 42 1024 90210 "${COMMON[@]}" data.root="$TWIN" \
-    train.epochs=36 "$@"
-}
-
-nmnist "42 1024 90210" tsm_cubic tsm_event1 tsm_cubic_event1
-nmnist "1 2 3" tsm_cubic
+OWN=(data.static_pool=open model.norm=step_own train.keep_every=3)
+nmnist "tsm_cubic tsm_event1 tsm_cubic_event1" "${OWN[@]}" --seeds 42 1024 90210
+nmnist tsm_cubic "${OWN[@]}" --seeds 1 2 3
 make_twin
 link_images "$TWIN/further" 140
-ncaltech101 "baseline knowledge_transfer tsm_cubic tsm_cubic_event1"
-ncaltech101 tsm_cubic data.static_root="$TWIN/further" data.static_pool=open
+FEW=(--seeds 42 1024 90210 model.norm=step_own)
+ncaltech101 36 3 "baseline knowledge_transfer tsm_cubic tsm_cubic_event1" "${FEW[@]}"
+ncaltech101 36 3 tsm_cubic "${FEW[@]}" data.static_root="$TWIN/further" data.static_pool=open
 python -m braincog_tmkt.results.pack "$RUNS" --into "$STUDY/records.jsonl"
 python "$STUDY/choose.py"
