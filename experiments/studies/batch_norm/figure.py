@@ -1,7 +1,7 @@
 """What batch norm over time is worth, from the records and `rules.csv`: one picture, and the tables of the page.
 
 Run it as `python experiments/studies/batch_norm/figure.py [STUDY] [PICTURE]`; prints its tables in Markdown. If none is
-given, the picture is that of the study's name in docs/figures.
+given, the picture is that of the study's name in docs/figures. A study with `shared` only has none.
 """
 
 import csv
@@ -29,6 +29,7 @@ TITLES = {
     "batch_norm_rerun": "N-MNIST, real, VGGSNN at 1/4 width, T = 10, trained again on another machine",
     "batch_norm_resnet18": "N-MNIST, real, ResNet-18 at 1/4 width, T = 10",
     "batch_norm_resnet18_rerun": "N-MNIST, real, ResNet-18 at 1/4 width, T = 10, trained again on another machine",
+    "batch_norm_ncaltech101_resnet18": "N-Caltech101, 20 classes, simulated, ResNet-18 at 1/8 width, T = 4",
     "length": "N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4",
 }
 NORMS = {"step": "one running set (`step`)", "step_own": "a set for each step (`step_own`)", "shared": "`shared`"}
@@ -81,8 +82,10 @@ def by_selection(found: dict) -> list[dict[str, object]]:
                     for key, title in SELECTIONS.items()
                     if records[0][key]
                 }
-                added = paired(accuracies(records, "best_test"), accuracies(records, "last"))
-                row["best on test minus last"] = gap_in_words(added)
+                for key in ("best_val", "best_test"):
+                    if records[0][key]:
+                        gap = paired(accuracies(records, key), accuracies(records, "last"))
+                        row[f"{SELECTIONS[key]} minus last"] = gap_in_words(gap)
                 rows.append({**row, "swing": f"{fmean(map(swing, records)):.1f}"})
     return rows
 
@@ -234,7 +237,8 @@ def by_seed(found: dict) -> list[dict[str, object]]:
 def main(study: str = str(HERE), picture: str | None = None) -> None:
     """Draw the picture and print the tables."""
     name, found = Path(study).resolve().name, runs_of(Path(study))
-    draw(found, TITLES.get(name, name)).savefig(picture or f"docs/figures/{name}.png", dpi=110)
+    if measured(found):
+        draw(found, TITLES.get(name, name)).savefig(picture or f"docs/figures/{name}.png", dpi=110)
     tables = by_selection, costs, gains, between_methods, by_seed
     printed = [*filter(None, (table(found) for table in tables)), by_rule(Path(study)), causes(Path(study))]
     if name.endswith("_rerun"):

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # What is batch norm over time worth? TET, Knowledge-Transfer, TSM and TMKT with VGGSNN or ResNet-18, on real N-MNIST at a
 # quarter of its width or, for 36 epochs, on the simulated N-Caltech101 of ../length at an eighth: trained once with
-# `step_own`, which trains as `step`, and evaluated under both rules every third epoch. SHARED=1 also trains with `shared`.
-# CHECK=1 also trains seven networks of N-MNIST with `step` itself, whatever METHODS says; their numbers must be those of the
-# evaluation. A run takes 1 to 6 minutes of one core; finished runs are skipped.
+# `step_own`, which trains as `step`, and evaluated under both rules every third epoch; with `shared` in NORMS also, or only,
+# with that. CHECK=1 also trains seven networks of N-MNIST with `step` itself, whatever METHODS says; their numbers must be
+# those of the evaluation. A run takes 1 to 6 minutes of one core; finished runs are skipped.
 # ON=nmnist, or ncaltech101   NETWORK=   empty for VGGSNN, or resnet18   METHODS="baseline knowledge_transfer tsm tmkt"
+# NORMS=step_own, or shared, or both
 # STUDY=experiments/studies/batch_norm, with _ncaltech101 and _resnet18 for these   where results go: give a folder of your
 # own, or those that are here are replaced
 # RUNS=runs/<name of STUDY>   JOBS=1   SEEDS="42 1024 90210 1 2 3"
 # DATA=./data (with nmnist/ and mnist_png/)   IMAGES=./data (with 101_ObjectCategories/)   TWIN=./data/length_twin
 # Writes records.jsonl, rules.csv and shares.csv there, and docs/figures/<name of STUDY>.png; prints the tables of
-# docs/explanations/batch-norm.md. ../batch_norm was made with CHECK=1 and SHARED=1, its runs with `shared` and seeds 1, 2
-# and 3 on a second machine, as ../batch_norm_rerun and, with NETWORK=resnet18 METHODS=baseline,
+# docs/explanations/batch-norm.md. ../batch_norm was made with CHECK=1 NORMS="step_own shared", its runs with `shared` and
+# seeds 1, 2 and 3 on a second machine, as ../batch_norm_rerun and, with NETWORK=resnet18 METHODS=baseline,
 # ../batch_norm_resnet18_rerun. ../batch_norm and ../batch_norm_resnet18 have no statistics "estimated" in rules.csv, and
 # the first no shares.csv.
 source "$(dirname "$0")/../../env.sh"
@@ -47,9 +48,9 @@ elif [ -n "${CHECK:-}" ]; then
   train "baseline knowledge_transfer tsm" --seeds 42 1024
   train tmkt --seeds 42
 fi
-ALL="${METHODS:-baseline knowledge_transfer tsm tmkt}"
-train "$ALL" --seeds "${seeds[@]}" model.norm=step_own
-[ -z "${SHARED:-}" ] || train "$ALL" --seeds "${seeds[@]}" model.norm=shared
+for norm in ${NORMS:-step_own}; do
+  train "${METHODS:-baseline knowledge_transfer tsm tmkt}" --seeds "${seeds[@]}" model.norm="$norm"
+done
 python "$HERE/rules.py" "$RUNS" "$RUNS"
 mkdir -p "$STUDY"
 for table in rules shares; do
