@@ -11,7 +11,7 @@
 # RUNS=runs/<name of STUDY>   JOBS=1   SEEDS="42 1024 90210 1 2 3"
 # DATA=./data (with nmnist/ and mnist_png/)   IMAGES=./data (with 101_ObjectCategories/)   TWIN=./data/length_twin
 # Writes records.jsonl, rules.csv and shares.csv there, and docs/figures/<name of STUDY>.png; prints the tables of
-# docs/explanations/batch-norm.md. ../batch_norm was made with CHECK=1 NORMS="step_own shared", its runs with `shared` and
+# docs/results/batch-norm.md. ../batch_norm was made with CHECK=1 NORMS="step_own shared", its runs with `shared` and
 # seeds 1, 2 and 3 on a second machine, as ../batch_norm_rerun and, with NETWORK=resnet18 METHODS=baseline,
 # ../batch_norm_resnet18_rerun. ../batch_norm and ../batch_norm_resnet18 have no statistics "estimated" in rules.csv, and
 # the first no shares.csv.
