@@ -5,7 +5,7 @@
 # with that. CHECK=1 also trains seven networks of N-MNIST with `step` itself, whatever METHODS says; their numbers must be
 # those of the evaluation. A run takes 1 to 6 minutes of one core; finished runs are skipped.
 # ON=nmnist, or ncaltech101   NETWORK=   empty for VGGSNN, or resnet18   METHODS="baseline knowledge_transfer tsm tmkt"
-# NORMS=step_own, or shared, or both
+# NORMS=step_own, or shared, or both   LENGTH="36 3", on N-Caltech101: epochs, and how many between two evaluations
 # STUDY=experiments/studies/batch_norm, with _ncaltech101 and _resnet18 for these   where results go: give a folder of your
 # own, or those that are here are replaced
 # RUNS=runs/<name of STUDY>   JOBS=1   SEEDS="42 1024 90210 1 2 3"
@@ -13,8 +13,8 @@
 # Writes records.jsonl, rules.csv and shares.csv there, and docs/figures/<name of STUDY>.png; prints the tables of
 # docs/results/batch-norm.md. ../batch_norm was made with CHECK=1 NORMS="step_own shared", its runs with `shared` and
 # seeds 1, 2 and 3 on a second machine, as ../batch_norm_rerun and, with NETWORK=resnet18 METHODS=baseline,
-# ../batch_norm_resnet18_rerun. ../batch_norm and ../batch_norm_resnet18 have no statistics "estimated" in rules.csv, and
-# the first no shares.csv.
+# ../batch_norm_resnet18_rerun. ../batch_norm_ncaltech101_resnet18_100 was made with LENGTH="100 5" METHODS="baseline tmkt"
+# SEEDS=42. ../batch_norm and ../batch_norm_resnet18 have no statistics "estimated" in rules.csv, and the first no shares.csv.
 source "$(dirname "$0")/../../env.sh"
 install_project
 HERE=experiments/studies/batch_norm ON="${ON:-nmnist}" NETWORK="${NETWORK:-}"
@@ -38,7 +38,7 @@ source experiments/studies/length/twin.sh
 train() {
   case "$ON" in
     nmnist) nmnist "$@" data.static_pool=open train.keep_every=3 ${NETWORK:+model.name=tmkt_$NETWORK} ;;
-    ncaltech101) ncaltech101 36 3 "$@" ${NETWORK:+model.name=tmkt_$NETWORK} ;;
+    ncaltech101) ncaltech101 ${LENGTH:-36 3} "$@" ${NETWORK:+model.name=tmkt_$NETWORK} ;;
   esac
 }
 
