@@ -29,6 +29,7 @@ TITLES = {
     "batch_norm_rerun": "N-MNIST, real, VGGSNN at 1/4 width, T = 10, trained again on another machine",
     "batch_norm_resnet18": "N-MNIST, real, ResNet-18 at 1/4 width, T = 10",
     "batch_norm_resnet18_rerun": "N-MNIST, real, ResNet-18 at 1/4 width, T = 10, trained again on another machine",
+    "batch_norm_ncaltech101": "N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4, norm `shared`",
     "batch_norm_ncaltech101_resnet18": "N-Caltech101, 20 classes, simulated, ResNet-18 at 1/8 width, T = 4",
     "length": "N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4",
 }
@@ -42,6 +43,7 @@ RULES = {
     ("shared", "saved"): "`shared`, as saved",
     ("shared", "one, estimated"): "`shared`, estimated again",
 }
+STREAMS = {"both": "one set of both streams", "events": "one set of the event stream"}
 LATE = 0.5
 """Share of the epochs that counts as the end of a training, where accuracies should hardly move."""
 
@@ -93,7 +95,7 @@ def by_selection(found: dict) -> list[dict[str, object]]:
 def between_methods(found: dict) -> list[dict[str, object]]:
     """One row two methods and a selection: points between them under each norm, and what the norm changes of it."""
     rows = []
-    for other, method in combinations(measured(found), 2):
+    for other, method in combinations([method for method in METHODS if any(key[0] == method for key in found)], 2):
         for key, title in SELECTIONS.items():
             above, row = {}, {"methods": f"{METHODS[method]} minus {METHODS[other]}", "epoch": title}
             for norm, words in NORMS.items():
@@ -148,7 +150,7 @@ def last_epochs(study: Path, norm: str, rule: str) -> dict[str, dict[int, float]
 
 
 def by_rule(study: Path) -> list[dict[str, str]]:
-    """One row a rule: the last epoch on the test recordings, a column a method."""
+    """One row a rule: the last epoch on the test recordings, a column a method; and the points above TET."""
     rows = []
     for (norm, rule), words in RULES.items():
         found = last_epochs(study, norm, rule)
@@ -157,7 +159,12 @@ def by_rule(study: Path) -> list[dict[str, str]]:
                 METHODS[method]: f"{seeds_in_words(each)} ({len(each)})" if each else ""
                 for method, each in found.items()
             }
-            rows.append({"statistics": words} | values)
+            above = {
+                f"{METHODS[method]} minus TET": gap_in_words(paired(each, found["baseline"]))
+                for method, each in found.items()
+                if each and found["baseline"] and method != "baseline"
+            }
+            rows.append({"statistics": words} | values | above)
     return rows
 
 
@@ -178,6 +185,35 @@ def causes(study: Path) -> list[dict[str, str]]:
             }
             each = ", ".join(f"{seed}: {first[seed]:+.1f} then {second[seed]:+.1f}" for seed in sorted(first))
             rows.append({"method": label} | {key: gap_in_words(gap) for key, gap in gaps.items()} | {"by seed": each})
+    return rows
+
+
+def with_streams(study: Path) -> dict[tuple[str, int], dict[str, list[dict]]]:
+    """(method, epoch) -> statistics -> lines of `streams.csv`."""
+    with (study / "streams.csv").open() as file:
+        groups = grouped(csv.DictReader(file), lambda line: (line["run"].split("/")[1], int(line["epoch"])))
+    return {key: grouped(lines, lambda line: line["statistics"]) for key, lines in sorted(groups.items())}
+
+
+def by_stream(study: Path, found: dict) -> list[dict[str, str]]:
+    """One row a method and epoch: one running set, as saved, of both streams, of events; and a set for each step."""
+    rows = []
+    for (method, epoch), groups in with_streams(study).items():
+        tests = {
+            words: {int(line["run"].split("/seed")[1]): 100 * float(line["test"]) for line in lines}
+            for words, lines in groups.items()
+        }
+        if runs := found.get((method, "step_own")):
+            tests["a set for each step"] = {record["seed"]: dict(curve(record))[epoch] for record in runs}
+        row = {"one set": METHODS[method], "epoch": epoch}
+        row |= {words: f"{seeds_in_words(values)} ({len(values)})" for words, values in tests.items()}
+        pairs = ("events", "both"), ("both", "as saved"), ("events", "as saved"), ("a set for each step", "events")
+        row |= {
+            f"{one} minus {other}": gap_in_words(paired(tests[one], tests[other]))
+            for one, other in pairs
+            if one in tests
+        }
+        rows.append(row | {"distance": f"{fmean(float(line['distance']) for line in groups['both']):.2f}"})
     return rows
 
 
@@ -203,24 +239,40 @@ def trained_again(found: dict, before: dict) -> list[dict[str, str]]:
     return rows
 
 
-def draw(found: dict, title: str) -> plt.Figure:
-    """Test accuracy by epoch, a panel a method, a line a seed: the same weights under two rules."""
-    methods = measured(found)
-    figure, grid = plt.subplots(1, len(methods), figsize=(12, 3.9), layout="constrained", sharey=True, squeeze=False)
-    for axes, method in zip(grid[0], methods, strict=True):
-        for norm, colour in (("step", "#b2182b"), ("step_own", "#1b7fbd")):
-            for number, record in enumerate(found.get((method, norm), [])):
-                epochs, values = zip(*curve(record), strict=True)
-                words = NORMS[norm].replace("`", "") if number == 0 else None
-                axes.plot(epochs, values, color=colour, linewidth=0.9, alpha=0.8, label=words)
-        count = len(found[method, "step"])
-        axes.set(title=f"{METHODS[method]} ({count} seeds)", xlabel="epoch")
+def draw(lines: dict[str, dict[str, list]], title: str) -> plt.Figure:
+    """Test accuracy by epoch, a panel a method, a line a seed, a colour for each of two ways to evaluate."""
+    figure, grid = plt.subplots(1, len(lines), figsize=(12, 3.9), layout="constrained", sharey=True, squeeze=False)
+    for axes, (method, ways) in zip(grid[0], lines.items(), strict=True):
+        for (words, curves), colour in zip(ways.items(), ("#b2182b", "#1b7fbd"), strict=True):
+            for number, points in enumerate(curves):
+                label = words.replace("`", "") if number == 0 else None
+                axes.plot(*zip(*points, strict=True), color=colour, linewidth=0.9, alpha=0.8, label=label)
+        axes.set(title=f"{METHODS[method]} ({len(curves)} seeds)", xlabel="epoch")
         axes.title.set_color(colour_of(method, "tmkt" if method == "tsm" else method))
         axes.grid(alpha=0.3)
     grid[0, 0].set_ylabel("test accuracy (%)")
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(f"{title}: the same weights, two ways to evaluate batch norm")
     return figure
+
+
+def lines_of_norms(found: dict) -> dict[str, dict[str, list]]:
+    """For `draw`: one running set, a set for each step."""
+    return {
+        method: {NORMS[norm]: [*map(curve, found[method, norm])] for norm in ("step", "step_own")}
+        for method in measured(found)
+    }
+
+
+def lines_of_streams(study: Path) -> dict[str, dict[str, list]]:
+    """For `draw`, of `streams.csv`: one set of both streams, or of the event stream."""
+    found: dict[str, dict[str, dict]] = {}
+    for (method, epoch), groups in with_streams(study).items():
+        for key, words in STREAMS.items():
+            runs = found.setdefault(method, {}).setdefault(words, {})
+            for line in groups[key]:
+                runs.setdefault(line["run"], []).append((epoch, 100 * float(line["test"])))
+    return {method: {words: [*runs.values()] for words, runs in ways.items()} for method, ways in found.items()}
 
 
 def by_seed(found: dict) -> list[dict[str, object]]:
@@ -235,12 +287,17 @@ def by_seed(found: dict) -> list[dict[str, object]]:
 
 
 def main(study: str = str(HERE), picture: str | None = None) -> None:
-    """Draw the picture and print the tables."""
-    name, found = Path(study).resolve().name, runs_of(Path(study))
-    if measured(found):
-        draw(found, TITLES.get(name, name)).savefig(picture or f"docs/figures/{name}.png", dpi=110)
+    """Draw the pictures and print the tables."""
+    place, found = Path(study), runs_of(Path(study))
+    name = place.resolve().name
+    title = TITLES.get(name, name)
     tables = by_selection, costs, gains, between_methods, by_seed
-    printed = [*filter(None, (table(found) for table in tables)), by_rule(Path(study)), causes(Path(study))]
+    printed = [*filter(None, (table(found) for table in tables)), by_rule(place), causes(place)]
+    if measured(found):
+        draw(lines_of_norms(found), title).savefig(picture or f"docs/figures/{name}.png", dpi=110)
+    if (place / "streams.csv").exists():
+        draw(lines_of_streams(place), title).savefig(f"docs/figures/{name}_streams.png", dpi=110)
+        printed.append(by_stream(place, found))
     if name.endswith("_rerun"):
         printed.append(trained_again(found, runs_of(HERE.with_name(name.removesuffix("_rerun")))))
     for rows in printed:

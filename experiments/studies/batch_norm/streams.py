@@ -1,0 +1,113 @@
+"""Whose statistics are in the one running set? Finished runs of two streams, evaluated with those of either or both.
+
+Run it as `python experiments/studies/batch_norm/streams.py RUNS.. > streams.csv`. In training, a batch norm moves its
+one running set for each stream, that of images or mixtures and that of events; in evaluation it serves events alone.
+With the weights after a third, two thirds and all of a training, one set is taken from all training batches of an
+epoch, mixed as at that time: of the event stream, and of both streams in equal parts. `distance` says how far the
+streams are apart: the root mean square, over all channels, of the difference of their means in standard deviations of
+the event stream. Networks of `step` and `step_own` are evaluated with the one set. A run must have kept its weights
+(`train.keep_every`).
+"""
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from braincog_tmkt.data.augment import build_augmentations
+from braincog_tmkt.data.batch import Batch
+from braincog_tmkt.engine.evaluate import evaluate, within_memory
+from braincog_tmkt.engine.step import epoch_rows, make_batch
+from braincog_tmkt.inspect.norms import with_rule
+from braincog_tmkt.inspect.reload import LoadedRun, load_run
+from braincog_tmkt.models.norms.step import StepBatchNorm2d
+from braincog_tmkt.results.store import RECORD, read_record
+
+COLUMNS = "run", "norm", "epoch", "statistics", "test", "distance"
+
+Moments = list[tuple[Tensor, Tensor]]
+"""Mean and variance `[T, S, C]` of each training batch."""
+
+
+def batches(run: LoadedRun) -> Iterator[Batch]:
+    """The training batches of one epoch."""
+    stage, augmentations = run.method.stages()[-1], build_augmentations(run.recipe.data.augment)
+    for number, rows in enumerate(epoch_rows(run.task.pairs, run.recipe.train, seed=0)):
+        yield make_batch(run.task.pairs, rows, number, stage, augmentations)
+
+
+@torch.no_grad()
+def seen(run: LoadedRun, progress: float) -> dict[StepBatchNorm2d, Moments]:
+    """What every batch norm sees in an epoch, at some share of a training."""
+    norms = [layer for layer in run.method.backbone.modules() if isinstance(layer, StepBatchNorm2d)]
+    found: dict[StepBatchNorm2d, Moments] = {norm: [] for norm in norms}
+    for norm in norms:
+        norm.watch = partial(lambda moments, mean, var: moments.append((mean.double(), var.double())), found[norm])
+    run.method.train()
+    with run.fabric.autocast():
+        for batch in batches(run):
+            run.method(batch, progress)
+    for norm in norms:
+        norm.watch = None
+    return found
+
+
+def take(found: dict[StepBatchNorm2d, Moments], streams: slice) -> None:
+    """Set the one running set to that of some streams: mean, and mean variance plus the variance of the means."""
+    for norm, moments in found.items():
+        means, variances = (
+            torch.cat([moment[part][:, streams].flatten(0, 1) for moment in moments]) for part in (0, 1)
+        )
+        mean, var = norm.running()
+        mean.copy_(means.mean(0))
+        var.copy_(variances.mean(0) + means.var(0, correction=0))
+
+
+def distance(found: dict[StepBatchNorm2d, Moments]) -> float:
+    """How far the means of two streams are apart, in standard deviations of the event stream."""
+    squares = []
+    for moments in found.values():
+        means, variances = (torch.stack([moment[part] for moment in moments]).mean((0, 1)) for part in (0, 1))
+        squares.append((means[0] - means[-1]).square() / variances[-1])
+    return float(torch.cat(squares).mean().sqrt())
+
+
+def rows(folder: Path, name: str) -> Iterable[tuple]:
+    """A row for each time and choice of statistics."""
+    trained = load_run(folder)
+    epochs, norm = trained.recipe.train.epochs, trained.recipe.model.get("norm", "step")
+    for epoch in (epochs // 3, 2 * epochs // 3, epochs):
+        trained.load_weights(f"epoch-{epoch:04d}.pt")
+        run = with_rule(trained, "one")
+        yield name, norm, epoch, "as saved", accuracy(run), ""
+        found = seen(run, epoch / epochs)
+        for words, streams in (("events", slice(-1, None)), ("both", slice(None))):
+            take(found, streams)
+            yield name, norm, epoch, words, accuracy(run), f"{distance(found):.4f}"
+
+
+def accuracy(run: LoadedRun) -> float:
+    """On the test recordings."""
+    pairs, batch = run.task.pairs, within_memory(run.method, run.recipe.train.at_once)
+    return evaluate(run.method, pairs, pairs.rows("test"), batch, run.fabric).accuracy
+
+
+def main(*places: str) -> None:
+    """Go through all finished runs of two streams in some folders and print the rows."""
+    torch.set_num_threads(1)
+    table = csv.writer(sys.stdout, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for place in places:
+        for folder in sorted(path.parent for path in Path(place).rglob(RECORD)):
+            one_stream = read_record(folder)["recipe"]["method"]["name"] == "baseline"
+            if not one_stream and (folder / "checkpoints").is_dir():  # which a run that rules.py derived does not have
+                table.writerows(rows(folder, str(folder.relative_to(place))))
+                sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
