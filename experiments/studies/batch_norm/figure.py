@@ -29,7 +29,8 @@ TITLES = {
     "batch_norm_rerun": "N-MNIST, real, VGGSNN at 1/4 width, T = 10, trained again on another machine",
     "batch_norm_resnet18": "N-MNIST, real, ResNet-18 at 1/4 width, T = 10",
     "batch_norm_resnet18_rerun": "N-MNIST, real, ResNet-18 at 1/4 width, T = 10, trained again on another machine",
-    "batch_norm_ncaltech101": "N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4, norm `shared`",
+    "batch_norm_ncaltech101": "N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4, norm shared",
+    "batch_norm_ncaltech101_step": "N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4, norm step",
     "batch_norm_ncaltech101_resnet18": "N-Caltech101, 20 classes, simulated, ResNet-18 at 1/8 width, T = 4",
     "length": "N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4",
 }
@@ -192,7 +193,8 @@ def with_streams(study: Path) -> dict[tuple[str, int], dict[str, list[dict]]]:
     """(method, epoch) -> statistics -> lines of `streams.csv`."""
     with (study / "streams.csv").open() as file:
         groups = grouped(csv.DictReader(file), lambda line: (line["run"].split("/")[1], int(line["epoch"])))
-    return {key: grouped(lines, lambda line: line["statistics"]) for key, lines in sorted(groups.items())}
+    order = sorted(groups, key=lambda key: ([*METHODS].index(key[0]), key[1]))
+    return {key: grouped(groups[key], lambda line: line["statistics"]) for key in order}
 
 
 def by_stream(study: Path, found: dict) -> list[dict[str, str]]:
