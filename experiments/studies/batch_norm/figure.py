@@ -29,8 +29,7 @@ TITLES = {
     "batch_norm_rerun": "N-MNIST, real, VGGSNN at 1/4 width, T = 10, trained again on another machine",
     "batch_norm_resnet18": "N-MNIST, real, ResNet-18 at 1/4 width, T = 10",
     "batch_norm_resnet18_rerun": "N-MNIST, real, ResNet-18 at 1/4 width, T = 10, trained again on another machine",
-    "batch_norm_ncaltech101": "N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4, norm shared",
-    "batch_norm_ncaltech101_step": "N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4, norm step",
+    "batch_norm_ncaltech101": "N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4",
     "batch_norm_ncaltech101_resnet18": "N-Caltech101, 20 classes, simulated, ResNet-18 at 1/8 width, T = 4",
     "length": "N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4",
 }
@@ -189,25 +188,28 @@ def causes(study: Path) -> list[dict[str, str]]:
     return rows
 
 
-def with_streams(study: Path) -> dict[tuple[str, int], dict[str, list[dict]]]:
-    """(method, epoch) -> statistics -> lines of `streams.csv`."""
+def with_streams(study: Path) -> dict[tuple[str, str, int], dict[str, list[dict]]]:
+    """(norm, method, epoch) -> statistics -> lines of `streams.csv`."""
     with (study / "streams.csv").open() as file:
-        groups = grouped(csv.DictReader(file), lambda line: (line["run"].split("/")[1], int(line["epoch"])))
-    order = sorted(groups, key=lambda key: ([*METHODS].index(key[0]), key[1]))
+        groups = grouped(
+            csv.DictReader(file), lambda line: (line["norm"], line["run"].split("/")[1], int(line["epoch"]))
+        )
+    order = sorted(groups, key=lambda key: (key[0], [*METHODS].index(key[1]), key[2]))
     return {key: grouped(groups[key], lambda line: line["statistics"]) for key in order}
 
 
 def by_stream(study: Path, found: dict) -> list[dict[str, str]]:
-    """One row a method and epoch: one running set, as saved, of both streams, of events; and a set for each step."""
+    """One row a norm, method, epoch: one running set as saved, of both streams, of events; and a set for each step."""
     rows = []
-    for (method, epoch), groups in with_streams(study).items():
+    for (norm, method, epoch), groups in with_streams(study).items():
         tests = {
             words: {int(line["run"].split("/seed")[1]): 100 * float(line["test"]) for line in lines}
             for words, lines in groups.items()
         }
-        if runs := found.get((method, "step_own")):
-            tests["a set for each step"] = {record["seed"]: dict(curve(record))[epoch] for record in runs}
-        row = {"one set": METHODS[method], "epoch": epoch}
+        if norm == "step_own":
+            own = {record["seed"]: dict(curve(record))[epoch] for record in found[method, norm]}
+            tests["a set for each step"] = own
+        row = {"one set, norm": norm, "method": METHODS[method], "epoch": epoch}
         row |= {words: f"{seeds_in_words(values)} ({len(values)})" for words, values in tests.items()}
         pairs = ("events", "both"), ("both", "as saved"), ("events", "as saved"), ("a set for each step", "events")
         row |= {
@@ -266,15 +268,25 @@ def lines_of_norms(found: dict) -> dict[str, dict[str, list]]:
     }
 
 
-def lines_of_streams(study: Path) -> dict[str, dict[str, list]]:
-    """For `draw`, of `streams.csv`: one set of both streams, or of the event stream."""
-    found: dict[str, dict[str, dict]] = {}
-    for (method, epoch), groups in with_streams(study).items():
+def lines_of_streams(study: Path) -> dict[str, dict[str, dict[str, list]]]:
+    """For `draw`, by norm, of `streams.csv`: one set of both streams, or of the event stream."""
+    found: dict[str, dict[str, dict[str, list]]] = {}
+    for (norm, method, _), groups in with_streams(study).items():
+        ways = found.setdefault(norm, {}).setdefault(method, {words: [] for words in STREAMS.values()})
         for key, words in STREAMS.items():
-            runs = found.setdefault(method, {}).setdefault(words, {})
-            for line in groups[key]:
-                runs.setdefault(line["run"], []).append((epoch, 100 * float(line["test"])))
-    return {method: {words: [*runs.values()] for words, runs in ways.items()} for method, ways in found.items()}
+            ways[words] += groups[key]
+    return {
+        norm: {method: {words: _curves(lines) for words, lines in ways.items()} for method, ways in methods.items()}
+        for norm, methods in found.items()
+    }
+
+
+def _curves(lines: list[dict]) -> list[list[tuple[int, float]]]:
+    """Lines of `streams.csv`: those of each run together."""
+    return [
+        [(int(line["epoch"]), 100 * float(line["test"])) for line in same]
+        for same in grouped(lines, lambda line: line["run"]).values()
+    ]
 
 
 def by_seed(found: dict) -> list[dict[str, object]]:
@@ -298,7 +310,9 @@ def main(study: str = str(HERE), picture: str | None = None) -> None:
     if measured(found):
         draw(lines_of_norms(found), title).savefig(picture or f"docs/figures/{name}.png", dpi=110)
     if (place / "streams.csv").exists():
-        draw(lines_of_streams(place), title).savefig(f"docs/figures/{name}_streams.png", dpi=110)
+        for norm, lines in lines_of_streams(place).items():
+            words = "step" if norm == "step_own" else norm  # which is evaluated with one set here
+            draw(lines, f"{title}, norm {words}").savefig(f"docs/figures/{name}_streams_{words}.png", dpi=110)
         printed.append(by_stream(place, found))
     if name.endswith("_rerun"):
         printed.append(trained_again(found, runs_of(HERE.with_name(name.removesuffix("_rerun")))))

@@ -10,10 +10,11 @@
 # own, or those that are here are replaced
 # RUNS=runs/<name of STUDY>   JOBS=1   SEEDS="42 1024 90210 1 2 3"
 # DATA=./data (with nmnist/ and mnist_png/)   IMAGES=./data (with 101_ObjectCategories/)   TWIN=./data/length_twin
-# Writes records.jsonl, rules.csv and shares.csv there, and docs/figures/<name of STUDY>.png; prints the tables of
-# docs/results/batch-norm.md. ../batch_norm was made with CHECK=1 NORMS="step_own shared", its runs with `shared` and
+# Writes records.jsonl, rules.csv and shares.csv there, on N-Caltech101 also streams.csv, and pictures of its name in
+# docs/figures; prints the tables of docs/results/batch-norm.md. ../batch_norm was made with CHECK=1 NORMS="step_own shared", its runs with `shared` and
 # seeds 1, 2 and 3 on a second machine, as ../batch_norm_rerun and, with NETWORK=resnet18 METHODS=baseline,
-# ../batch_norm_resnet18_rerun. ../batch_norm_ncaltech101_resnet18_100 was made with LENGTH="100 5" METHODS="baseline tmkt"
+# ../batch_norm_resnet18_rerun. ../batch_norm_ncaltech101 was made with NORMS=shared, and with METHODS="knowledge_transfer tmkt"
+# for step_own; ../batch_norm_ncaltech101_resnet18_100 was made with LENGTH="100 5" METHODS="baseline tmkt"
 # SEEDS=42. ../batch_norm and ../batch_norm_resnet18 have no statistics "estimated" in rules.csv, and the first no shares.csv.
 source "$(dirname "$0")/../../env.sh"
 install_project
@@ -56,5 +57,6 @@ mkdir -p "$STUDY"
 for table in rules shares; do
   [ ! -e "$RUNS/$table.csv" ] || cp "$RUNS/$table.csv" "$STUDY" # TET alone has no shares
 done
+[ "$ON" != ncaltech101 ] || python "$HERE/streams.py" "$RUNS" > "$STUDY/streams.csv"
 python -m braincog_tmkt.results.pack "$RUNS" --into "$STUDY/records.jsonl"
 python "$HERE/figure.py" "$STUDY"

@@ -2,7 +2,7 @@
 
 Run it as `python experiments/studies/batch_norm/streams.py RUNS.. > streams.csv`. In training, a batch norm moves its
 one running set for each stream, that of images or mixtures and that of events; in evaluation it serves events alone.
-With the weights after a third, two thirds and all of a training, one set is taken from all training batches of an
+With the weights that were kept last in each third of a training, one set is taken from all training batches of an
 epoch, mixed as at that time: of the event stream, and of both streams in equal parts. `distance` says how far the
 streams are apart: the root mean square, over all channels, of the difference of their means in standard deviations of
 the event stream. Networks of `step` and `step_own` are evaluated with the one set. A run must have kept its weights
@@ -80,7 +80,8 @@ def rows(folder: Path, name: str) -> Iterable[tuple]:
     """A row for each time and choice of statistics."""
     trained = load_run(folder)
     epochs, norm = trained.recipe.train.epochs, trained.recipe.model.get("norm", "step")
-    for epoch in (epochs // 3, 2 * epochs // 3, epochs):
+    kept = [int(file.stem[-4:]) for file in (folder / "checkpoints").glob("epoch-*.pt")]
+    for epoch in (max(each for each in kept if each <= third * epochs / 3) for third in (1, 2, 3)):
         trained.load_weights(f"epoch-{epoch:04d}.pt")
         run = with_rule(trained, "one")
         yield name, norm, epoch, "as saved", accuracy(run), ""

@@ -16,5 +16,5 @@ ncaltech101 200 10 "baseline knowledge_transfer tsm tmkt" --seeds ${SEEDS:-42 10
 python experiments/studies/batch_norm/rules.py "$RUNS" "$RUNS"
 cp "$RUNS"/{rules,shares}.csv "$STUDY"
 python -m braincog_tmkt.results.pack "$RUNS" --into "$STUDY/records.jsonl"
-python experiments/studies/batch_norm/figure.py "$STUDY" docs/figures/batch_norm_ncaltech101.png
+python experiments/studies/batch_norm/figure.py "$STUDY" docs/figures/batch_norm_length.png
 python "$STUDY/figure.py"
