@@ -188,6 +188,16 @@ def causes(study: Path) -> list[dict[str, str]]:
     return rows
 
 
+def estimated_again(study: Path) -> list[dict[str, str]]:
+    """One row a method trained with `shared`: the points that statistics estimated again add."""
+    saved, again = (last_epochs(study, "shared", rule) for rule in ("saved", "one, estimated"))
+    return [
+        {"`shared`": label, "estimated again minus as saved": gap_in_words(paired(again[method], saved[method]))}
+        for method, label in METHODS.items()
+        if again[method]
+    ]
+
+
 def with_streams(study: Path) -> dict[tuple[str, str, int], dict[str, list[dict]]]:
     """(norm, method, epoch) -> statistics -> lines of `streams.csv`."""
     with (study / "streams.csv").open() as file:
@@ -202,10 +212,7 @@ def by_stream(study: Path, found: dict) -> list[dict[str, str]]:
     """One row a norm, method, epoch: one running set as saved, of both streams, of events; and a set for each step."""
     rows = []
     for (norm, method, epoch), groups in with_streams(study).items():
-        tests = {
-            words: {int(line["run"].split("/seed")[1]): 100 * float(line["test"]) for line in lines}
-            for words, lines in groups.items()
-        }
+        tests = {words: seeds_of(lines) for words, lines in groups.items()}
         if norm == "step_own":
             own = {record["seed"]: dict(curve(record))[epoch] for record in found[method, norm]}
             tests["a set for each step"] = own
@@ -219,6 +226,24 @@ def by_stream(study: Path, found: dict) -> list[dict[str, str]]:
         }
         rows.append(row | {"distance": f"{fmean(float(line['distance']) for line in groups['both']):.2f}"})
     return rows
+
+
+def beyond_tsm(study: Path) -> list[dict[str, str]]:
+    """One row a norm and epoch: how much more a set of events in place of one of both adds to TMKT than to TSM."""
+    added = {
+        key: differences(*(seeds_of(groups[words]) for words in ("events", "both")))
+        for key, groups in with_streams(study).items()
+    }
+    return [
+        {"norm": norm, "epoch": epoch, "TMKT's gain minus TSM's": gap_in_words(paired(gain, added[norm, "tsm", epoch]))}
+        for (norm, method, epoch), gain in added.items()
+        if method == "tmkt" and (norm, "tsm", epoch) in added
+    ]
+
+
+def seeds_of(lines: list[dict]) -> dict[int, float]:
+    """Seed -> accuracy in percent, of lines of `streams.csv`."""
+    return {int(line["run"].split("/seed")[1]): 100 * float(line["test"]) for line in lines}
 
 
 def trained_again(found: dict, before: dict) -> list[dict[str, str]]:
@@ -306,14 +331,14 @@ def main(study: str = str(HERE), picture: str | None = None) -> None:
     name = place.resolve().name
     title = TITLES.get(name, name)
     tables = by_selection, costs, gains, between_methods, by_seed
-    printed = [*filter(None, (table(found) for table in tables)), by_rule(place), causes(place)]
+    printed = [*filter(None, (table(found) for table in tables)), by_rule(place), causes(place), estimated_again(place)]
     if measured(found):
         draw(lines_of_norms(found), title).savefig(picture or f"docs/figures/{name}.png", dpi=110)
     if (place / "streams.csv").exists():
         for norm, lines in lines_of_streams(place).items():
             words = "step" if norm == "step_own" else norm  # which is evaluated with one set here
             draw(lines, f"{title}, norm {words}").savefig(f"docs/figures/{name}_streams_{words}.png", dpi=110)
-        printed.append(by_stream(place, found))
+        printed += [by_stream(place, found), beyond_tsm(place)]
     if name.endswith("_rerun"):
         printed.append(trained_again(found, runs_of(HERE.with_name(name.removesuffix("_rerun")))))
     for rows in printed:

@@ -1,21 +1,23 @@
 #!/usr/bin/env bash
 # What is batch norm over time worth? TET, Knowledge-Transfer, TSM and TMKT with VGGSNN or ResNet-18, on real N-MNIST at a
-# quarter of its width or, for 36 epochs, on the simulated N-Caltech101 of ../length at an eighth: trained once with
-# `step_own`, which trains as `step`, and evaluated under both rules every third epoch; with `shared` in NORMS also, or only,
-# with that. CHECK=1 also trains seven networks of N-MNIST with `step` itself, whatever METHODS says; their numbers must be
-# those of the evaluation. A run takes 1 to 6 minutes of one core; finished runs are skipped.
+# quarter of its width or, for 36 epochs, on the simulated N-Caltech101 of ../length at an eighth. A training with
+# `step_own` is that of `step`, too, and is evaluated under both rules every third epoch. CHECK=1 also trains seven networks
+# of N-MNIST with `step` itself, whatever METHODS says; their numbers must be those of the evaluation. A run takes 1 to 6
+# minutes of one core; finished runs are skipped.
 # ON=nmnist, or ncaltech101   NETWORK=   empty for VGGSNN, or resnet18   METHODS="baseline knowledge_transfer tsm tmkt"
-# NORMS=step_own, or shared, or both   LENGTH="36 3", on N-Caltech101: epochs, and how many between two evaluations
+# NORMS=step_own, or shared, or "step_own shared"
+# LENGTH="36 3", on N-Caltech101: epochs, and how many between two evaluations
 # STUDY=experiments/studies/batch_norm, with _ncaltech101 and _resnet18 for these   where results go: give a folder of your
 # own, or those that are here are replaced
 # RUNS=runs/<name of STUDY>   JOBS=1   SEEDS="42 1024 90210 1 2 3"
 # DATA=./data (with nmnist/ and mnist_png/)   IMAGES=./data (with 101_ObjectCategories/)   TWIN=./data/length_twin
 # Writes records.jsonl, rules.csv and shares.csv there, on N-Caltech101 also streams.csv, and pictures of its name in
-# docs/figures; prints the tables of docs/results/batch-norm.md. ../batch_norm was made with CHECK=1 NORMS="step_own shared", its runs with `shared` and
-# seeds 1, 2 and 3 on a second machine, as ../batch_norm_rerun and, with NETWORK=resnet18 METHODS=baseline,
-# ../batch_norm_resnet18_rerun. ../batch_norm_ncaltech101 was made with NORMS=shared, and with METHODS="knowledge_transfer tmkt"
-# for step_own; ../batch_norm_ncaltech101_resnet18_100 was made with LENGTH="100 5" METHODS="baseline tmkt"
-# SEEDS=42. ../batch_norm and ../batch_norm_resnet18 have no statistics "estimated" in rules.csv, and the first no shares.csv.
+# docs/figures; prints the tables of docs/results/batch-norm.md. What is here:
+# ../batch_norm: CHECK=1 NORMS="step_own shared", its runs with `shared` and seeds 1, 2 and 3 of a second machine; no
+#   shares.csv, and no statistics "estimated" in rules.csv (nor has ../batch_norm_resnet18)
+# ../batch_norm_rerun, ../batch_norm_resnet18_rerun (METHODS=baseline): the second machine
+# ../batch_norm_ncaltech101: NORMS=shared, then NORMS=step_own METHODS="knowledge_transfer tmkt"
+# ../batch_norm_ncaltech101_resnet18_100: LENGTH="100 5" METHODS="baseline tmkt" SEEDS=42; no streams.csv
 source "$(dirname "$0")/../../env.sh"
 install_project
 HERE=experiments/studies/batch_norm ON="${ON:-nmnist}" NETWORK="${NETWORK:-}"
