@@ -1,7 +1,8 @@
-"""What batch norm over time is worth, from the records and `rules.csv`: one picture, and the tables of the page.
+"""What batch norm over time is worth, from a study's records, `rules.csv` and `streams.csv`: pictures and tables.
 
-Run it as `python experiments/studies/batch_norm/figure.py [STUDY] [PICTURE]`; prints its tables in Markdown. If none is
-given, the picture is that of the study's name in docs/figures. A study with `shared` only has none.
+Run it as `python experiments/studies/batch_norm/figure.py [STUDY] [PICTURE]`; prints its tables in Markdown. PICTURE
+shows one running set and a set for each step, which a study with `shared` only does not have; if none is given, it is
+that of the study's name in docs/figures. Where there is a `streams.csv`, a picture for each norm is written beside it.
 """
 
 import csv
@@ -31,6 +32,7 @@ TITLES = {
     "batch_norm_resnet18_rerun": "N-MNIST, real, ResNet-18 at 1/4 width, T = 10, trained again on another machine",
     "batch_norm_ncaltech101": "N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4",
     "batch_norm_ncaltech101_resnet18": "N-Caltech101, 20 classes, simulated, ResNet-18 at 1/8 width, T = 4",
+    "batch_norm_ncaltech101_resnet18_100": "N-Caltech101, 20 classes, simulated, ResNet-18 at 1/8 width, T = 4",
     "length": "N-Caltech101, 20 classes, simulated, VGGSNN at 1/8 width, T = 4",
 }
 NORMS = {"step": "one running set (`step`)", "step_own": "a set for each step (`step_own`)", "shared": "`shared`"}
@@ -224,6 +226,9 @@ def by_stream(study: Path, found: dict) -> list[dict[str, str]]:
             for one, other in pairs
             if one in tests
         }
+        if norm == "step_own":
+            gains = (differences(tests[one], tests[other]) for one, other in (pairs[0], pairs[3]))
+            row["the streams minus the steps"] = gap_in_words(paired(*gains))
         rows.append(row | {"distance": f"{fmean(float(line['distance']) for line in groups['both']):.2f}"})
     return rows
 
@@ -332,12 +337,15 @@ def main(study: str = str(HERE), picture: str | None = None) -> None:
     title = TITLES.get(name, name)
     tables = by_selection, costs, gains, between_methods, by_seed
     printed = [*filter(None, (table(found) for table in tables)), by_rule(place), causes(place), estimated_again(place)]
+    main_picture = Path(picture or f"docs/figures/{name}.png")
     if measured(found):
-        draw(lines_of_norms(found), title).savefig(picture or f"docs/figures/{name}.png", dpi=110)
+        draw(lines_of_norms(found), title).savefig(main_picture, dpi=110)
     if (place / "streams.csv").exists():
         for norm, lines in lines_of_streams(place).items():
             words = "step" if norm == "step_own" else norm  # which is evaluated with one set here
-            draw(lines, f"{title}, norm {words}").savefig(f"docs/figures/{name}_streams_{words}.png", dpi=110)
+            draw(lines, f"{title}, norm {words}").savefig(
+                main_picture.with_stem(f"{main_picture.stem}_streams_{words}"), dpi=110
+            )
         printed += [by_stream(place, found), beyond_tsm(place)]
     if name.endswith("_rerun"):
         printed.append(trained_again(found, runs_of(HERE.with_name(name.removesuffix("_rerun")))))

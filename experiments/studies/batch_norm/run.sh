@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What is batch norm over time worth? TET, Knowledge-Transfer, TSM and TMKT with VGGSNN or ResNet-18, on real N-MNIST at a
 # quarter of its width or, for 36 epochs, on the simulated N-Caltech101 of ../length at an eighth. A training with
-# `step_own` is that of `step`, too, and is evaluated under both rules every third epoch. CHECK=1 also trains seven networks
+# `step_own` is that of `step`, too, and is evaluated under both rules, every third epoch unless LENGTH says otherwise. CHECK=1 also trains seven networks
 # of N-MNIST with `step` itself, whatever METHODS says; their numbers must be those of the evaluation. A run takes 1 to 6
 # minutes of one core; finished runs are skipped.
 # ON=nmnist, or ncaltech101   NETWORK=   empty for VGGSNN, or resnet18   METHODS="baseline knowledge_transfer tsm tmkt"

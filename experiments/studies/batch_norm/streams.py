@@ -2,11 +2,11 @@
 
 Run it as `python experiments/studies/batch_norm/streams.py RUNS.. > streams.csv`. In training, a batch norm moves its
 one running set for each stream, that of images or mixtures and that of events; in evaluation it serves events alone.
-With the weights that were kept last in each third of a training, one set is taken from all training batches of an
-epoch, mixed as at that time: of the event stream, and of both streams in equal parts. `distance` says how far the
-streams are apart: the root mean square, over all channels, of the difference of their means in standard deviations of
-the event stream. Networks of `step` and `step_own` are evaluated with the one set. A run must have kept its weights
-(`train.keep_every`).
+With the last weights that were kept (`train.keep_every`) by the end of each third of a training, one set is taken from
+all training batches of an epoch, mixed as at that time: of the event stream, and of both streams in equal parts. Its
+variance is that of a mixture: the mean variance of a batch, and the variance of the means. `distance` says how far the
+streams are apart: the root mean square, over all channels, of the difference of their means, in standard deviations
+within a batch of events. Networks of `step` and `step_own` are evaluated with the one set.
 """
 
 import csv
