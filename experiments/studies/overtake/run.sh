@@ -28,9 +28,9 @@ train clean 12 2 "$ALL" --seeds $SEEDS
 train clean 36 3 "$ALL" --seeds $SEEDS
 train clean_100 100 5 "$ALL" --seeds $SEEDS
 train clean 300 15 "baseline tmkt" --seeds 42
-train leak 36 3 "baseline knowledge_transfer tmkt" --seeds $FEW data.protocol=published_unsorted \
+train leak 36 3 "$ALL" --seeds $FEW data.protocol=published_unsorted \
   imports='[experiments.studies.leakage.control]'
-train leak 36 3 "knowledge_transfer tmkt" --seeds $FEW data.protocol=unsorted_control \
+train leak 36 3 "knowledge_transfer tsm tmkt" --seeds $FEW data.protocol=unsorted_control \
   imports='[experiments.studies.leakage.control]'  # TET draws no image: nothing to control
 for part in clean clean_100 leak; do
   python experiments/studies/batch_norm/rules.py "$RUNS/$part" "$RUNS/$part"
