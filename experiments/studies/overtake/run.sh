@@ -7,9 +7,9 @@
 # IMAGES=./data   folder with 101_ObjectCategories/     TWIN=./data/length_twin   where images and recordings go
 # RUNS=runs/overtake   JOBS=1   SEEDS="42 1024 90210 1 2 3", with the leak "42 1024 90210"
 # Writes records.jsonl and rules.csv into clean/, clean_100/ and leak/, order.csv into clean_100/, and the picture of
-# docs/results/ncaltech101.md; prints its tables. clean_100_first/ has TET and TMKT of another machine. In the files that
-# are here, statistics "estimated" come from recordings class by class, but for 100 epochs, and order.csv has 3 seeds of 12
-# epochs; this script mixes the recordings, and has all seeds.
+# docs/results/ncaltech101.md; prints its tables. clean_100_first/ has TET and TMKT of another machine, leak/ TSM of
+# yet another. In the files that are here, statistics "estimated" come from recordings class by class, but for 100
+# epochs and TSM in leak/, and order.csv has 3 seeds of 12 epochs; this script mixes the recordings, and has all seeds.
 source "$(dirname "$0")/../../env.sh"
 install_project
 STUDY=experiments/studies/overtake RUNS="${RUNS:-runs/overtake}"
