@@ -150,6 +150,18 @@ def test_statistics_are_estimated_over_batches(execution):
     assert all(torch.equal(one, other) for one, other in zip(weights, net.parameters(), strict=True))
 
 
+@pytest.mark.parametrize(("norm", "steps", "moves"), [("step", 4, 4), ("step", 10, 10), ("shared", 10, 1)])
+def test_two_streams_share_the_one_running_set(norm, steps, moves):
+    layer = norm_class(norm)(1)
+    layer.steps, layer.streams = steps, 2
+    images, events = 0.0, 1.0
+    x = torch.tensor([images, events]).repeat(steps).repeat_interleave(3).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+    for _ in range(100):
+        layer(x)
+    share = 1 / (1 + (1 - layer.momentum) ** moves)  # of the event stream, which comes last
+    assert layer.running_mean.item() == pytest.approx(share, abs=1e-4)
+
+
 @pytest.mark.parametrize("node", ["LIFNode", "BiasLIFNode", "SoftResetIFNode", "QCFSNode"])
 @pytest.mark.parametrize("execution", EXECUTIONS)
 def test_taps_see_what_a_node_records_one_step_at_a_time(node, execution):

@@ -15,8 +15,8 @@ class SharedBatchNorm2d(StepBatchNorm2d):
     """Statistics over all steps and samples of a stream, as BrainCog's `layer_by_layer`, TET and HSD take them.
 
     It needs all steps at once: `execution: multi_step`. With two streams, each has its own statistics in training, and
-    the one running set moves once for each, while evaluation shows events alone: the further the streams are apart, the
-    less it fits (`tmkt eval RUN --norms one` takes it from events).
+    the one running set moves once for each, while evaluation shows events alone (`tmkt eval RUN --norms one` takes it
+    from events).
     """
 
     shared: ClassVar[bool] = True

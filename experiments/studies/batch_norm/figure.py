@@ -210,10 +210,10 @@ def with_streams(study: Path) -> dict[tuple[str, str, int], dict[str, list[dict]
     return {key: grouped(groups[key], lambda line: line["statistics"]) for key in order}
 
 
-def by_stream(study: Path, found: dict) -> list[dict[str, str]]:
+def by_stream(streams: dict, found: dict) -> list[dict[str, str]]:
     """One row a norm, method, epoch: one running set as saved, of both streams, of events; and a set for each step."""
     rows = []
-    for (norm, method, epoch), groups in with_streams(study).items():
+    for (norm, method, epoch), groups in streams.items():
         tests = {words: seeds_of(lines) for words, lines in groups.items()}
         if norm == "step_own":
             own = {record["seed"]: dict(curve(record))[epoch] for record in found[method, norm]}
@@ -233,11 +233,10 @@ def by_stream(study: Path, found: dict) -> list[dict[str, str]]:
     return rows
 
 
-def beyond_tsm(study: Path) -> list[dict[str, str]]:
+def beyond_tsm(streams: dict) -> list[dict[str, str]]:
     """One row a norm and epoch: how much more a set of events in place of one of both adds to TMKT than to TSM."""
     added = {
-        key: differences(*(seeds_of(groups[words]) for words in ("events", "both")))
-        for key, groups in with_streams(study).items()
+        key: differences(*(seeds_of(groups[words]) for words in ("events", "both"))) for key, groups in streams.items()
     }
     return [
         {"norm": norm, "epoch": epoch, "TMKT's gain minus TSM's": gap_in_words(paired(gain, added[norm, "tsm", epoch]))}
@@ -298,10 +297,10 @@ def lines_of_norms(found: dict) -> dict[str, dict[str, list]]:
     }
 
 
-def lines_of_streams(study: Path) -> dict[str, dict[str, dict[str, list]]]:
-    """For `draw`, by norm, of `streams.csv`: one set of both streams, or of the event stream."""
+def lines_of_streams(streams: dict) -> dict[str, dict[str, dict[str, list]]]:
+    """For `draw`, by norm: one set of both streams, or of the event stream."""
     found: dict[str, dict[str, dict[str, list]]] = {}
-    for (norm, method, _), groups in with_streams(study).items():
+    for (norm, method, _), groups in streams.items():
         ways = found.setdefault(norm, {}).setdefault(method, {words: [] for words in STREAMS.values()})
         for key, words in STREAMS.items():
             ways[words] += groups[key]
@@ -341,12 +340,13 @@ def main(study: str = str(HERE), picture: str | None = None) -> None:
     if measured(found):
         draw(lines_of_norms(found), title).savefig(main_picture, dpi=110)
     if (place / "streams.csv").exists():
-        for norm, lines in lines_of_streams(place).items():
+        streams = with_streams(place)
+        for norm, lines in lines_of_streams(streams).items():
             words = "step" if norm == "step_own" else norm  # which is evaluated with one set here
             draw(lines, f"{title}, norm {words}").savefig(
                 main_picture.with_stem(f"{main_picture.stem}_streams_{words}"), dpi=110
             )
-        printed += [by_stream(place, found), beyond_tsm(place)]
+        printed += [by_stream(streams, found), beyond_tsm(streams)]
     if name.endswith("_rerun"):
         printed.append(trained_again(found, runs_of(HERE.with_name(name.removesuffix("_rerun")))))
     for rows in printed:

@@ -12,7 +12,6 @@ within a batch of events. Networks of `step` and `step_own` are evaluated with t
 import csv
 import sys
 from collections.abc import Iterable, Iterator
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,13 +23,11 @@ from braincog_tmkt.engine.evaluate import evaluate, within_memory
 from braincog_tmkt.engine.step import epoch_rows, make_batch
 from braincog_tmkt.inspect.norms import with_rule
 from braincog_tmkt.inspect.reload import LoadedRun, load_run
+from braincog_tmkt.models.norms.estimate import set_statistics, watching_statistics
 from braincog_tmkt.models.norms.step import StepBatchNorm2d
 from braincog_tmkt.results.store import RECORD, read_record
 
 COLUMNS = "run", "norm", "epoch", "statistics", "test", "distance"
-
-Moments = list[tuple[Tensor, Tensor]]
-"""Mean and variance `[T, S, C]` of each training batch."""
 
 
 def batches(run: LoadedRun) -> Iterator[Batch]:
@@ -41,39 +38,19 @@ def batches(run: LoadedRun) -> Iterator[Batch]:
 
 
 @torch.no_grad()
-def seen(run: LoadedRun, progress: float) -> dict[StepBatchNorm2d, Moments]:
-    """What every batch norm sees in an epoch, at some share of a training."""
-    norms = [layer for layer in run.method.backbone.modules() if isinstance(layer, StepBatchNorm2d)]
-    found: dict[StepBatchNorm2d, Moments] = {norm: [] for norm in norms}
-    for norm in norms:
-        norm.watch = partial(lambda moments, mean, var: moments.append((mean.double(), var.double())), found[norm])
-    run.method.train()
-    with run.fabric.autocast():
+def seen(run: LoadedRun, progress: float) -> dict[StepBatchNorm2d, tuple[Tensor, Tensor]]:
+    """Means and variances `[N * T, S, C]` that every batch norm sees in an epoch, at some share of a training."""
+    with watching_statistics(run.method) as found, run.fabric.autocast():
         for batch in batches(run):
             run.method(batch, progress)
-    for norm in norms:
-        norm.watch = None
-    return found
+    cat = {norm: [torch.cat(part) for part in zip(*moments, strict=True)] for norm, moments in found.items()}
+    return {norm: (means, variances) for norm, (means, variances) in cat.items()}
 
 
-def take(found: dict[StepBatchNorm2d, Moments], streams: slice) -> None:
-    """Set the one running set to that of some streams: mean, and mean variance plus the variance of the means."""
-    for norm, moments in found.items():
-        means, variances = (
-            torch.cat([moment[part][:, streams].flatten(0, 1) for moment in moments]) for part in (0, 1)
-        )
-        mean, var = norm.running()
-        mean.copy_(means.mean(0))
-        var.copy_(variances.mean(0) + means.var(0, correction=0))
-
-
-def distance(found: dict[StepBatchNorm2d, Moments]) -> float:
+def distance(found: dict[StepBatchNorm2d, tuple[Tensor, Tensor]]) -> float:
     """How far the means of two streams are apart, in standard deviations of the event stream."""
-    squares = []
-    for moments in found.values():
-        means, variances = (torch.stack([moment[part] for moment in moments]).mean((0, 1)) for part in (0, 1))
-        squares.append((means[0] - means[-1]).square() / variances[-1])
-    return float(torch.cat(squares).mean().sqrt())
+    moments = [(means.mean(0), variances.mean(0)) for means, variances in found.values()]
+    return float(torch.cat([(mean[0] - mean[-1]).square() / var[-1] for mean, var in moments]).mean().sqrt())
 
 
 def rows(folder: Path, name: str) -> Iterable[tuple]:
@@ -86,9 +63,11 @@ def rows(folder: Path, name: str) -> Iterable[tuple]:
         run = with_rule(trained, "one")
         yield name, norm, epoch, "as saved", accuracy(run), ""
         found = seen(run, epoch / epochs)
+        apart = f"{distance(found):.4f}"
         for words, streams in (("events", slice(-1, None)), ("both", slice(None))):
-            take(found, streams)
-            yield name, norm, epoch, words, accuracy(run), f"{distance(found):.4f}"
+            for layer, moments in found.items():
+                set_statistics(layer, *(part[:, streams] for part in moments))
+            yield name, norm, epoch, words, accuracy(run), apart
 
 
 def accuracy(run: LoadedRun) -> float:
