@@ -5,6 +5,8 @@ import os
 import signal
 import stat
 import subprocess
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -16,13 +18,24 @@ from tests.test_every_recipe import nmnist
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ["data.root=data", "data.train_per_class=2", "train.batch=4", "data.steps=2"]
+TABLE_2 = ["table", "2", "--on", "nmnist", "--tier", "smoke", "--seeds", "1", "2", "--threads", "1", *SMALL]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("place")
+def trained(tmp_path_factory):
+    """A folder with made files and the runs of Table 2; exit status, standard output and error of what trained them."""
+    folder, out, err = tmp_path_factory.mktemp("place"), StringIO(), StringIO()
     nmnist(folder / "data")
-    return folder
+    with chdir(folder), redirect_stdout(out), redirect_stderr(err):
+        status = main([*TABLE_2, "--format", "json"])
+    return folder, (status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture
+def place(trained, monkeypatch):
+    """The same folder, which the test works in."""
+    monkeypatch.chdir(trained[0])
+    return trained[0]
 
 
 def tmkt(capsys, *argv):
@@ -31,10 +44,8 @@ def tmkt(capsys, *argv):
     return status, *capsys.readouterr()
 
 
-def test_table_2_trains_what_is_missing_and_prints_the_table_alone_to_standard_output(place, monkeypatch, capsys):
-    monkeypatch.chdir(place)
-    command = ["table", "2", "--on", "nmnist", "--tier", "smoke", "--seeds", "1", "2", "--threads", "1", *SMALL]
-    status, out, err = tmkt(capsys, *command, "--format", "json")
+def test_table_2_trains_what_is_missing_and_prints_the_table_alone_to_standard_output(trained, place, capsys):
+    status, out, err = trained[1]
     content = json.loads(out)
     assert status == 0
     assert [row["status"] for row in content["rows"]] == ["measured"] * 5
@@ -43,7 +54,7 @@ def test_table_2_trains_what_is_missing_and_prints_the_table_alone_to_standard_o
     assert len(records) == 10
     times = [record.stat().st_mtime_ns for record in records]
 
-    status, again, err = tmkt(capsys, *command, "--format", "json")
+    status, again, err = tmkt(capsys, *TABLE_2, "--format", "json")
     assert (status, again) == (0, out)
     assert err.count("finished already") == 10
     assert times == [record.stat().st_mtime_ns for record in records]
@@ -56,8 +67,7 @@ def test_table_2_trains_what_is_missing_and_prints_the_table_alone_to_standard_o
         assert row["to_paper"] is None
 
 
-def test_records_can_be_shown_without_training(place, monkeypatch, capsys):
-    monkeypatch.chdir(place)
+def test_records_can_be_shown_without_training(place, capsys):
     status, out, _ = tmkt(capsys, "table", "3", "runs", "--on", "nmnist", "data.train_per_class=2")
     assert status == 0
     assert "not run" in next(line for line in out.splitlines() if line.startswith("r_m = 0.3"))
@@ -91,8 +101,7 @@ def test_records_can_be_shown_without_training(place, monkeypatch, capsys):
         (["--runs", "elsewhere"], "leave out --runs"),
     ],
 )
-def test_a_choice_that_matches_nothing_is_an_error(place, monkeypatch, capsys, choice, words):
-    monkeypatch.chdir(place)
+def test_a_choice_that_matches_nothing_is_an_error(place, capsys, choice, words):
     status, out, err = tmkt(capsys, "table", "runs", *choice)
     assert (status, out) == (2, "")
     assert words in err
@@ -104,16 +113,13 @@ def test_a_choice_that_matches_nothing_is_an_error(place, monkeypatch, capsys, c
         assert (status, "." not in choice[-1] or words in err) == (2, True)
 
 
-def test_a_shard_trains_its_part_and_the_table_shows_all_that_is_finished(place, monkeypatch, capsys):
-    monkeypatch.chdir(place)
-    command = ["table", "2", "--on", "nmnist", "--tier", "smoke", "--seeds", "1", "2", "--threads", "1", *SMALL]
-    status, out, err = tmkt(capsys, *command, "--shard", "1/4", "--format", "json")
+def test_a_shard_trains_its_part_and_the_table_shows_all_that_is_finished(place, capsys):
+    status, out, err = tmkt(capsys, *TABLE_2, "--shard", "1/4", "--format", "json")
     assert (status, err.count("finished already")) == (0, 3)  # of 10
     assert [row["seeds"] for row in json.loads(out)["rows"]] == [2] * 5
 
 
-def test_a_record_that_lacks_something_is_named(place, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(place)
+def test_a_record_that_lacks_something_is_named(place, tmp_path, capsys):
     whole = json.loads(next(Path("runs").rglob("record.json")).read_text())
     for key in ("name", "last", "versions"):
         (tmp_path / "record.json").write_text(json.dumps({k: v for k, v in whole.items() if k != key}))
@@ -128,8 +134,7 @@ def test_a_reader_who_has_seen_enough_gets_no_traceback(place):
     assert (child.wait(240), child.stderr.read()) == (128 + signal.SIGPIPE, "")
 
 
-def test_a_data_set_that_is_not_there_is_named_and_the_papers_numbers_still_come(place, monkeypatch, capsys):
-    monkeypatch.chdir(place)
+def test_a_data_set_that_is_not_there_is_named_and_the_papers_numbers_still_come(place, capsys):
     status, out, err = tmkt(capsys, "table", "1", "--tier", "smoke", "--format", "csv", "data.root=elsewhere")
     assert status == 1
     assert [line.split(":")[0] for line in err.splitlines()] == [
@@ -138,8 +143,7 @@ def test_a_data_set_that_is_not_there_is_named_and_the_papers_numbers_still_come
     assert len(out.splitlines()) == 19
 
 
-def test_the_page_and_a_picture(place, monkeypatch, capsys):
-    monkeypatch.chdir(place)
+def test_the_page_and_a_picture(place, capsys):
     (run,) = Path("runs/nmnist/tmkt").rglob("seed1")
     status, out, _ = tmkt(capsys, "figure", "confusion", str(run), "--out", "shown")
     assert (status, sorted(out.split())) == (0, ["shown/confusion.csv", "shown/confusion.png"])

@@ -24,7 +24,14 @@ from braincog_tmkt.results.identity import colour_of
 from braincog_tmkt.results.store import read_records
 
 HERE = Path(__file__).parent
-METHODS = {"baseline": "TET", "knowledge_transfer": "Knowledge-Transfer", "tsm": "TSM", "tmkt": "TMKT"}
+METHODS = {
+    "baseline": "TET",
+    "knowledge_transfer": "Knowledge-Transfer",
+    "tsm": "TSM",
+    "mag": "TSM and MAG",
+    "mrp": "TSM and MRP",
+    "tmkt": "TMKT",
+}
 TITLES = {
     "batch_norm": "N-MNIST, real, VGGSNN at 1/4 width, T = 10",
     "batch_norm_rerun": "N-MNIST, real, VGGSNN at 1/4 width, T = 10, trained again on another machine",
@@ -46,6 +53,8 @@ RULES = {
     ("shared", "one, estimated"): "`shared`, estimated again",
 }
 STREAMS = {"both": "one set of both streams", "events": "one set of the event stream"}
+PARTS = "tsm", "mag", "mrp"
+"""Recipes of TMKT without one or both of its modality objectives."""
 LATE = 0.5
 """Share of the epochs that counts as the end of a training, where accuracies should hardly move."""
 
@@ -234,14 +243,19 @@ def by_stream(streams: dict, found: dict) -> list[dict[str, str]]:
 
 
 def beyond_tsm(streams: dict) -> list[dict[str, str]]:
-    """One row a norm and epoch: how much more a set of events in place of one of both adds to TMKT than to TSM."""
+    """One row a norm, epoch and method with a modality objective: what a set of events adds, less what TSM gains."""
     added = {
         key: differences(*(seeds_of(groups[words]) for words in ("events", "both"))) for key, groups in streams.items()
     }
     return [
-        {"norm": norm, "epoch": epoch, "TMKT's gain minus TSM's": gap_in_words(paired(gain, added[norm, "tsm", epoch]))}
+        {
+            "norm": norm,
+            "method": METHODS[method],
+            "epoch": epoch,
+            "its gain minus TSM's": gap_in_words(paired(gain, added[norm, "tsm", epoch])),
+        }
         for (norm, method, epoch), gain in added.items()
-        if method == "tmkt" and (norm, "tsm", epoch) in added
+        if method not in ("knowledge_transfer", "tsm") and (norm, "tsm", epoch) in added
     ]
 
 
@@ -281,7 +295,7 @@ def draw(lines: dict[str, dict[str, list]], title: str) -> plt.Figure:
                 label = words.replace("`", "") if number == 0 else None
                 axes.plot(*zip(*points, strict=True), color=colour, linewidth=0.9, alpha=0.8, label=label)
         axes.set(title=f"{METHODS[method]} ({len(curves)} seeds)", xlabel="epoch")
-        axes.title.set_color(colour_of(method, "tmkt" if method == "tsm" else method))
+        axes.title.set_color(colour_of(method, "tmkt" if method in PARTS else method))
         axes.grid(alpha=0.3)
     grid[0, 0].set_ylabel("test accuracy (%)")
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)

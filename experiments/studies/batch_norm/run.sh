@@ -59,6 +59,6 @@ mkdir -p "$STUDY"
 for table in rules shares; do
   [ ! -e "$RUNS/$table.csv" ] || cp "$RUNS/$table.csv" "$STUDY" # TET alone has no shares
 done
-[ "$ON" != ncaltech101 ] || python "$HERE/streams.py" "$RUNS" > "$STUDY/streams.csv"
+python "$HERE/streams.py" "$RUNS" > "$STUDY/streams.csv"
 python -m braincog_tmkt.results.pack "$RUNS" --into "$STUDY/records.jsonl"
 python "$HERE/figure.py" "$STUDY"
