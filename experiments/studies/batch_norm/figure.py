@@ -162,20 +162,20 @@ def last_epochs(study: Path, norm: str, rule: str) -> dict[str, dict[int, float]
 
 def by_rule(study: Path) -> list[dict[str, str]]:
     """One row a rule: the last epoch on the test recordings, a column a method; and the points above TET."""
-    rows = []
-    for (norm, rule), words in RULES.items():
-        found = last_epochs(study, norm, rule)
-        if any(found.values()):
-            values = {
-                METHODS[method]: f"{seeds_in_words(each)} ({len(each)})" if each else ""
-                for method, each in found.items()
+    rows, found = [], {words: last_epochs(study, *key) for key, words in RULES.items()}
+    shown = [method for method in METHODS if any(seeds[method] for seeds in found.values())]
+    for words, seeds in found.items():
+        if any(seeds.values()):
+            row = {
+                METHODS[method]: f"{seeds_in_words(seeds[method])} ({len(seeds[method])})" if seeds[method] else ""
+                for method in shown
             }
             above = {
-                f"{METHODS[method]} minus TET": gap_in_words(paired(each, found["baseline"]))
-                for method, each in found.items()
-                if each and found["baseline"] and method != "baseline"
+                f"{METHODS[method]} minus TET": gap_in_words(paired(seeds[method], seeds["baseline"]))
+                for method in shown
+                if seeds[method] and seeds["baseline"] and method != "baseline"
             }
-            rows.append({"statistics": words} | values | above)
+            rows.append({"statistics": words} | row | above)
     return rows
 
 
