@@ -11,12 +11,15 @@
 # own, or those that are here are replaced
 # RUNS=runs/<name of STUDY>   JOBS=1   SEEDS="42 1024 90210 1 2 3"
 # DATA=./data (with nmnist/ and mnist_png/)   IMAGES=./data (with 101_ObjectCategories/)   TWIN=./data/length_twin
-# Writes records.jsonl, rules.csv and shares.csv there, on N-Caltech101 also streams.csv, and pictures of its name in
-# docs/figures; prints the tables of docs/results/batch-norm.md. What is here:
+# Writes records.jsonl, rules.csv, shares.csv and streams.csv there, and pictures of its name in docs/figures; prints the
+# tables of docs/results/batch-norm.md and two-streams.md. What is here:
 # ../batch_norm: CHECK=1 NORMS="step_own shared", its runs with `shared` and seeds 1, 2 and 3 of a second machine; no
-#   shares.csv, and no statistics "estimated" in rules.csv (nor has ../batch_norm_resnet18)
-# ../batch_norm_rerun, ../batch_norm_resnet18_rerun (METHODS=baseline): the second machine
+#   shares.csv, no streams.csv, and no statistics "estimated" in rules.csv
+# ../batch_norm_rerun, ../batch_norm_resnet18_rerun (METHODS=baseline): the second machine; no streams.csv
+# ../batch_norm_resnet18: NORMS="step_own shared", its runs with `shared` of a third machine; streams.csv and statistics
+#   "estimated" of these only
 # ../batch_norm_ncaltech101: NORMS=shared, then NORMS=step_own METHODS="knowledge_transfer tmkt"
+# ../batch_norm_ncaltech101_resnet18: NORMS=step_own, then NORMS=shared
 # ../batch_norm_ncaltech101_resnet18_100: LENGTH="100 5" METHODS="baseline tmkt" SEEDS=42; no streams.csv
 source "$(dirname "$0")/../../env.sh"
 install_project
