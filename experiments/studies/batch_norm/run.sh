@@ -18,8 +18,9 @@
 # ../batch_norm_rerun, ../batch_norm_resnet18_rerun (METHODS=baseline): the second machine; no streams.csv
 # ../batch_norm_resnet18: NORMS="step_own shared", its runs with `shared` of a third machine; streams.csv and statistics
 #   "estimated" of these only
-# ../batch_norm_ncaltech101: NORMS=shared, then NORMS=step_own METHODS="knowledge_transfer tmkt"
-# ../batch_norm_ncaltech101_resnet18: NORMS=step_own, then NORMS=shared
+# ../batch_norm_ncaltech101: NORMS=shared METHODS="baseline knowledge_transfer tsm mag mrp tmkt" (mrp with 3 seeds only),
+#   then NORMS=step_own METHODS="knowledge_transfer tmkt"
+# ../batch_norm_ncaltech101_resnet18: NORMS="step_own shared"
 # ../batch_norm_ncaltech101_resnet18_100: LENGTH="100 5" METHODS="baseline tmkt" SEEDS=42; no streams.csv
 source "$(dirname "$0")/../../env.sh"
 install_project
